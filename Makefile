@@ -1,0 +1,47 @@
+# `make results` and `make test` set up .venv by themselves; nothing else is needed but Python 3.11+ and make.
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.lock-installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: results test lint clean distclean environment lock
+.DEFAULT_GOAL := results
+
+results: $(STAMP)  ## run the whole chain on the data sets of params/data.yaml
+	@snakemake --cores $(CORES)
+	@etc show
+
+test: $(STAMP)  ## all tests
+	@python -m pytest
+
+lint: $(STAMP)  ## style, spelling, workflow
+	@ruff check .
+	@ruff format --check .
+	@snakefmt --check Snakefile workflow
+	@codespell
+	@snakemake --lint
+
+environment: $(STAMP)  ## only set up .venv
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	@echo "Installing the locked packages into $(VENV) (once; some minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+lock:  ## resolve requirements.lock anew from pyproject.toml
+	@$(BIN)/python -m piptools compile --quiet --all-extras --strip-extras --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
+	@# A CPU build resolves to 2.13.0+cpu, a name that exists on that index alone.
+	@sed -i.bak 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock && rm requirements.lock.bak
+
+clean:  ## remove what can be made again: data, scratch, logs (.venv, results/ and the DVC cache are kept)
+	@rm -rf work logs .snakemake .pytest_cache .ruff_cache .hypothesis
+	@find data -mindepth 1 ! -name .gitkeep -delete
+	@find etc tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## also remove .venv and the DVC cache
+	@rm -rf $(VENV) *.egg-info .dvc/cache .dvc/tmp

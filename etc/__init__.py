@@ -1,0 +1,1 @@
+"""ETC: temporally consistent per-frame semantic video segmentation, as a reproducible pipeline."""

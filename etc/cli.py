@@ -1,0 +1,145 @@
+"""The ``etc`` command: one command a stage, and commands to look at what was made. Logic lives elsewhere."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from etc.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Temporally consistent per-frame semantic video segmentation (ETC, ECCV 2020), stage by stage.",
+)
+
+Dataset = Annotated[str, typer.Argument(help="Data set: a name from the list 'run' in params/data.yaml, e.g. street.")]
+Architecture = Annotated[str, typer.Option(help="Student network, a name from 'architectures' in params/data.yaml.")]
+Scheme = Annotated[str, typer.Option(help="Training scheme, a name from 'schemes' in params/student.yaml.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, sample order and augmentation.")]
+
+
+@app.command()
+def frames(
+    dataset: Dataset,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes; the result does not depend on it.")] = 2,
+) -> None:
+    """Make or find the frames and write data/DATASET/frames.parquet, one row a frame.
+
+    For 'street' this renders the clips with their labels, exact flow and exact visibility.
+    """
+    from etc.stages import frames as stage
+
+    _stage(lambda: stage.run(dataset, workers))
+
+
+@app.command()
+def labeller(dataset: Dataset) -> None:
+    """Train the labeller, a teacher-size network, on the annotated training frames only."""
+    from etc.stages import labeller as stage
+
+    _stage(lambda: stage.run(dataset))
+
+
+@app.command()
+def pseudo_labels(dataset: Dataset) -> None:
+    """Label unlabelled training frames with the labeller.
+
+    Averages over scales and flip, keeps the most confident pixels of each class and sets the rest to ignore.
+    Writes data/DATASET/pseudo_labels.parquet and the audit table results/DATASET/tables/pseudo_labels.csv.
+    """
+    from etc.stages import pseudo_labels as stage
+
+    _stage(lambda: stage.run(dataset))
+
+
+@app.command()
+def flow(
+    dataset: Dataset,
+    purpose: Annotated[
+        str, typer.Option(help="What the flow is for: train or evaluate (blocks of params/flow.yaml).")
+    ] = "train",
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes; the result does not depend on it.")] = 2,
+) -> None:
+    """Compute optical flow once per pair of frames and keep it in data/DATASET/flow, one file a clip."""
+    from etc.stages import flow as stage
+
+    _stage(lambda: stage.run(dataset, purpose, workers))
+
+
+@app.command()
+def teacher(dataset: Dataset) -> None:
+    """Train the teacher on annotated and pseudo-labelled frames with cross-entropy and the motion loss."""
+    from etc.stages import teacher as stage
+
+    _stage(lambda: stage.run(dataset))
+
+
+@app.command()
+def student(dataset: Dataset, scheme: Scheme, seed: Seed, architecture: Architecture = "pspnet18") -> None:
+    """Train one student. A killed run goes on from its last checkpoint and ends with the same weights."""
+    from etc.stages import student as stage
+
+    _stage(lambda: stage.run(dataset, architecture, scheme, seed))
+
+
+@app.command()
+def evaluate(dataset: Dataset, scheme: Scheme, seed: Seed, architecture: Architecture = "pspnet18") -> None:
+    """Judge one student: counts for mIoU, pixel accuracy and temporal consistency, and sample predictions."""
+    from etc.stages import evaluate as stage
+
+    _stage(lambda: stage.run(dataset, architecture, scheme, seed))
+
+
+@app.command()
+def report(dataset: Dataset) -> None:
+    """Write tables, plots and the page results/DATASET/index.html from the counts of all runs."""
+    from etc.stages import report as stage
+
+    _stage(lambda: stage.run(dataset))
+
+
+@app.command()
+def show() -> None:
+    """Print the table of schemes of every data set and where the other results are."""
+    from etc.reporting import terminal
+
+    _run(lambda: print(terminal.overview()))
+
+
+@app.command()
+def check() -> None:
+    """Check all files of params/ without running anything."""
+    from etc.params.check import check_all
+
+    _run(lambda: print(f"params/ is in order; data sets: {', '.join(check_all().run)}"))
+
+
+def _stage(run: Callable[[], str]) -> None:
+    """Run one stage after checking all parameters, then print its closing line."""
+    from etc.params.check import check_all
+
+    def checked() -> None:
+        check_all()
+        print(run())
+
+    _run(checked)
+
+
+def _run(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted; run the same command to go on", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,184 @@
+"""The ways to compare a prediction with the next one warped back. Numbers of different protocols are not comparable.
+
+- ``corrected``: nearest warp; pixels that leave the frame and pixels that are 255 in either map are not counted.
+- ``occlusion_aware``: the same, and only pixels that are visible in the next frame are counted.
+- ``etc_released``: what ``eval_tc.py`` of Liu et al. (ECCV 2020) computes, see ``_warp_etc`` and ``_count_etc``.
+- ``vspw_released``: what ``TC_cal.py`` of VSPW (Miao et al., CVPR 2021) computes, see ``_warp_vspw``, ``_count_vspw``.
+
+The two released protocols reproduce those scripts with their faults, for comparison with published numbers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from etc.errors import UserError
+from etc.evaluation.iou import IGNORE, check_ids, mean_ratio
+from etc.flow.warp import check_flow, warp_labels_only
+
+
+class PairCounts(NamedTuple):
+    """Counts of one pair of frames, or of many.
+
+    Attributes:
+        intersection: int64 (C,), pixels of class c in both maps.
+        union: int64 (C,), pixels of class c in either.
+        same: pixels with the same class in both.
+        counted: pixels compared.
+    """
+
+    intersection: np.ndarray
+    union: np.ndarray
+    same: int
+    counted: int
+
+
+@dataclass(frozen=True)
+class TemporalProtocol:
+    """One way to compute TC.
+
+    Attributes:
+        name: name in tables and on the command line.
+        needs_visibility: whether the visibility mask is used.
+        warp: (label of t+1, flow t to t+1, visible or None) to the label seen from t, uint8 (H, W).
+        count: (joint histogram of the prediction at t and the warped one, C) to ``PairCounts``.
+        mean: (intersection (..., C), union (..., C)), pooled, to TC (...,).
+    """
+
+    name: str
+    needs_visibility: bool
+    warp: Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
+    count: Callable[[np.ndarray, int], PairCounts]
+    mean: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def protocol_named(name: str) -> TemporalProtocol:
+    """The protocol of this name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in PROTOCOLS:
+        raise UserError(f"unknown TC protocol {name!r}: choose one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
+
+
+def _warp_nearest(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
+    return warp_labels_only(label, flow, outside=IGNORE)
+
+
+def _warp_visible(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
+    if visible is None:
+        raise UserError("the occlusion_aware protocol needs visibility: make the flow with it, or use corrected")
+    if visible.shape != label.shape:
+        raise UserError(f"the visibility's size {visible.shape} differs from the frame's size {label.shape}")
+    warped = warp_labels_only(label, flow, outside=IGNORE)
+    warped[~visible] = IGNORE
+    return warped
+
+
+def _count(joint: np.ndarray, classes: int) -> PairCounts:
+    check_ids(joint.sum(axis=1), classes, "the prediction")
+    check_ids(joint.sum(axis=0), classes, "the next prediction")
+    return _count_matrix(joint[:classes, :classes])
+
+
+def _count_matrix(matrix: np.ndarray) -> PairCounts:
+    intersection = np.diag(matrix).copy()
+    union = matrix.sum(axis=0) + matrix.sum(axis=1) - intersection
+    return PairCounts(intersection, union, int(intersection.sum()), int(matrix.sum()))
+
+
+def _warp_etc(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
+    """Bilinear warp of the class ids themselves, clamped at the border, cut to uint8.
+
+    The arithmetic is that of FlowNet2's ``resample2d`` kernel: three terms are computed in double and rounded to
+    float, the fourth in float with a fused add (nvcc's default), and the sum runs in float. It is kept because
+    truncation makes the last bit matter: between equal ids c the sum can fall just below c and becomes c - 1.
+    This follows the kernel's source; it has not been compared with a run of the kernel on a GPU.
+    """
+    check_flow(flow)
+    height, width = label.shape
+    x = np.arange(width, dtype=np.float32) + flow[..., 0]
+    y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
+    left, top = np.floor(x), np.floor(y)
+    across, down = x - left, y - top
+    columns = [np.clip(edge, 0, width - 1).astype(np.intp) for edge in (left, left + np.float32(1))]
+    rows = [np.clip(edge, 0, height - 1).astype(np.intp) for edge in (top, top + np.float32(1))]
+    corner = [[label[row, column].astype(np.float64) for column in columns] for row in rows]
+    remain_x, remain_y = 1.0 - across.astype(np.float64), 1.0 - down.astype(np.float64)
+    value = (remain_x * remain_y * corner[0][0]).astype(np.float32)
+    value += (across * remain_y * corner[0][1]).astype(np.float32)
+    value += (remain_x * down * corner[1][0]).astype(np.float32)
+    fused = (across * down).astype(np.float64) * corner[1][1] + value
+    return fused.astype(np.float32).astype(np.uint8)
+
+
+def _count_etc(joint: np.ndarray, classes: int) -> PairCounts:
+    """``intersectionAndUnion`` of the script, which pools with ``np.histogram``.
+
+    Every pixel is counted. 255 is ignored on one side only: where the warped map is 255. The last bin of
+    ``np.histogram`` is closed, so id C is counted as class C - 1.
+    """
+    joint = joint.copy()
+    joint[IGNORE, IGNORE] = joint[:, IGNORE].sum()
+    joint[:IGNORE, IGNORE] = 0
+    intersection, first, second = (
+        _closed_bins(pixels, classes) for pixels in (np.diag(joint), joint.sum(axis=1), joint.sum(axis=0))
+    )
+    return PairCounts(intersection, first + second - intersection, int(intersection.sum()), int(second.sum()))
+
+
+def _closed_bins(pixels: np.ndarray, classes: int) -> np.ndarray:
+    bins = pixels[:classes].astype(np.int64)
+    bins[-1] += pixels[classes]
+    return bins
+
+
+def _mean_etc(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
+    """Mean over all classes; one that does not occur counts as 0."""
+    return np.mean(intersection / (np.asarray(union) + 1e-10), axis=-1)
+
+
+def _warp_vspw(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
+    """Nearest warp with positions divided by W - 1, then read with ``align_corners=False``.
+
+    So zero flow stretches the map by W / (W - 1) about its centre. Outside the frame the id is 0, and it is counted.
+    """
+    check_flow(flow)
+    height, width = label.shape
+    column = _grid_sample_index(np.arange(width, dtype=np.float32) + flow[..., 0], width)
+    row = _grid_sample_index(np.arange(height, dtype=np.float32)[:, None] + flow[..., 1], height)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    warped = np.zeros_like(label)
+    warped[inside] = label[row[inside].astype(np.intp), column[inside].astype(np.intp)]
+    return warped
+
+
+def _grid_sample_index(position: np.ndarray, size: int) -> np.ndarray:
+    """Nearest index as ``grid_sample`` finds it, in float32 like the script; halves go to even."""
+    one, two = np.float32(1), np.float32(2)
+    normalised = two * position / np.float32(max(size - 1, 1)) - one
+    return np.rint(((normalised + one) * np.float32(size) - one) / two)
+
+
+def _count_vspw(joint: np.ndarray, classes: int) -> PairCounts:
+    """Confusion matrix of the script. Ids from C on in the prediction at t are left out.
+
+    For such ids in the next prediction the script's result is not defined (they alias other classes, or it stops);
+    they are left out too.
+    """
+    return _count_matrix(joint[:classes, :classes])
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        TemporalProtocol("corrected", False, _warp_nearest, _count, mean_ratio),
+        TemporalProtocol("occlusion_aware", True, _warp_visible, _count, mean_ratio),
+        TemporalProtocol("etc_released", False, _warp_etc, _count_etc, _mean_etc),
+        TemporalProtocol("vspw_released", False, _warp_vspw, _count_vspw, mean_ratio),
+    )
+}

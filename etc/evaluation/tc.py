@@ -1,0 +1,64 @@
+"""Temporal consistency (Liu et al., ECCV 2020): mean IoU of each prediction and the next one warped back.
+
+No ground truth is needed. Intersections and unions of each class are added up over all pairs, then divided, then
+averaged over the classes. How a pair is warped and counted is the protocol's, see ``etc.evaluation.protocols``.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from etc.evaluation.iou import class_ratio, joint_histogram
+from etc.evaluation.protocols import PairCounts, protocol_named
+
+DEFAULT_PROTOCOL = "corrected"
+
+
+def pair_counts(
+    prediction: np.ndarray,
+    prediction_next: np.ndarray,
+    flow: np.ndarray,
+    visible: np.ndarray | None,
+    classes: int,
+    protocol: str = DEFAULT_PROTOCOL,
+) -> PairCounts:
+    """Compare the predictions of two frames.
+
+    Args:
+        prediction: uint8 (H, W), ids of frame t, 0..C-1, 255 = not counted.
+        prediction_next: uint8 (H, W), ids of frame t+1.
+        flow: F_{t->t+1} on the grid of frame t, float32 (H, W, 2), pixels.
+        visible: bool (H, W) on the grid of frame t; only ``occlusion_aware`` looks at it.
+        classes: C.
+        protocol: name of the protocol.
+
+    Returns:
+        Intersection int64 (C,), union int64 (C,), number of agreeing pixels, number of counted pixels.
+
+    Raises:
+        UserError: sizes differ, an id is out of range, the flow is not finite, the protocol is unknown or lacks the
+            visibility that it needs.
+    """
+    chosen = protocol_named(protocol)
+    return chosen.count(joint_histogram(prediction, chosen.warp(prediction_next, flow, visible)), classes)
+
+
+def pool(counts: Iterable[PairCounts]) -> PairCounts:
+    """Add the counts of several pairs (at least one)."""
+    intersections, unions, same, counted = zip(*counts, strict=True)
+    return PairCounts(np.sum(intersections, axis=0), np.sum(unions, axis=0), sum(same), sum(counted))
+
+
+def class_consistency(counts: PairCounts) -> np.ndarray:
+    """IoU of each class over pooled counts, float64 (C,); NaN for a class that does not occur."""
+    return class_ratio(counts.intersection, counts.union)
+
+
+def temporal_consistency(counts: PairCounts, protocol: str = DEFAULT_PROTOCOL) -> float:
+    """TC of pooled counts, 0 to 1. Classes that do not occur are left out (``etc_released`` counts them as 0)."""
+    return float(protocol_named(protocol).mean(counts.intersection, counts.union))
+
+
+def pixel_agreement(counts: PairCounts) -> float:
+    """Share of counted pixels that have the same class in both frames, 0 to 1; NaN when none was counted."""
+    return counts.same / counts.counted if counts.counted else float("nan")

@@ -1,0 +1,282 @@
+"""One Arrow IPC file of compressed flow per clip, read pair by pair.
+
+Each record batch holds one pair. Flow is rounded to int16 at the stated step, differenced along the rows (modulo
+2^16, so nothing is lost), its low and high bytes are parted, and zstd packs them. A checksum covers each row and the
+file's header. Equal input gives equal bytes.
+
+Components beyond the int16 range saturate. That is harmless: the writer refuses a step at which a saturated vector
+could still end inside the frame.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from etc.errors import UserError
+from etc.files import atomic
+from etc.flow.warp import check_flow
+
+FORMAT = 1
+DEFAULT_STEP = 1 / 16
+_LIMIT = 32767
+_LEVEL = 3
+_COLUMNS = [
+    ("source", pa.int32()),
+    ("target", pa.int32()),
+    ("flow", pa.binary()),
+    ("visible", pa.binary()),
+    ("crc", pa.uint32()),
+]
+
+
+def content_key(checksums: Iterable[str], method: str, parameters: dict[str, Any], version: str) -> str:
+    """Key of a flow file: what it was made from and how, nothing else (no path, no date).
+
+    Args:
+        checksums: hex checksum of each frame's file, in frame order.
+        method: name of the flow method.
+        parameters: its parameters, anything JSON can write.
+        version: version of the code that computes the flow.
+
+    Returns:
+        32 hex digits.
+    """
+    content = [FORMAT, list(checksums), method, parameters, version]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class FlowWriter:
+    """Writes the flow file of a clip; a context manager. The file appears only when the block ends without error.
+
+    Args:
+        path: the file, ``<clip>.arrow``.
+        key: see ``content_key``.
+        shape: (H, W) of the frames.
+        step: precision in pixels of the stored flow.
+        method: name of the flow method, for whoever opens the file.
+        half: store the flow at half the resolution (still in pixels of the full one); it is enlarged on reading.
+
+    Raises:
+        UserError: the step is too fine for frames of this size.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        key: str,
+        shape: tuple[int, int],
+        step: float = DEFAULT_STEP,
+        method: str = "",
+        half: bool = False,
+    ):
+        if step <= 0 or _LIMIT * step <= max(shape) - 0.5:
+            raise UserError(
+                f"{path}: a step of {step} px holds vectors up to {_LIMIT * step:.1f} px only, "
+                f"the frame is {shape[1]}x{shape[0]}: use a coarser step"
+            )
+        self.path, self.shape, self.step, self.half = path, tuple(shape), float(step), half
+        self._header = {
+            "format": str(FORMAT),
+            "key": key,
+            "shape": f"{shape[0]} {shape[1]}",
+            "step": repr(float(step)),
+            "scale": "2" if half else "1",
+            "method": method,
+        }
+        self._schema = pa.schema(_COLUMNS, metadata=self._header)
+        self._pairs: set[tuple[int, int]] = set()
+
+    def __enter__(self) -> "FlowWriter":
+        self._stack = contextlib.ExitStack()
+        stream = self._stack.enter_context(atomic(self.path))
+        self._file = self._stack.enter_context(pa.ipc.new_file(stream, self._schema))
+        return self
+
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._stack.__exit__(*error)
+
+    def write(self, source: int, target: int, flow: np.ndarray, visible: np.ndarray | None = None) -> None:
+        """Append one pair.
+
+        Args:
+            source: frame number t.
+            target: frame number s.
+            flow: F_{t->s}, float32 (H, W, 2), pixels.
+            visible: bool (H, W) on frame t's grid; None where it is not known.
+
+        Raises:
+            UserError: wrong shape, NaN or infinite values, a pair that is there already.
+        """
+        name = f"{self.path}: pair {source} to {target}"
+        if (source, target) in self._pairs:
+            raise UserError(f"{name} is written twice")
+        if flow.shape[:2] != self.shape or (visible is not None and visible.shape != self.shape):
+            raise UserError(f"{name}: flow {flow.shape} and visibility must have the frame's size {self.shape}")
+        try:
+            check_flow(flow)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from error
+        self._pairs.add((source, target))
+        if self.half:
+            flow = _resize(flow, _half_shape(self.shape), cv2.INTER_AREA)
+        payload = _pack_flow(flow, self.step)
+        mask = None if visible is None else _pack(np.packbits(visible).tobytes())
+        crc = _checksum(self._header, source, target, payload, mask)
+        values = [[source], [target], [payload], [mask], [crc]]
+        arrays = [pa.array(value, kind) for value, (_, kind) in zip(values, _COLUMNS, strict=True)]
+        self._file.write_batch(pa.record_batch(arrays, schema=self._schema))
+
+
+class FlowReader:
+    """Random access to the pairs of a clip's flow file. Can be pickled (the copy opens the file again).
+
+    Args:
+        path: the file, ``<clip>.arrow``.
+        key: when given, the key that the file must have.
+
+    Attributes:
+        pairs: the (source, target) frame numbers, in the order written.
+        shape: (H, W). step: precision in pixels. method: name of the flow method. key: content key.
+
+    Raises:
+        UserError: the file is missing, damaged, of another format version, or made from other content.
+    """
+
+    def __init__(self, path: str | os.PathLike, key: str | None = None):
+        self.path = path
+        self._expected_key = key
+        with self._readable():
+            self._file = pa.ipc.open_file(pa.memory_map(os.fspath(path)))
+            header = {name.decode(): value.decode() for name, value in (self._file.schema.metadata or {}).items()}
+            if header.get("format") != str(FORMAT):
+                raise UserError(
+                    f"{path}: flow format {header.get('format')}, this version reads {FORMAT}: make the flow again"
+                )
+            self.key = header["key"]
+            if key is not None and key != self.key:
+                raise UserError(
+                    f"{path}: made from other frames or by another method (key {self.key}, wanted {key}): "
+                    "delete it and make the flow again"
+                )
+            if self._file.schema.remove_metadata() != pa.schema(_COLUMNS):
+                raise UserError(f"{path}: not a flow file (its columns are {self._file.schema.names})")
+            self._header = header
+            height, width = header["shape"].split()
+            self.shape = (int(height), int(width))
+            self.step = float(header["step"])
+            self.method = header["method"]
+            self._half = header["scale"] == "2"
+            batches = [self._batch(index) for index in range(self._file.num_record_batches)]
+            self._index = {
+                (batch.column(0)[0].as_py(), batch.column(1)[0].as_py()): index for index, batch in enumerate(batches)
+            }
+
+    def __reduce__(self) -> tuple:
+        return FlowReader, (self.path, self._expected_key)
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        return list(self._index)
+
+    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Read one pair and check its integrity.
+
+        Returns:
+            F_{source->target}, float32 (H, W, 2), pixels; visible, bool (H, W), or None where it was not stored.
+
+        Raises:
+            UserError: there is no such pair, or its data is damaged.
+        """
+        if (source, target) not in self._index:
+            raise UserError(f"{self.path}: no flow from frame {source} to {target} (it has {len(self._index)} pairs)")
+        with self._readable():
+            batch = self._batch(self._index[source, target])
+            payload, mask = (batch.column(column)[0].as_buffer() for column in (2, 3))
+            if batch.column(4)[0].as_py() != _checksum(self._header, source, target, payload, mask):
+                raise self._damaged("checksum")
+            stored = _half_shape(self.shape) if self._half else self.shape
+            flow = _unpack_flow(payload, stored, self.step)
+            if self._half:
+                flow = _resize(flow, self.shape, cv2.INTER_LINEAR)
+            if mask is None:
+                return flow, None
+            size = self.shape[0] * self.shape[1]
+            bits = np.frombuffer(_unpack(mask, (size + 7) // 8), np.uint8)
+            return flow, np.unpackbits(bits, count=size).view(bool).reshape(self.shape)
+
+    def _batch(self, index: int) -> pa.RecordBatch:
+        batch = self._file.get_batch(index)
+        batch.validate(full=True)
+        if batch.num_rows != 1:
+            raise self._damaged(f"{batch.num_rows} rows in record batch {index}")
+        return batch
+
+    def _damaged(self, what: str) -> UserError:
+        return UserError(f"{self.path}: damaged or truncated ({what}): delete it and make the flow again")
+
+    @contextlib.contextmanager
+    def _readable(self):
+        """Turn what Arrow says about a file that it cannot read into one line for the user."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise UserError(f"{self.path}: no such flow file; the stage that makes it has not run") from error
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise self._damaged(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+
+
+def _half_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    return (shape[0] + 1) // 2, (shape[1] + 1) // 2
+
+
+def _resize(flow: np.ndarray, shape: tuple[int, int], interpolation: int) -> np.ndarray:
+    return cv2.resize(flow, (shape[1], shape[0]), interpolation=interpolation)
+
+
+def _pack_flow(flow: np.ndarray, step: float) -> bytes:
+    """float32 (H, W, 2) to compressed bytes."""
+    planes = np.clip(np.moveaxis(flow, 2, 0), -_LIMIT * step, _LIMIT * step)
+    values = np.rint(planes / np.float32(step)).astype(np.int16).view(np.uint16)
+    difference = values.copy()
+    difference[..., 1:] -= values[..., :-1]
+    low, high = (difference & 255).astype(np.uint8), (difference >> 8).astype(np.uint8)
+    return _pack(low.tobytes() + high.tobytes())
+
+
+def _unpack_flow(payload: pa.Buffer, shape: tuple[int, int], step: float) -> np.ndarray:
+    """Inverse of ``_pack_flow``, up to the rounding."""
+    height, width = shape
+    size = 2 * height * width
+    data = np.frombuffer(_unpack(payload, 2 * size), np.uint8)
+    difference = data[size:].astype(np.uint16)
+    difference <<= 8
+    difference |= data[:size]
+    difference = difference.reshape(2, height, width)
+    values = np.cumsum(difference, axis=2, dtype=np.uint16, out=difference).view(np.int16)
+    flow = np.empty((height, width, 2), np.float32)
+    np.multiply(values[0], np.float32(step), out=flow[..., 0])
+    np.multiply(values[1], np.float32(step), out=flow[..., 1])
+    return flow
+
+
+def _pack(data: bytes) -> bytes:
+    return pa.Codec("zstd", compression_level=_LEVEL).compress(data, asbytes=True)
+
+
+def _unpack(data: pa.Buffer, size: int) -> pa.Buffer:
+    return pa.Codec("zstd").decompress(data, decompressed_size=size)
+
+
+def _checksum(header: dict[str, str], source: int, target: int, payload: Any, mask: Any) -> int:
+    crc = zlib.crc32(json.dumps([header, source, target, mask is None], sort_keys=True).encode())
+    crc = zlib.crc32(payload, crc)
+    return crc if mask is None else zlib.crc32(mask, crc)

@@ -1,0 +1,131 @@
+"""Backward warps: see frame s from frame t through the flow F_{t->s}.
+
+``W(x_s, F)(p) = x_s(p + F(p))``. Integer coordinates are pixel centres, so zero flow is exactly the identity.
+
+Rounding rule of the nearest warp: the *flow* is rounded to whole pixels, halves to even, and then added to the
+pixel's coordinates. Rounding the flow and not the sum keeps a uniform motion uniform (no dependence on the parity
+of the column), and it treats a motion and its opposite alike. A pixel is inside when its rounded position is.
+"""
+
+import functools
+
+import cv2
+import numpy as np
+
+from etc.errors import UserError
+
+IGNORE = 255
+
+# cv2.remap takes int16 positions: a coordinate and a clipped displacement must fit into one together.
+_REACH = 16383
+
+
+def inside_frame(flow: np.ndarray) -> np.ndarray:
+    """Where the flow ends inside the frame, by the rounding rule of this module.
+
+    Args:
+        flow: float32 (H, W, 2) in pixels.
+
+    Returns:
+        bool (H, W).
+    """
+    return _inside(_nearest_positions(flow))
+
+
+def warp_labels(label: np.ndarray, flow: np.ndarray, outside: int = IGNORE) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest-neighbour backward warp of a label map.
+
+    Args:
+        label: uint8 (H, W) of frame s.
+        flow: float32 (H, W, 2), F_{t->s} on the grid of frame t, in pixels.
+        outside: id given to pixels that the flow takes out of the frame.
+
+    Returns:
+        The label map seen from frame t, uint8 (H, W), and the mask of pixels inside the frame, bool (H, W).
+
+    Raises:
+        UserError: the shapes do not match, or the flow has NaN or infinite values.
+    """
+    positions = _matched_positions(label, flow)
+    return _remap_nearest(label, positions, outside), _inside(positions)
+
+
+def warp_labels_only(label: np.ndarray, flow: np.ndarray, outside: int = IGNORE) -> np.ndarray:
+    """``warp_labels`` without the mask, for counting loops in which ``outside`` marks what is not counted."""
+    return _remap_nearest(label, _matched_positions(label, flow), outside)
+
+
+def warp_image(image: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bilinear backward warp of an image or of any float map.
+
+    Args:
+        image: uint8 or float32 (H, W) or (H, W, K) of frame s. uint8 results are rounded to the nearest integer.
+        flow: float32 (H, W, 2), F_{t->s} on the grid of frame t, in pixels.
+
+    Returns:
+        The image seen from frame t, same shape and dtype, and the mask of pixels inside the frame, bool (H, W).
+        Outside the frame the nearest border pixel is repeated.
+
+    Raises:
+        UserError: the shapes do not match, or the flow has NaN or infinite values.
+    """
+    positions = _matched_positions(image, flow)
+    height, width = flow.shape[:2]
+    # cv2.remap's own border rule stops working far outside, so the positions are clamped here.
+    x = np.clip(flow[..., 0] + np.arange(width, dtype=np.float32), 0, width - 1)
+    y = np.clip(flow[..., 1] + np.arange(height, dtype=np.float32)[:, None], 0, height - 1)
+    warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return warped.reshape(image.shape), _inside(positions)
+
+
+def check_flow(flow: np.ndarray) -> None:
+    """Raise ``UserError`` unless ``flow`` is finite, float32 and (H, W, 2)."""
+    if flow.ndim != 3 or flow.shape[2] != 2 or flow.dtype != np.float32:
+        raise UserError(f"a flow must be float32 of shape (H, W, 2), this one is {flow.dtype} {flow.shape}")
+    if not np.isfinite(flow).all():
+        row, column = np.argwhere(~np.isfinite(flow).all(axis=2))[0]
+        raise UserError(
+            f"the flow at row {row}, column {column} is {flow[row, column].tolist()}: "
+            "set unknown vectors to finite values"
+        )
+
+
+def _matched_positions(values: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    if values.shape[:2] != flow.shape[:2]:
+        raise UserError(f"the flow's size {flow.shape[:2]} differs from the frame's size {values.shape[:2]}")
+    return _nearest_positions(flow)
+
+
+def _nearest_positions(flow: np.ndarray) -> np.ndarray:
+    check_flow(flow)
+    height, width = flow.shape[:2]
+    if max(height, width) > _REACH:
+        raise UserError(f"a frame of {width}x{height} is too large: at most {_REACH} pixels a side can be warped")
+    rounded = np.rint(flow)
+    np.clip(rounded, -_REACH, _REACH, out=rounded)
+    positions = rounded.astype(np.int16)
+    positions += _grid(height, width)
+    return positions
+
+
+def _inside(positions: np.ndarray) -> np.ndarray:
+    height, width = positions.shape[:2]
+    # Seen as unsigned, a negative coordinate is larger than any width.
+    unsigned = positions.view(np.uint16)
+    return (unsigned[..., 0] < width) & (unsigned[..., 1] < height)
+
+
+def _remap_nearest(label: np.ndarray, positions: np.ndarray, outside: int) -> np.ndarray:
+    return cv2.remap(
+        label, positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=(outside,) * 4
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _grid(height: int, width: int) -> np.ndarray:
+    """int16 (H, W, 2): the coordinates (x, y) of every pixel."""
+    grid = np.empty((height, width, 2), np.int16)
+    grid[..., 0] = np.arange(width)
+    grid[..., 1] = np.arange(height)[:, None]
+    grid.setflags(write=False)
+    return grid

@@ -1,0 +1,63 @@
+"""Predicting whole frames, one at a time or in batches, without any knowledge of other frames."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def to_tensor(images: np.ndarray) -> Tensor:
+    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in 0..1, channels last in memory (faster on CPU and GPU)."""
+    return (torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255).contiguous(
+        memory_format=torch.channels_last
+    )
+
+
+def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] = (1.0,), flip: bool = False) -> Tensor:
+    """Class probabilities at full resolution, averaged over scales and, if asked, the mirrored frame.
+
+    Args:
+        network: maps (B, 3, H, W) to an output with ``logits`` (B, C, h, w).
+        images: float32 (B, 3, H, W) in 0..1.
+        scales: factors on the frame size.
+        flip: average with the prediction on the mirrored frame too.
+
+    Returns:
+        float32 (B, C, H, W), sums to 1 over C.
+    """
+    size = images.shape[-2:]
+    total: Tensor | None = None
+    for scale in scales:
+        scaled = images if scale == 1.0 else _resized(images, (round(size[0] * scale), round(size[1] * scale)))
+        for mirrored in (False, True) if flip else (False,):
+            logits = network(scaled.flip(-1) if mirrored else scaled).logits
+            one = _resized(logits, size).softmax(dim=1)
+            one = one.flip(-1) if mirrored else one
+            total = one if total is None else total + one
+    assert total is not None, "at least one scale"
+    return total / (len(scales) * (2 if flip else 1))
+
+
+def predict(network: nn.Module, images: np.ndarray, batch: int) -> np.ndarray:
+    """Class ids of frames, single scale, no flip: what the student does when it runs.
+
+    Args:
+        network: in evaluation mode.
+        images: uint8 (N, H, W, 3) RGB.
+        batch: frames in one forward pass.
+
+    Returns:
+        uint8 (N, H, W), train ids.
+    """
+    device = next(network.parameters()).device
+    size = images.shape[1:3]
+    predictions = []
+    with torch.inference_mode():
+        for start in range(0, len(images), batch):
+            logits = network(to_tensor(images[start : start + batch]).to(device)).logits
+            predictions.append(_resized(logits, size).argmax(dim=1).to(torch.uint8).cpu().numpy())
+    return np.concatenate(predictions)
+
+
+def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

@@ -1,0 +1,48 @@
+"""Loss of the labelled frames."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from etc.losses.functional import cross_entropy
+
+
+class SegmentationLoss(nn.Module):
+    """Cross entropy of the head plus a share of the auxiliary head's (PSPNet, Zhao et al., CVPR 2017).
+
+    Args:
+        class_weights: one weight a class, or None.
+        ohem_threshold, ohem_fraction: hard example mining, see ``functional.cross_entropy``; None turns it off.
+        auxiliary_weight: weight of the auxiliary head, 0.4 in the paper.
+    """
+
+    def __init__(
+        self,
+        class_weights: list[float] | None = None,
+        ohem_threshold: float | None = None,
+        ohem_fraction: float = 0.0,
+        auxiliary_weight: float = 0.4,
+    ) -> None:
+        super().__init__()
+        self.ohem_threshold = ohem_threshold
+        self.ohem_fraction = ohem_fraction
+        self.auxiliary_weight = auxiliary_weight
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def forward(self, logits: Tensor, labels: Tensor, auxiliary: Tensor | None = None) -> Tensor:
+        """Loss of a batch; the logits are upsampled to the labels.
+
+        Args:
+            logits: (B, C, h, w).
+            labels: int64 (B, H, W), 255 = ignore.
+            auxiliary: logits (B, C, h', w') of the auxiliary head, or None.
+        """
+        loss = self._upsampled(logits, labels)
+        if auxiliary is not None:
+            loss = loss + self.auxiliary_weight * self._upsampled(auxiliary, labels)
+        return loss
+
+    def _upsampled(self, logits: Tensor, labels: Tensor) -> Tensor:
+        logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
+        return cross_entropy(logits, labels, self.class_weights, self.ohem_threshold, self.ohem_fraction)

@@ -1,0 +1,39 @@
+"""Every parameter file checked at once, before anything runs."""
+
+from etc.errors import UserError
+from etc.params import data, evaluate, flow, frames, labeller, pseudo_labels, report, student, teacher
+
+PER_DATASET = (frames, labeller, pseudo_labels, flow, teacher, student, evaluate, report)
+
+
+def check_all() -> data.DataParams:
+    """Read all parameter files for all data sets in use.
+
+    Returns:
+        The parameters of ``params/data.yaml``.
+
+    Raises:
+        UserError: the first complaint; it names the file, the key, the value and what is allowed.
+    """
+    experiment = data.load()
+    for dataset in experiment.run:
+        for module in PER_DATASET:
+            module.load(dataset)
+        _check_schemes(experiment, dataset)
+    return experiment
+
+
+def _check_schemes(experiment: data.DataParams, dataset: str) -> None:
+    """The schemes of data.yaml are defined, and each stands in the group whose dependencies it has."""
+    schemes = student.load(dataset).schemes
+    for group_name in ("plain", "distilled", "ablation"):
+        for scheme in getattr(experiment, group_name).schemes:
+            key = f"{data.PATH}: key '{group_name}.schemes'"
+            if scheme not in schemes:
+                known = ", ".join(schemes)
+                raise UserError(f"{key}: scheme '{scheme}' is not in {student.PATH}, block '{dataset}'; known: {known}")
+            distils = student.needs_teacher(schemes[scheme])
+            if distils and group_name == "plain":
+                raise UserError(
+                    f"{key}: scheme '{scheme}' learns from the teacher; move it to 'distilled' or 'ablation'"
+                )

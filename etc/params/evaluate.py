@@ -1,0 +1,32 @@
+"""``params/evaluate.yaml``: on which clips and how students are judged."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from etc.params.base import DIRECTORY, Params, load_block
+
+PATH = DIRECTORY / "evaluate.yaml"
+
+
+class Sample(Params):
+    """The sampled protocol of the paper: consistency is measured on a share of the clips."""
+
+    share: float = Field(gt=0.0, le=1.0, description="share of the split's clips")
+    seed: int = Field(ge=0, le=2**32 - 1, description="which clips")
+
+
+class EvaluateParams(Params):
+    """Split, sample and size of the evaluation."""
+
+    split: Literal["dev", "test"] = Field(description="clips on which students are judged")
+    sample: Sample
+    sample_clips: int = Field(ge=0, le=20, description="clips whose predictions are kept for the pictures")
+    batch: int = Field(ge=1, le=256, description="frames in one forward pass")
+    threads: int = Field(ge=1, le=64, description="CPU threads; the bits of the result may depend on it")
+
+
+def load(dataset: str, path: Path = PATH) -> EvaluateParams:
+    """Read and check the block of one data set."""
+    return load_block(path, dataset, EvaluateParams)

@@ -1,0 +1,26 @@
+"""``params/teacher.yaml``: the network that the students learn from."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from etc.params.base import DIRECTORY, Params, load_block
+from etc.params.training import MotionParams, NetworkParams, SamplingParams, TrainingParams
+
+PATH = DIRECTORY / "teacher.yaml"
+
+
+class TeacherParams(Params):
+    """A network trained with cross-entropy and the temporal loss."""
+
+    network: NetworkParams
+    seed: int = Field(ge=0, lt=2**31, description="seed of weights, batches, augmentation and dropout")
+    tl: float = Field(ge=0, le=1000, description="weight of the temporal loss; 0 trains without it")
+    motion: MotionParams
+    sampling: SamplingParams
+    training: TrainingParams
+
+
+def load(dataset: str, path: Path = PATH) -> TeacherParams:
+    """Read and check the block of one data set."""
+    return load_block(path, dataset, TeacherParams)

@@ -1,0 +1,99 @@
+"""Parameters that every training has: optimiser, schedule, batches, augmentation, machine."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from etc.params.base import Params
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class AugmentParams(Params):
+    """Random changes of a training sample. Geometry and colour are drawn once a sample, for all its frames."""
+
+    crop: tuple[int, int] = Field(description="height and width of a training crop, pixels, multiples of 8")
+    scale: tuple[float, float] = Field(description="smallest and largest random scale of the frame, 0.1 to 10")
+    rotation: float = Field(ge=0, le=90, description="largest random rotation either way, degrees")
+    flip: Probability = Field(description="probability of a horizontal flip")
+    blur: Probability = Field(description="probability of a Gaussian blur")
+    blur_sigma: float = Field(gt=0, le=10, description="largest standard deviation of the blur, pixels")
+    brightness: float = Field(ge=0, lt=1, description="largest relative change of brightness")
+    contrast: float = Field(ge=0, lt=1, description="largest relative change of contrast")
+    saturation: float = Field(ge=0, le=1, description="largest relative change of saturation")
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "AugmentParams":
+        if any(side < 8 or side % 8 for side in self.crop):
+            raise ValueError(f"crop {list(self.crop)}: height and width must be multiples of 8, at least 8")
+        low, high = self.scale
+        if not 0.1 <= low <= high <= 10:
+            raise ValueError(f"scale {[low, high]}: give smallest and largest, between 0.1 and 10")
+        return self
+
+
+class MachineParams(Params):
+    """How the machine is used. Changing these keys changes no result beyond rounding."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU when there is one")
+    threads: int = Field(ge=1, le=256, description="CPU threads of one process; the last bits of a result depend on it")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(description="number format of the forward and backward pass")
+    channels_last: bool = Field(description="memory layout with channels innermost: faster, on CPUs too")
+    compile: bool = Field(description="compile the student with torch.compile: slow start, faster steps on a GPU")
+    workers: int = Field(ge=0, le=128, description="processes that load data; 0 loads in the training process")
+    cache_mb: int = Field(ge=0, description="memory for decoded frames and labels, MB a process; 0 keeps none")
+    checkpoint_every: int = Field(ge=1, description="iterations between two checkpoints")
+
+
+class NetworkParams(Params):
+    """A network."""
+
+    architecture: str = Field(description="name of a network in etc/models/registry.py")
+    width: int = Field(ge=4, le=512, multiple_of=4, description="channels of the first layer; 64 as published")
+
+
+class SamplingParams(Params):
+    """Which frames a sample is made of."""
+
+    pseudo_share: Probability = Field(description="share of the samples whose label is a pseudo-label; 0 uses none")
+    partner_reach: int = Field(ge=1, le=10, description="the second frame is at most this many places away in the clip")
+
+
+class MotionParams(Params):
+    """The temporal loss TL."""
+
+    form: Literal["paper", "released_code"] = Field(description="as written in the paper, or as in its released code")
+    stride: Literal[1, 2, 4, 8] = Field(description="TL is computed on a grid this many times coarser than the crop")
+
+
+class TrainingParams(Params):
+    """What every trained network is given."""
+
+    iterations: int = Field(ge=1, description="optimiser steps")
+    batch: int = Field(ge=1, description="samples a step, over all processes")
+    accumulate: int = Field(ge=1, description="parts that a batch is cut into when memory is short")
+    lr: float = Field(gt=0, le=10, description="learning rate of the backbone at the start")
+    head_lr_factor: float = Field(gt=0, le=100, description="learning rate of all other layers, times lr")
+    momentum: float = Field(ge=0, lt=1, description="momentum of SGD")
+    weight_decay: float = Field(ge=0, le=1, description="weight decay of SGD")
+    power: float = Field(ge=0, le=10, description="power of the polynomial decay of the learning rate")
+    warmup: int = Field(ge=0, description="iterations over which the learning rate first rises linearly")
+    clip_gradient: float | None = Field(gt=0, description="largest norm of the gradient; null does not clip")
+    backbone: str | None = Field(description="file with ImageNet weights of the ResNet; null: random weights")
+    class_weights: list[float] | None = Field(description="weight of each class in the cross-entropy; null: all 1")
+    ohem_threshold: float | None = Field(
+        gt=0, le=1, description="only pixels whose true class has at most this probability count; null: all count"
+    )
+    ohem_fraction: Probability = Field(description="share of the labelled pixels that counts at least, hardest first")
+    auxiliary_weight: float = Field(ge=0, le=10, description="weight of the cross-entropy on the auxiliary head")
+    history_every: int = Field(ge=1, description="iterations between two rows of the loss history")
+    augment: AugmentParams
+    machine: MachineParams
+
+    @model_validator(mode="after")
+    def _divisible(self) -> "TrainingParams":
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch {self.batch} cannot be cut into {self.accumulate} equal parts")
+        if self.warmup >= self.iterations:
+            raise ValueError(f"warmup {self.warmup} must be shorter than the {self.iterations} iterations")
+        return self

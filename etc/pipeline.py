@@ -1,0 +1,193 @@
+"""The stages of ``dvc.yaml`` as Snakemake sees them.
+
+DVC alone decides what is up to date, by content. Snakemake schedules what DVC calls due, and every job is
+``dvc repro --single-item``, so that neither tool can disagree with the other. The verdict reaches Snakemake
+as one marker file a stage in ``work/due/``: newer than any output when the stage is due, dated 1970 when not.
+See ``docs/decisions/one-graph-two-tools.md``.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import networkx
+import yaml
+
+MARKERS = Path("work/due")
+DEFINITION = Path("dvc.yaml")
+_ITEM = re.compile(r"\$\{item\.(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the resolved graph."""
+
+    name: str
+    outputs: tuple[str, ...]
+    due: bool
+
+
+@dataclass(frozen=True)
+class Family:
+    """All stages that stem from one matrix of ``dvc.yaml``: what a Snakemake rule needs to know of them."""
+
+    name: str
+    graph: "Graph"
+    matrix: dict[str, list[Any]]
+    definition: dict[str, Any]
+
+    @property
+    def pattern(self) -> str:
+        """Name of a stage with wildcards, e.g. ``teacher@{dataset}``."""
+        return f"{self.name}@" + "-".join(f"{{{key}}}" for key in self.matrix)
+
+    @property
+    def needs(self) -> Callable[[Any], list[str]]:
+        """Input function of the rule: the stage's marker and the outputs of the stages before it."""
+        return lambda wildcards: self.graph.inputs(self.pattern.format(**wildcards))
+
+    @property
+    def outputs(self) -> list[str]:
+        """Paths with wildcards; a path without a suffix is a folder."""
+        from snakemake.io import directory
+
+        keys = ("outs", "metrics", "plots")
+        entries = [entry for key in keys for entry in self.definition.get(key, ())]
+        paths = [_ITEM.sub(r"{\1}", next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries]
+        return [path if Path(path).suffix else directory(path) for path in paths]
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """A constraint per wildcard: exactly the values of the matrix."""
+        return {key: "|".join(re.escape(str(value)) for value in values) for key, values in self.matrix.items()}
+
+    @property
+    def command(self) -> str:
+        """Shell command of the rule; its output goes to the terminal and to the log."""
+        return f"dvc --wait-for-lock repro --single-item '{self._with_wildcards()}' 2>&1 | tee {{log}}"
+
+    @property
+    def threads(self) -> int:
+        """Threads that one job keeps busy."""
+        return int(self.definition.get("meta", {}).get("threads", 1))
+
+    @property
+    def resources(self) -> dict[str, int]:
+        """Memory in MB and number of GPUs of one job."""
+        meta = self.definition.get("meta", {})
+        return {"mem_mb": int(meta.get("mem_mb", 2000)), "gpu": int(meta.get("gpu", 0))}
+
+    def _with_wildcards(self) -> str:
+        return self.pattern.replace("{", "{wildcards.")
+
+
+@dataclass
+class Graph:
+    """The resolved graph and DVC's verdict on each stage."""
+
+    stages: dict[str, Stage]
+    predecessors: dict[str, list[str]]
+    definitions: dict[str, dict[str, Any]]
+    matrices: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+
+    def family(self, name: str) -> Family:
+        """The stages that ``dvc.yaml`` defines under ``name``."""
+        return Family(name, self, self.matrices[name], self.definitions[name])
+
+    def inputs(self, stage: str) -> list[str]:
+        """Snakemake inputs of one stage.
+
+        Outputs that are made anew in this run are plain inputs. The others are ``ancient``: their date says
+        nothing, because DVC gives files new dates whenever it links them.
+        """
+        from snakemake.io import ancient
+
+        inputs = [str(marker(stage))]
+        for name in self.predecessors.get(stage, ()):
+            before = self.stages[name]
+            inputs += [path if before.due else ancient(path) for path in before.outputs]
+        return inputs
+
+    @property
+    def due(self) -> list[str]:
+        """Names of the stages that DVC would run, in the order of ``dvc.yaml``."""
+        return [stage.name for stage in self.stages.values() if stage.due]
+
+    @cached_property
+    def targets(self) -> list[str]:
+        """Everything that the whole pipeline makes."""
+        return [path for stage in self.stages.values() for path in stage.outputs]
+
+    def write_markers(self) -> None:
+        """Tell Snakemake which stages are due."""
+        MARKERS.mkdir(parents=True, exist_ok=True)
+        for stage in self.stages.values():
+            path = marker(stage.name)
+            path.touch()
+            if not stage.due:
+                os.utime(path, (0, 0))
+
+
+def marker(stage: str) -> Path:
+    """Marker file of a stage."""
+    return MARKERS / stage.replace("@", "-")
+
+
+def load() -> Graph:
+    """Ask DVC for the stages, what they need and whether they are due.
+
+    A stage is due when DVC calls it changed, or when one before it is due: a stage before it that turns out
+    to make the same bytes costs only the question, since DVC then skips what follows.
+    """
+    from dvc.repo import Repo
+
+    repo = Repo(os.curdir)
+    with repo.lock:
+        index = repo.index
+        # Edges of DVC's graph point from a stage to what it depends on.
+        graph = index.graph
+        changed = {stage.addressing for stage in index.stages if stage.changed()}
+        outputs = {stage.addressing: tuple(out.def_path for out in stage.outs) for stage in index.stages}
+    names = networkx.DiGraph()
+    names.add_nodes_from(outputs)
+    names.add_edges_from((after.addressing, before.addressing) for after, before in graph.edges)
+    due = changed | {name for name in outputs if networkx.descendants(names, name) & changed}
+    definitions = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["stages"]
+    return Graph(
+        stages={name: Stage(name, paths, name in due) for name, paths in outputs.items()},
+        predecessors={name: sorted(names.successors(name)) for name in outputs},
+        definitions=definitions,
+        matrices={family: _matrix(family, definition, list(outputs)) for family, definition in definitions.items()},
+    )
+
+
+def _matrix(family: str, definition: dict[str, Any], stages: list[str]) -> dict[str, list[str]]:
+    """Values of each matrix key, read off the names of the resolved stages."""
+    keys = list(definition.get("matrix", {}))
+    names = [name.partition("@")[2].split("-") for name in stages if name.partition("@")[0] == family]
+    return {key: list(dict.fromkeys(values[position] for values in names)) for position, key in enumerate(keys)}
+
+
+def prepare() -> Graph:
+    """What the Snakefile calls before it defines its rules.
+
+    Checks the parameters, clears what a killed run has left, asks DVC for its verdict and writes the markers.
+
+    Raises:
+        UserError: a parameter file is wrong, or a process of an earlier run holds on.
+    """
+    from etc import housekeeping
+    from etc.params.check import check_all
+
+    # Jobs call `dvc` and `etc`: those of this Python, also when its folder is not on the PATH.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    check_all()
+    housekeeping.tidy()
+    graph = load()
+    graph.write_markers()
+    return graph

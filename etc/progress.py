@@ -1,0 +1,40 @@
+"""Progress of long loops: a bar on a terminal, a line now and then in a log."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+LOG_SECONDS = 10.0
+
+
+def track(items: Iterable[T], total: int, label: str, done: int = 0) -> Iterator[T]:
+    """Yield ``items`` while showing how many of ``total`` are done, the rate and the remaining time.
+
+    Args:
+        items: what is still to do.
+        total: length of the whole job, including what an earlier run has done.
+        label: short name in front of the bar.
+        done: how many were done by an earlier run.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=label, initial=done, mininterval=0.2, dynamic_ncols=True)
+    else:
+        yield from _logged(items, total, label, done)
+
+
+def _logged(items: Iterable[T], total: int, label: str, done: int) -> Iterator[T]:
+    """A line every ten seconds: several jobs may write to the same log, and none of them owns its last line."""
+    start = last = time.monotonic()
+    for number, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= LOG_SECONDS:
+            last = now
+            print(
+                tqdm.format_meter(done + number, total, now - start, ncols=80, prefix=label, initial=done),
+                file=sys.stderr,
+            )

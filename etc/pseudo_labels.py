@@ -1,0 +1,47 @@
+"""Labels from predictions: keep the confident pixels of each class, ignore the rest.
+
+One threshold for all classes would drop the rare ones, which a network is never as sure of as of the road. So
+each class keeps the same share of its pixels (class-balanced self-training, Zou et al., ECCV 2018).
+"""
+
+import numpy as np
+
+from etc.evaluation.iou import IGNORE
+
+LEVELS = 256
+
+
+def quantise(confidence: np.ndarray) -> np.ndarray:
+    """Confidence 0..1, float (any shape), to uint8 levels 0..255, rounded down: a level never overstates."""
+    return np.clip(confidence * 255.0, 0, 255).astype(np.uint8)
+
+
+def confidence_histogram(prediction: np.ndarray, level: np.ndarray, classes: int) -> np.ndarray:
+    """Pixels per class and confidence level, int64 (C, 256), from uint8 arrays of one shape."""
+    joint = prediction.astype(np.int64) * LEVELS + level
+    return np.bincount(joint.ravel(), minlength=classes * LEVELS).reshape(classes, LEVELS)
+
+
+def thresholds(histogram: np.ndarray, keep_share: float, min_confidence: float) -> np.ndarray:
+    """Lowest level that each class keeps.
+
+    Args:
+        histogram: int64 (C, 256), pixels per class and level over all frames.
+        keep_share: share of each class's pixels to keep, above 0, at most 1.
+        min_confidence: levels below this confidence (0..1) are never kept.
+
+    Returns:
+        int64 (C,), levels 0..255; a class keeps every pixel whose level is at least this. The share kept is the
+        smallest one that a level allows and that is not below ``keep_share``, unless ``min_confidence`` cuts it.
+    """
+    # kept[c, l] = pixels of class c with level >= l
+    kept = histogram[:, ::-1].cumsum(axis=1)[:, ::-1]
+    enough = kept >= np.ceil(keep_share * histogram.sum(axis=1, keepdims=True))
+    # Levels fall monotonically from True to False; the last True is the highest level that keeps enough.
+    highest = enough.sum(axis=1) - 1
+    return np.maximum(highest, int(np.ceil(min_confidence * 255.0)))
+
+
+def keep_confident(prediction: np.ndarray, level: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Labels uint8 (H, W): the prediction where its level reaches its class's threshold, 255 elsewhere."""
+    return np.where(level >= threshold[prediction], prediction, IGNORE).astype(np.uint8)

@@ -1,0 +1,277 @@
+"""The report's plots: quality against consistency, loss curves, pseudo-label audit.
+
+Every function takes a table and returns a figure; :func:`png` turns a figure into bytes. Equal tables give equal bytes:
+matplotlib's own defaults and its bundled font apply whatever the user's settings are, and no time is written.
+"""
+
+import io
+from collections.abc import Callable
+from functools import wraps
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import Bbox
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; grey replaces their yellow, unreadable on white.
+COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#808080")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
+LINES = ("-", "--", "-.", ":")
+TERMS = {
+    "total": "total",
+    "ce": "CE: cross-entropy",
+    "tl": "TL: motion-guided temporal loss",
+    "sf": "SF: single-frame distillation",
+    "pf": "PF: pair-of-frames distillation",
+    "mf": "MF: multi-frame distillation",
+}
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "grid.color": "#e4e4e4",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def png(figure: Figure, dpi: int) -> bytes:
+    """The figure as PNG bytes without metadata that changes from run to run."""
+    with style.context(["default", STYLE]), io.BytesIO() as stream:
+        figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
+        return stream.getvalue()
+
+
+def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    @wraps(draw)
+    def inside(*args, **kwargs) -> Figure:
+        with style.context(["default", STYLE]):
+            return draw(*args, **kwargs)
+
+    return inside
+
+
+@_styled
+def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
+    """Quality against consistency: one mark per scheme at the mean over seeds, one small dot per seed.
+
+    Args:
+        runs: columns ``architecture, scheme, seed, miou, tc`` in percent, one row per run, in the order of the table.
+        baseline: scheme through whose mean thin guide lines are drawn.
+
+    Returns:
+        a figure with one panel per architecture; error bars are one standard deviation over seeds (ddof 1).
+    """
+    architectures = list(runs["architecture"].unique())
+    looks = _looks(runs)
+    figure = _figure(6.6 * len(architectures), 5.0)
+    panels = figure.subplots(1, len(architectures), squeeze=False)[0]
+    placements = []
+    for axes, architecture in zip(panels, architectures, strict=True):
+        own = runs[runs["architecture"] == architecture]
+        labels, marks, bars = [], [], []
+        for scheme, group in own.groupby("scheme", sort=False):
+            colour, marker, _ = looks[scheme]
+            x, y = float(group["tc"].mean()), float(group["miou"].mean())
+            if scheme == baseline:
+                axes.axhline(y, color="#bbbbbb", linewidth=0.8, linestyle="--", zorder=1)
+                axes.axvline(x, color="#bbbbbb", linewidth=0.8, linestyle="--", zorder=1)
+            if len(group) > 1:
+                dx, dy = float(group["tc"].std(ddof=1)), float(group["miou"].std(ddof=1))
+                bars += [((x - dx, y), (x + dx, y)), ((x, y - dy), (x, y + dy))]
+                axes.errorbar(x, y, dy, dx, fmt="none", ecolor=colour, elinewidth=1.1, capsize=3, alpha=0.8, zorder=2)
+                axes.plot(group["tc"], group["miou"], ".", color=colour, markersize=4.5, alpha=0.55, zorder=3)
+                marks += [*zip(group["tc"], group["miou"], strict=True)]
+            size = 11 if scheme == baseline else 8
+            axes.plot(x, y, marker, color=colour, markersize=size, markeredgecolor="white", zorder=4)
+            labels.append((str(scheme), colour, x, y))
+            marks.append((x, y))
+        axes.margins(0.16)
+        axes.set(title=architecture, xlabel="TC: temporal consistency (%)", ylabel="mIoU (%)")
+        placements.append((axes, labels, marks, bars))
+    seed_dot = Line2D([], [], linestyle="none", marker=".", markersize=5, color="#555555", label="one seed")
+    mean_mark = Line2D([], [], linestyle="none", marker="o", markersize=8, color="#555555", label="mean ± 1 std")
+    figure.legend(handles=[mean_mark, seed_dot], loc="outside lower center", ncols=2)
+    # The layout is settled before labels are placed, because overlaps are judged in pixels.
+    figure.draw_without_rendering()
+    for axes, labels, marks, bars in placements:
+        _place_labels(axes, labels, marks, bars)
+    return figure
+
+
+def _place_labels(
+    axes: Axes,
+    labels: list[tuple[str, str, float, float]],
+    marks: list[tuple[float, float]],
+    bars: list[tuple[tuple[float, float], tuple[float, float]]],
+) -> None:
+    """Write each label beside its point where it covers the least of what is already there.
+
+    Args:
+        axes: where the points are drawn.
+        labels: text, colour, x and y in data coordinates.
+        marks: points in data coordinates that labels should not cover.
+        bars: lines, as pairs of ends in data coordinates, that labels should not cover.
+    """
+    renderer = axes.figure.canvas.get_renderer()
+    frame = axes.get_window_extent(renderer)
+    point = axes.figure.dpi / 72
+    pixels = axes.transData.transform(marks)
+    taken = [Bbox.from_bounds(x - 6 * point, y - 6 * point, 12 * point, 12 * point) for x, y in pixels]
+    for ends in bars:
+        (x0, y0), (x1, y1) = axes.transData.transform(ends)
+        taken.append(Bbox.from_extents(x0, y0, x1, y1).padded(2 * point))
+    candidates = [(radius, angle) for radius in (9, 16, 26, 38, 52) for angle in range(0, 360, 30)]
+    for text, colour, x, y in labels:
+        sizer = axes.text(x, y, text, fontsize=10)
+        size = sizer.get_window_extent(renderer)
+        sizer.remove()
+        centre = axes.transData.transform((x, y))
+        best = None
+        for radius, angle in candidates:
+            dx, dy = round(radius * np.cos(np.radians(angle)), 3), round(radius * np.sin(np.radians(angle)), 3)
+            # The side of the text that faces the mark keeps the distance.
+            left = centre[0] + dx * point - size.width * (0.5 - 0.5 * np.sign(dx))
+            bottom = centre[1] + dy * point - size.height * (0.5 - 0.5 * np.sign(dy))
+            area = Bbox.from_bounds(left, bottom, size.width, size.height)
+            outside = size.width * size.height - _overlap(area, frame)
+            cost = 10 * outside + sum(_overlap(area.padded(point), other) for other in taken) + 0.02 * radius
+            if best is None or cost < best[0]:
+                best = (cost, dx, dy, radius, area)
+        _, dx, dy, radius, area = best
+        axes.annotate(
+            text,
+            (x, y),
+            xytext=(dx, dy),
+            textcoords="offset points",
+            ha={1: "left", 0: "center", -1: "right"}[np.sign(dx)],
+            va={1: "bottom", 0: "center", -1: "top"}[np.sign(dy)],
+            color=[0.7 * part for part in to_rgb(colour)],
+            fontsize=10,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6} if radius > 20 else None,
+            zorder=5,
+        )
+        taken.append(area.padded(2))
+
+
+def _overlap(one: Bbox, other: Bbox) -> float:
+    shared = Bbox.intersection(one, other)
+    return shared.width * shared.height if shared is not None else 0.0
+
+
+@_styled
+def loss_curves(history: pd.DataFrame, smoothing: int) -> Figure:
+    """Loss curves, one small panel per term: the line is the mean over seeds, the band their range.
+
+    Args:
+        history: columns ``architecture, scheme, seed, step`` and the loss terms ``total, ce, tl, sf, pf, mf``; a term
+            that a scheme does not use is 0 or NaN throughout.
+        smoothing: recorded steps that one point averages.
+
+    Returns:
+        a figure with one block of panels per architecture; terms that no scheme uses are left out.
+    """
+    terms = [term for term in TERMS if (history[term].fillna(0) != 0).any()]
+    architectures = list(history["architecture"].unique())
+    looks = _looks(history)
+    columns = min(3, len(terms))
+    rows = -(-len(terms) // columns)
+    figure = _figure(3.7 * columns, 2.7 * rows * len(architectures) + 0.6)
+    blocks = figure.subfigures(len(architectures), 1, squeeze=False)[:, 0]
+    for architecture, block in zip(architectures, blocks, strict=True):
+        if len(architectures) > 1:
+            block.suptitle(architecture, fontsize=11)
+        panels = block.subplots(rows, columns, squeeze=False).ravel()
+        own = history[history["architecture"] == architecture]
+        for axes, term in zip(panels, terms, strict=False):
+            _loss_panel(axes, own, term, smoothing, looks)
+        for axes in panels[len(terms) :]:
+            axes.axis("off")
+    handles = [
+        Line2D([], [], color=colour, linestyle=line, linewidth=2, label=scheme)
+        for scheme, (colour, _, line) in looks.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)))
+    return figure
+
+
+def _loss_panel(axes: Axes, history: pd.DataFrame, term: str, smoothing: int, looks: dict[str, tuple]) -> None:
+    positive = True
+    for scheme, runs in history.groupby("scheme", sort=False):
+        if not (runs[term].fillna(0) != 0).any():
+            continue
+        colour, _, line = looks[scheme]
+        curves = pd.concat([_block_means(run, term, smoothing) for _, run in runs.groupby("seed")], axis=1)
+        mean = curves.mean(axis=1)
+        axes.plot(mean.index, mean, color=colour, linestyle=line, linewidth=1.4)
+        if curves.shape[1] > 1:
+            axes.fill_between(mean.index, curves.min(axis=1), curves.max(axis=1), color=colour, alpha=0.15, linewidth=0)
+        positive = positive and bool((curves.min(axis=1) > 0).all())
+    axes.set(title=TERMS[term], xlabel="iteration")
+    if positive:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _block_means(run: pd.DataFrame, term: str, smoothing: int) -> pd.Series:
+    """Means of ``smoothing`` recorded steps each, at the block's mean step."""
+    run = run.sort_values("step")
+    blocks = np.arange(len(run)) // smoothing
+    means = run[["step", term]].groupby(blocks).mean()
+    return pd.Series(means[term].to_numpy(), index=means["step"].to_numpy())
+
+
+@_styled
+def pseudo_label_bars(audit: pd.DataFrame) -> Figure:
+    """Share of pixels kept, and accuracy before and after the confidence filter, per class.
+
+    Args:
+        audit: columns ``class`` (name), ``kept_share``, ``accuracy_before`` and ``accuracy_kept`` in 0..1, one row per
+            class and one named ``all``; an accuracy is NaN where there is no truth.
+    """
+    rows = np.arange(len(audit))
+    figure = _figure(6.6, 0.34 * len(audit) + 1.6)
+    kept, accuracy = figure.subplots(1, 2, sharey=True)
+    shares = 100 * audit["kept_share"].to_numpy(dtype=float)
+    bars = kept.barh(rows, np.nan_to_num(shares), height=0.62, color="#0072B2")
+    kept.bar_label(bars, ["" if np.isnan(share) else f"{share:.0f}" for share in shares], padding=3, fontsize=8)
+    kept.set(
+        title="kept share of predicted pixels", xlabel="%", yticks=rows, yticklabels=list(audit["class"]), xlim=(0, 112)
+    )
+    before, after = (100 * audit[name].to_numpy(dtype=float) for name in ("accuracy_before", "accuracy_kept"))
+    accuracy.hlines(rows, before, after, color="#bbbbbb", linewidth=2, zorder=1)
+    accuracy.plot(before, rows, "o", color="#E69F00", markersize=6, label="all predicted pixels")
+    accuracy.plot(after, rows, "D", color="#0072B2", markersize=6, label="kept pixels")
+    accuracy.set(title="accuracy", xlabel="%")
+    figure.legend(loc="outside lower center", ncols=2)
+    for axes in (kept, accuracy):
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+    kept.invert_yaxis()
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _looks(table: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
+    """Colour, marker and line of each scheme, by its place in the table."""
+    return {
+        scheme: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], LINES[i // len(COLOURS) % len(LINES)])
+        for i, scheme in enumerate(table["scheme"].unique())
+    }

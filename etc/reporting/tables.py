@@ -1,0 +1,231 @@
+"""From counts to tables. Ratios are formed last, from integer counts pooled over frames or pairs.
+
+All shares are in percent and all differences in percentage points, rounded to two decimals when a table is finished.
+"""
+
+from io import StringIO
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from etc.datasets.labels import LabelSet
+from etc.evaluation.iou import class_ratio, mean_ratio
+from etc.params.data import Run
+from etc.params.report import Bootstrap
+from etc.reporting.differences import Evaluation, deltas, protocol
+
+RUN_NOTE = "One row per run. Shares in percent; seconds are the wall-clock time of training."
+CLASS_NOTE = "IoU in percent, mean over the seeds of each scheme."
+SHARES = ["miou", "pixel_accuracy", "tc", "tc_visible", "agreement"]
+RUN_COLUMNS = ["architecture", "scheme", "seed", *SHARES, "iterations", "train_seconds"]
+DELTA_COLUMNS = [f"delta_{metric}{end}" for metric in ("tc", "miou") for end in ("", "_low", "_high")]
+SCHEME_COLUMNS = [
+    *["architecture", "scheme", "seeds", "miou_mean", "miou_std", "pixel_accuracy_mean", "tc_mean", "tc_std"],
+    *["tc_visible_mean", "agreement_mean", "iterations", "train_seconds"],
+    *DELTA_COLUMNS,
+]
+
+
+def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
+    """One row per run with the columns ``RUN_COLUMNS``; shares in percent, not rounded."""
+    rows = []
+    for one in evaluations:
+        confusion = _sums(one.iou, ["tp", "fp", "fn"])
+        tp, fp, fn = confusion.T
+        corrected = _sums(protocol(one.tc, "corrected"), ["intersection", "union"])
+        visible = _sums(protocol(one.tc, "occlusion_aware"), ["intersection", "union"])
+        intersection, union = corrected.sum(axis=0)
+        shares = {
+            "miou": mean_ratio(tp, tp + fp + fn),
+            "pixel_accuracy": tp.sum() / (tp.sum() + fn.sum()),
+            "tc": mean_ratio(*corrected.T),
+            "tc_visible": mean_ratio(*visible.T),
+            # Two label maps of n pixels have intersections and unions that sum to 2n, so this is the share that agrees.
+            "agreement": intersection / ((union + intersection) / 2),
+        }
+        row = {**one.run._asdict(), **{name: 100 * share for name, share in shares.items()}}
+        rows.append({**row, "iterations": one.iterations, "train_seconds": one.train_seconds})
+    return pd.DataFrame(rows, columns=RUN_COLUMNS)
+
+
+def class_table(evaluations: list[Evaluation], labels: LabelSet) -> pd.DataFrame:
+    """IoU per run and class in percent, not rounded: ``architecture, scheme, seed`` and one column per class name.
+
+    A class that appears neither in the truth nor in the prediction is NaN.
+    """
+    rows = []
+    for one in evaluations:
+        tp, fp, fn = _sums(one.iou, ["tp", "fp", "fn"], labels.count).T
+        values = 100 * class_ratio(tp, tp + fp + fn)
+        rows.append({**one.run._asdict(), **dict(zip(labels.names, values, strict=True))})
+    return pd.DataFrame(rows)
+
+
+def scheme_table(evaluations: list[Evaluation], baseline: str, bootstrap: Bootstrap) -> pd.DataFrame:
+    """One row per architecture and scheme, in the order of the runs, with the columns ``SCHEME_COLUMNS``; not rounded.
+
+    Means and standard deviations (ddof 1, NaN for one seed) are over the scheme's seeds. The delta columns are the mean
+    difference to the baseline over the seeds that both have and its bootstrap interval; NaN for the baseline itself and
+    where no seed is shared.
+
+    Raises:
+        UserError: two runs were evaluated on different clips.
+    """
+    runs = run_table(evaluations)
+    by_run = {one.run: one for one in evaluations}
+    rows = []
+    for (architecture, scheme), group in runs.groupby(["architecture", "scheme"], sort=False):
+        row = {"architecture": architecture, "scheme": scheme, "seeds": len(group)}
+        row |= {f"{share}_mean": group[share].mean() for share in SHARES}
+        row |= {f"{share}_std": group[share].std(ddof=1) for share in ("miou", "tc")}
+        row |= {"iterations": group["iterations"].mean(), "train_seconds": group["train_seconds"].mean()}
+        partners = [(Run(architecture, baseline, seed), Run(architecture, scheme, seed)) for seed in group["seed"]]
+        pairs = [(by_run[one], by_run[other]) for one, other in partners if one in by_run]
+        if scheme != baseline and pairs:
+            row |= deltas(pairs, bootstrap)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=SCHEME_COLUMNS)
+
+
+def metrics(schemes: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+    """Means over seeds for ``dvc metrics show``, by architecture and scheme: miou, tc, tc_visible, agreement in %."""
+    tree: dict[str, dict[str, dict[str, float]]] = {}
+    for row in schemes.itertuples():
+        names = ("miou", "tc", "tc_visible", "agreement")
+        values = {name: round(float(getattr(row, f"{name}_mean")), 2) for name in names}
+        tree.setdefault(row.architecture, {})[row.scheme] = values
+    return tree
+
+
+def csv(table: pd.DataFrame) -> str:
+    """A table as CSV: shares, differences and seconds with two decimals, whole numbers plain, NaN as an empty field."""
+    written = table.copy()
+    for name in written.columns:
+        if name == "iterations":
+            written[name] = [f"{value:.10g}" for value in written[name]]
+        elif pd.api.types.is_float_dtype(written[name]):
+            written[name] = [_decimals(value) for value in written[name]]
+    return written.to_csv(index=False, lineterminator="\n")
+
+
+def display(schemes: pd.DataFrame) -> pd.DataFrame:
+    """The scheme table as short texts for readers: mean ± std in one cell, difference and interval in one cell."""
+    return pd.DataFrame(
+        {
+            "architecture": schemes["architecture"],
+            "scheme": schemes["scheme"],
+            "seeds": [str(value) for value in schemes["seeds"]],
+            "mIoU": _spread(schemes["miou_mean"], schemes["miou_std"]),
+            "pixel acc.": [_decimals(value) for value in schemes["pixel_accuracy_mean"]],
+            "TC": _spread(schemes["tc_mean"], schemes["tc_std"]),
+            "TC visible": [_decimals(value) for value in schemes["tc_visible_mean"]],
+            "agreement": [_decimals(value) for value in schemes["agreement_mean"]],
+            "ΔTC": _with_interval(schemes, "delta_tc"),
+            "ΔmIoU": _with_interval(schemes, "delta_miou"),
+            "iterations": [f"{value:.10g}" for value in schemes["iterations"]],
+            "train s": [f"{value:.0f}" for value in schemes["train_seconds"]],
+        }
+    )
+
+
+def display_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """The run table as short texts for readers."""
+    shown = {name: [_decimals(value) for value in runs[name]] for name in SHARES}
+    shown |= {"iterations": [f"{value:.10g}" for value in runs["iterations"]]}
+    shown |= {"train s": [f"{value:.0f}" for value in runs["train_seconds"]]}
+    names = {"miou": "mIoU", "pixel_accuracy": "pixel acc.", "tc": "TC", "tc_visible": "TC visible"}
+    first = {name: [str(value) for value in runs[name]] for name in ("architecture", "scheme", "seed")}
+    return pd.DataFrame(first | shown).rename(columns=names)
+
+
+def display_classes(classes: pd.DataFrame) -> pd.DataFrame:
+    """IoU per class as short texts, mean over the seeds of each scheme."""
+    means = classes.drop(columns="seed").groupby(["architecture", "scheme"], sort=False).mean().reset_index()
+    for name in means.columns[2:]:
+        means[name] = [_decimals(value) for value in means[name]]
+    return means
+
+
+def note(confidence: float) -> str:
+    """What the columns of the scheme table are, in a few sentences.
+
+    Args:
+        confidence: of the intervals, 0..1.
+    """
+    return (
+        "Shares in percent, Δ in percentage points against the baseline. Means over seeds, ± one standard deviation "
+        f"over seeds (ddof 1). In brackets the {100 * confidence:g} % bootstrap interval over clips and seeds; "
+        "only seeds that both schemes have enter Δ, and with one such seed the interval is over clips alone. "
+        "Iterations and training seconds are means over seeds."
+    )
+
+
+def markdown(table: pd.DataFrame, text: str) -> str:
+    """A table of texts as Markdown under one paragraph of ``text``; all but the first two columns are right-aligned."""
+    rule = ["---", "---", *["---:"] * (len(table.columns) - 2)]
+    lines = [list(table.columns), rule, *table.itertuples(index=False, name=None)]
+    return f"{text}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def latex(table: pd.DataFrame, text: str) -> str:
+    """A table of texts as a LaTeX tabular for the package booktabs, ``text`` in a comment above."""
+    escapes = {"_": r"\_", "%": r"\%", "±": r"$\pm$", "Δ": r"$\Delta$"}
+    marks = str.maketrans(escapes)
+    lines = [[str(value).translate(marks) for value in line] for line in table.itertuples(index=False, name=None)]
+    head = " & ".join(str(name).translate(marks) for name in table.columns)
+    body = "".join(f"{' & '.join(line)} \\\\\n" for line in lines)
+    alignment = "ll" + "r" * (len(table.columns) - 2)
+    return (
+        f"% {text}\n\\begin{{tabular}}{{{alignment}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}"
+        "\\bottomrule\n\\end{tabular}\n"
+    )
+
+
+def terminal_table(schemes: pd.DataFrame) -> str:
+    """The scheme table for a terminal, without colours and without a newline at the end.
+
+    Args:
+        schemes: columns ``SCHEME_COLUMNS``, as made by :func:`scheme_table` or read back from ``schemes.csv``.
+    """
+    shown = display(schemes)
+    if shown["architecture"].nunique() == 1:
+        shown = shown.drop(columns="architecture")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in shown.columns:
+        table.add_column(name, justify="left" if name in ("architecture", "scheme") else "right", no_wrap=True)
+    for row in shown.itertuples(index=False, name=None):
+        table.add_row(*row)
+    stream = StringIO()
+    # Wide enough for any table: a narrow terminal wraps lines but hides no number.
+    Console(file=stream, width=400, color_system=None, markup=False, highlight=False).print(table)
+    return "\n".join(line.rstrip() for line in stream.getvalue().split("\n")).strip("\n")
+
+
+def _sums(counts: pd.DataFrame, columns: list[str], classes: int | None = None) -> np.ndarray:
+    """Counts per class summed over all rows, int64 (classes, columns)."""
+    table = counts.groupby("class")[columns].sum()
+    if classes is not None:
+        table = table.reindex(range(classes), fill_value=0)
+    return table.to_numpy(dtype=np.int64)
+
+
+def _decimals(value: float) -> str:
+    # Adding 0.0 turns a rounded -0.0 into 0.0.
+    return "" if np.isnan(value) else f"{round(float(value), 2) + 0.0:.2f}"
+
+
+def _spread(means: pd.Series, stds: pd.Series) -> list[str]:
+    pairs = zip(means, stds, strict=True)
+    return [_decimals(mean) if np.isnan(std) else f"{_decimals(mean)} ± {_decimals(std)}" for mean, std in pairs]
+
+
+def _with_interval(schemes: pd.DataFrame, column: str) -> list[str]:
+    rows = schemes[[column, f"{column}_low", f"{column}_high"]].itertuples(index=False, name=None)
+    return ["" if np.isnan(row[0]) else f"{_signed(row[0])} [{_signed(row[1])}, {_signed(row[2])}]" for row in rows]
+
+
+def _signed(value: float) -> str:
+    return f"{round(float(value), 2) + 0.0:+.2f}"

@@ -1,0 +1,250 @@
+"""Stage ``report``: tables, plots and the page, from the counts of all declared runs."""
+
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from etc.datasets import labels, manifest
+from etc.errors import UserError
+from etc.files import atomic, read_json, write_json
+from etc.params import data, report
+from etc.params.data import Run
+from etc.reporting import page, plots, strip, tables, video
+from etc.reporting.differences import Evaluation
+
+# Results live in git, which is no place for big files.
+MOST_BYTES = 500_000
+# Networks beside the students that leave a history.
+NETWORKS = {"labeller", "teacher"}
+IOU = ["clip", "frame", "class", "tp", "fp", "fn"]
+TC = ["clip", "source", "target", "protocol", "class", "intersection", "union"]
+HISTORY = ["step", *plots.TERMS]
+AUDIT = ["class", "kept_share", "accuracy_before", "accuracy_kept"]
+
+
+class Sample(NamedTuple):
+    """Predictions of one clip, kept for the pictures.
+
+    Attributes:
+        clip: its name.
+        frames: K frame numbers.
+        predictions: per scheme uint8 (K, H, W) train ids.
+    """
+
+    clip: str
+    frames: list[int]
+    predictions: dict[str, np.ndarray]
+
+
+def run(dataset: str) -> str:
+    """Write ``results/<dataset>/``; return the closing line.
+
+    - ``tables/schemes.{csv,md,tex}``: one row per architecture and scheme; ``tables/runs.{csv,md}``: one row per run;
+      ``tables/classes.csv``: IoU per run and class. Shares in percent, differences in percentage points.
+    - ``plots/{schemes,losses,strip,pseudo_labels}.png``, ``plots/overlay.webp``.
+    - ``metrics.json`` for ``dvc metrics show``, ``index.html``.
+
+    Evaluations and histories of runs that params/data.yaml does not declare are moved to
+    ``work/undeclared/<dataset>/``: DVC hashes their folders, so these must be the same here and in a fresh clone.
+
+    Raises:
+        UserError: an input is missing, damaged or does not fit the others.
+    """
+    settings, runs = report.load(dataset), data.load().runs()
+    report.check_declared(dataset, settings, runs)
+    folder, output = Path("data") / dataset, Path("results") / dataset
+    evaluations = [_evaluation(folder, one) for one in runs]
+    history = pd.concat([_history(folder, one) for one in runs], ignore_index=True)
+    audit = _audit(output / "tables" / "pseudo_labels.csv")
+    shown = {name: next(one for one in runs if one.scheme == name) for name in settings.shown()}
+    sample = _sample(folder, shown)
+    declared, aside = {one.name for one in runs}, Path("work") / "undeclared" / dataset
+    set_aside(folder / "evaluation", declared, aside)
+    set_aside(folder / "history", declared | NETWORKS, aside)
+
+    label_set = labels.label_set(dataset)
+    run_table = tables.run_table(evaluations)
+    schemes = tables.scheme_table(evaluations, settings.baseline, settings.bootstrap)
+    classes = tables.class_table(evaluations, label_set)
+    note = tables.note(settings.bootstrap.confidence)
+    text = tables.display(schemes)
+    files = {
+        "tables/schemes.csv": tables.csv(schemes),
+        "tables/schemes.md": tables.markdown(text, note),
+        "tables/schemes.tex": tables.latex(text, note),
+        "tables/runs.csv": tables.csv(run_table),
+        "tables/runs.md": tables.markdown(tables.display_runs(run_table), tables.RUN_NOTE),
+        "tables/classes.csv": tables.csv(classes),
+    }
+    pictures = {
+        "plots/schemes.png": plots.png(plots.scheme_scatter(run_table, settings.baseline), settings.plots.dpi),
+        "plots/losses.png": plots.png(plots.loss_curves(history, settings.plots.smoothing), settings.plots.dpi),
+        "plots/pseudo_labels.png": plots.png(plots.pseudo_label_bars(audit), settings.plots.dpi),
+        "plots/strip.png": _strip(folder, sample, label_set, settings.strip),
+        "plots/overlay.webp": _animation(folder, sample, label_set, settings.overlay),
+    }
+    captions = page.pictures(sample.clip, [one.name for one in shown.values()], settings.plots.smoothing)
+    files["index.html"] = page.render(
+        dataset, text, note, tables.display_classes(classes), tables.CLASS_NOTE, captions, list(files)
+    )
+    for name, content in {**{name: text.encode() for name, text in files.items()}, **pictures}.items():
+        _write(output / name, content)
+    write_json(output / "metrics.json", tables.metrics(schemes))
+    return (
+        f"{len(schemes)} schemes, {len(runs)} runs compared; tables and plots in {output}, page {output / 'index.html'}"
+    )
+
+
+def set_aside(folder: Path, keep: set[str], target: Path) -> None:
+    """Move what ``folder`` holds beyond the names in ``keep`` (without suffix) to ``target``, with a notice on stderr.
+
+    Hidden files stay: another process may be writing them.
+    """
+    strangers = sorted(one for one in folder.iterdir() if one.stem not in keep and not one.name.startswith("."))
+    for one in strangers:
+        place = target / one.name
+        target.mkdir(parents=True, exist_ok=True)
+        if place.is_dir():
+            shutil.rmtree(place)
+        shutil.move(one, place)
+    if strangers:
+        names = ", ".join(one.name for one in strangers)
+        print(f"{folder}: {names} not declared in {data.PATH}; moved to {target}", file=sys.stderr)
+
+
+def _evaluation(folder: Path, one: Run) -> Evaluation:
+    dataset = folder.name
+    remedy = f"run: etc evaluate {dataset} {_options(one)}"
+    iou = _parquet(folder / "evaluation" / one.name / "iou.parquet", IOU, remedy)
+    tc = _parquet(folder / "evaluation" / one.name / "tc.parquet", TC, remedy)
+    path = folder / "students" / one.name / "timing.json"
+    _require(path, f"run: etc student {dataset} {_options(one)}")
+    timing = read_json(path)
+    for key in ("iterations", "train_seconds"):
+        if not isinstance(timing.get(key), int | float):
+            raise UserError(f"{path}: key '{key}' is missing; run: etc student {dataset} {_options(one)}")
+    return Evaluation(one, iou, tc, timing["iterations"], timing["train_seconds"])
+
+
+def _history(folder: Path, one: Run) -> pd.DataFrame:
+    remedy = f"run: etc student {folder.name} {_options(one)}"
+    history = _parquet(folder / "history" / f"{one.name}.parquet", HISTORY, remedy)
+    return history[HISTORY].assign(architecture=one.architecture, scheme=one.scheme, seed=one.seed)
+
+
+def _audit(path: Path) -> pd.DataFrame:
+    remedy = f"run: etc pseudo-labels {path.parts[-3]}"
+    _require(path, remedy)
+    try:
+        audit = pd.read_csv(path)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as CSV ({_line(error)}); {remedy}") from error
+    return _with_columns(path, audit, AUDIT, remedy)
+
+
+def _sample(folder: Path, shown: dict[str, Run]) -> Sample:
+    """The sample clip as predicted by each shown run; all must have kept the same frames."""
+    first, predictions = None, {}
+    for scheme, one in shown.items():
+        path = folder / "evaluation" / one.name / "sample.npz"
+        remedy = f"run: etc evaluate {folder.name} {_options(one)}"
+        _require(path, remedy)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                clip, frames, predictions[scheme] = str(arrays["clip"]), arrays["frames"], arrays["predictions"]
+        except KeyError as error:
+            raise UserError(f"{path}: holds no sample clip; set 'sample_clips' >= 1 in params/evaluate.yaml") from error
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path}: damaged ({_line(error)}); {remedy}") from error
+        key = (clip, [int(frame) for frame in frames])
+        first = first or key
+        if key != first:
+            raise UserError(f"{path}: holds another clip or other frames than the baseline's; {remedy}")
+    return Sample(*first, predictions)
+
+
+def _strip(folder: Path, sample: Sample, label_set: labels.LabelSet, settings: report.Strip) -> bytes:
+    count = min(settings.frames, len(sample.frames))
+    start = (len(sample.frames) - count) // 2
+    chosen = range(start, start + count)
+    records = _records(folder, sample)
+    images = np.stack([manifest.load_image(folder / "root", records[sample.frames[i]]) for i in chosen])
+    truths = [_truth(folder, records[sample.frames[i]], label_set) for i in chosen]
+    rows = [("truth", truths)] if any(truth is not None for truth in truths) else []
+    rows += [(scheme, [maps[i] for i in chosen]) for scheme, maps in sample.predictions.items()]
+    return strip.png(strip.strip(images, rows, [sample.frames[i] for i in chosen], label_set, settings.panel_width))
+
+
+def _animation(folder: Path, sample: Sample, label_set: labels.LabelSet, settings: report.Overlay) -> bytes:
+    records = _records(folder, sample)
+    pictures = []
+    for i, number in enumerate(sample.frames[: settings.frames]):
+        image = manifest.load_image(folder / "root", records[number])
+        layers = [video.overlay(image, maps[i], label_set, settings.opacity) for maps in sample.predictions.values()]
+        note = f"{sample.clip} {number}"
+        pictures.append(video.side_by_side(layers, list(sample.predictions), note, settings.panel_width))
+    return video.webp(pictures, settings.milliseconds, settings.quality)
+
+
+def _records(folder: Path, sample: Sample) -> dict[int, dict]:
+    """Rows of the manifest for the sample's frames, by frame number."""
+    frames = manifest.read(folder / "frames.parquet")
+    records = {row["frame"]: row for row in frames[frames["clip"] == sample.clip].to_dict("records")}
+    missing = [number for number in sample.frames if number not in records]
+    if missing:
+        raise UserError(
+            f"{folder / 'frames.parquet'}: no frame {missing[0]} of clip '{sample.clip}', which the evaluation holds; "
+            "run the evaluate stage again"
+        )
+    return records
+
+
+def _truth(folder: Path, row: dict, label_set: labels.LabelSet) -> np.ndarray | None:
+    return manifest.load_label(folder / "root", row, label_set) if row["label"] else None
+
+
+def _parquet(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
+    _require(path, remedy)
+    try:
+        table = pd.read_parquet(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not readable as Parquet ({_line(error)}); delete it and {remedy}") from error
+    if table.empty:
+        raise UserError(f"{path}: holds no rows; {remedy}")
+    return _with_columns(path, table, columns, remedy)
+
+
+def _with_columns(path: Path, table: pd.DataFrame, columns: list[str], remedy: str) -> pd.DataFrame:
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise UserError(f"{path}: no column '{missing[0]}'; {remedy}")
+    return table
+
+
+def _require(path: Path, remedy: str) -> None:
+    if not path.exists():
+        raise UserError(f"{path}: no such file; {remedy}")
+
+
+def _options(one: Run) -> str:
+    return f"--architecture {one.architecture} --scheme {one.scheme} --seed {one.seed}"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _write(path: Path, content: bytes) -> None:
+    if len(content) > MOST_BYTES:
+        raise UserError(
+            f"{path}: {len(content)} bytes, more than the {MOST_BYTES} that results may have in git; lower dpi, "
+            f"frames, panel_width or quality in {report.PATH}"
+        )
+    with atomic(path) as stream:
+        stream.write(content)

@@ -1,0 +1,99 @@
+"""Stage ``student``: one small network, trained with one scheme and one seed."""
+
+from functools import partial
+from pathlib import Path
+
+from torch import nn
+
+from etc.datasets.labels import LabelSet, label_set
+from etc.errors import UserError
+from etc.models import weights
+from etc.params import student as params
+from etc.params.training import NetworkParams
+from etc.training import flows, session
+from etc.training.fingerprint import hash_files
+from etc.training.frames import frame_inputs, training_clips
+from etc.training.terms import build_terms
+
+
+def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
+    """Train a student, write ``data/<dataset>/students/<architecture>-<scheme>-<seed>/`` and its history.
+
+    Flow is opened only for a scheme with the term tl, the teacher only for one with sf, pf or mf.
+
+    Args:
+        dataset: data set name.
+        architecture: network, a key of ``widths`` in params/student.yaml.
+        scheme: a key of ``schemes`` there.
+        seed: seed of weights, batches, augmentation and dropout, >= 0.
+
+    Returns:
+        The closing line.
+
+    Raises:
+        UserError: a parameter or an input is missing or wrong, or the training diverges.
+    """
+    settings = params.load(dataset)
+    if seed < 0:
+        raise UserError(f"seed {seed}: a seed is a whole number >= 0")
+    folder = Path("data") / dataset
+    classes = label_set(dataset)
+    term_weights = dict(settings.scheme(scheme))
+    network = NetworkParams(architecture=architecture, width=settings.width(architecture))
+    iterations = max(1, round(settings.training.iterations * settings.iterations_factor.get(scheme, 1.0)))
+    pseudo, flow = settings.sampling.pseudo_share > 0, "tl" in term_weights
+    distils = params.needs_teacher(term_weights)
+    losses = settings.losses.model_dump()
+    described = {
+        "architecture": architecture,
+        "width": network.width,
+        "seed": seed,
+        "iterations": iterations,
+        "weights": term_weights,
+        "losses": {name: losses[name] for name in term_weights},
+        "sampling": settings.sampling.model_dump(),
+        **settings.training.model_dump(exclude={"iterations"}),
+    }
+    inputs = frame_inputs(folder, pseudo)
+    if flow:
+        inputs |= flows.flow_inputs(folder)
+    if distils:
+        inputs |= {"teacher": hash_files([_teacher_file(folder)])}
+    name = f"{architecture}-{scheme}-{seed}"
+    return session.run(
+        session.Plan(
+            dataset=dataset,
+            name=name,
+            output=folder / "students" / name,
+            network=network,
+            label_set=classes,
+            seed=seed,
+            training=settings.training,
+            iterations=iterations,
+            described=described,
+            inputs=inputs,
+            clips=partial(training_clips, folder, classes, pseudo, flows.opener(folder) if flow else None),
+            terms=lambda: build_terms(term_weights, settings.losses),
+            term_weights=term_weights,
+            teacher=partial(_read_teacher, folder, classes) if distils else None,
+            reach=settings.sampling.partner_reach,
+            pseudo_share=settings.sampling.pseudo_share,
+        )
+    )
+
+
+def _teacher_file(folder: Path) -> Path:
+    path = folder / "teacher" / weights.WEIGHTS
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; run the stage 'teacher', or use a scheme without sf, pf and mf")
+    return path
+
+
+def _read_teacher(folder: Path, classes: LabelSet) -> nn.Module:
+    network, config = weights.load(folder / "teacher")
+    if tuple(config["class_names"]) != classes.names:
+        raise UserError(
+            f"{folder / 'teacher'}: trained on the classes {', '.join(config['class_names'])}, the data set has "
+            f"{', '.join(classes.names)}; train the teacher again"
+        )
+    return network

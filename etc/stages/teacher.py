@@ -1,0 +1,42 @@
+"""Stage ``teacher``: the network that students learn from, trained with cross-entropy and the temporal loss."""
+
+from functools import partial
+from pathlib import Path
+
+from etc.datasets.labels import label_set
+from etc.params import teacher as params
+from etc.training import flows, session
+from etc.training.frames import frame_inputs, training_clips
+from etc.training.motion_term import MotionTerm
+
+
+def run(dataset: str) -> str:
+    """Train the teacher, write ``data/<dataset>/teacher/`` and its history; return the closing line.
+
+    Raises:
+        UserError: a parameter or an input is missing or wrong, or the training diverges.
+    """
+    settings = params.load(dataset)
+    folder = Path("data") / dataset
+    classes = label_set(dataset)
+    pseudo = settings.sampling.pseudo_share > 0
+    weights = {"tl": settings.tl} if settings.tl else {}
+    return session.run(
+        session.Plan(
+            dataset=dataset,
+            name="teacher",
+            output=folder / "teacher",
+            network=settings.network,
+            label_set=classes,
+            seed=settings.seed,
+            training=settings.training,
+            iterations=settings.training.iterations,
+            described=settings.model_dump(),
+            inputs=frame_inputs(folder, pseudo) | (flows.flow_inputs(folder) if weights else {}),
+            clips=partial(training_clips, folder, classes, pseudo, flows.opener(folder) if weights else None),
+            terms=lambda: {name: MotionTerm(settings.motion) for name in weights},
+            term_weights=weights,
+            reach=settings.sampling.partner_reach,
+            pseudo_share=settings.sampling.pseudo_share,
+        )
+    )

@@ -1,0 +1,137 @@
+"""The work folder of a training: its lock, its checkpoint, and the trace of its last end.
+
+The folder is no output of the pipeline, since both DVC and Snakemake delete outputs before a job starts. It holds
+
+- ``lock``: held while a process trains;
+- ``checkpoint.pt``: the newest state;
+- ``aside.pt``: the last checkpoint that belonged to another configuration, taken up again when that comes back;
+- ``finished.json``: what the last training made, for a process that waited for it.
+"""
+
+import contextlib
+import fcntl
+import os
+import pickle
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from etc.errors import UserError
+from etc.files import atomic, read_json, write_json
+from etc.training.fingerprint import Fingerprint, differing, digest, hash_files
+
+NAMED_KEYS = 4
+
+
+class WorkFolder:
+    """Checkpoints of one training, e.g. in ``work/street/teacher``."""
+
+    def __init__(self, path: Path, fingerprint: Fingerprint) -> None:
+        self.path = Path(path)
+        self.fingerprint = fingerprint
+        self._checkpoint = self.path / "checkpoint.pt"
+        self._aside = self.path / "aside.pt"
+        self._finished = self.path / "finished.json"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Hold the folder; waits, with one line on stderr, while another process holds it.
+
+        The lock goes with the process that holds it, however that ends. A pipeline that was killed may have
+        left a training running; the training that is started next waits for it here and goes on from its state.
+
+        Yields:
+            Whether it had to wait.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("a+") as stream:
+            waited = False
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waited = True
+                stream.seek(0)
+                holder = stream.read().strip() or "unknown"
+                _notice(f"{self.path}: process {holder} is training here; waiting for it to end or be killed.")
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            stream.truncate(0)
+            stream.write(f"{os.getpid()}\n")
+            stream.flush()
+            yield waited
+
+    def take_up(self) -> None:
+        """Leave the checkpoint of this configuration, if there is one, as the current one.
+
+        A checkpoint of another configuration is put aside with a line on stderr that names the differing keys.
+        Half-written files of a killed process are removed. Call it under the lock, in one process.
+        """
+        for leftover in self.path.glob(".*.tmp"):
+            leftover.unlink()
+        found = self._read_fingerprint(self._checkpoint)
+        if found is not None and found != self.fingerprint:
+            returning = self._read_fingerprint(self._aside) == self.fingerprint
+            spare = self.path / "swap.pt"
+            if returning:
+                os.replace(self._aside, spare)
+            os.replace(self._checkpoint, self._aside)
+            if returning:
+                os.replace(spare, self._checkpoint)
+            then = "taking up the one of this configuration" if returning else "starting from the beginning"
+            _notice(f"{self._checkpoint} is of another configuration ({_names(found, self.fingerprint)}): {then}.")
+        elif found is None and self._read_fingerprint(self._aside) == self.fingerprint:
+            os.replace(self._aside, self._checkpoint)
+
+    def load(self) -> dict[str, Any] | None:
+        """The state of the current checkpoint, tensors on the CPU; None when there is none."""
+        if not self._checkpoint.exists():
+            return None
+        return torch.load(self._checkpoint, map_location="cpu", weights_only=True)["state"]
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the current checkpoint. Killed at any moment, either the old or the new one is there."""
+        with atomic(self._checkpoint) as stream:
+            torch.save({"fingerprint": self.fingerprint, "state": state}, stream)
+
+    def finish(self, outputs: list[Path]) -> None:
+        """Note what was made, and drop the checkpoint. Call it when all outputs are in place."""
+        note = {
+            "configuration": digest(self.fingerprint),
+            "outputs": {str(path): hash_files([path]) for path in outputs},
+        }
+        write_json(self._finished, note)
+        self._checkpoint.unlink(missing_ok=True)
+
+    def is_finished(self) -> bool:
+        """Whether the last training here was of this configuration and its outputs are still as it left them."""
+        if not self._finished.exists():
+            return False
+        try:
+            note = read_json(self._finished)
+        except UserError:
+            return False
+        return note["configuration"] == digest(self.fingerprint) and all(
+            Path(path).exists() and hash_files([Path(path)]) == content for path, content in note["outputs"].items()
+        )
+
+    def _read_fingerprint(self, path: Path) -> Fingerprint | None:
+        if not path.exists():
+            return None
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
+        except (RuntimeError, OSError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            path.unlink()
+            _notice(f"{path} cannot be read and was removed ({type(error).__name__}).")
+            return None
+
+
+def _names(one: Fingerprint, other: Fingerprint) -> str:
+    keys = differing(one, other)
+    rest = f" and {len(keys) - NAMED_KEYS} more" if len(keys) > NAMED_KEYS else ""
+    return f"differs in {', '.join(keys[:NAMED_KEYS])}{rest}"
+
+
+def _notice(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,267 @@
+"""Training samples: which frames, from where, and how they are changed, as a pure function of seed and number.
+
+Nothing here keeps a state from one sample to the next, so the number of loader processes does not matter and a
+training goes on from any step without replaying the ones before.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from etc.errors import UserError
+from etc.params.training import AugmentParams
+from etc.training.augment import apply, draw
+
+# First word of the seeds of the shuffles; those of the samples begin with 0.
+_SAMPLE, _SHUFFLE = 0, 1
+
+
+class FlowFile(Protocol):
+    """Flow of one clip, e.g. ``etc.flow.store.FlowReader``."""
+
+    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]: ...
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A frame with a label.
+
+    Attributes:
+        clip: name of the clip.
+        frame: number of the frame.
+        label: reads its label, uint8 (H, W) train ids, 255 = ignore.
+    """
+
+    clip: str
+    frame: int
+    label: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The frames to draw from.
+
+    Attributes:
+        images: per clip and frame number, a function that reads the frame, uint8 (H, W, 3) RGB.
+        annotated: frames with a label made by hand.
+        pseudo: frames with a pseudo-label.
+        flow: opens the flow of a clip; None when no loss needs it.
+    """
+
+    images: Mapping[str, Mapping[int, Callable[[], np.ndarray]]]
+    annotated: Sequence[Labelled]
+    pseudo: Sequence[Labelled] = ()
+    flow: Callable[[str], FlowFile] | None = None
+
+
+class Batch(NamedTuple):
+    """B samples of K frames: the labelled one, its partner, a third; K is what the losses need.
+
+    images: float32 (K, B, 3, h, w), RGB in 0..1. labels: int64 (B, h, w), 255 = ignore. flow: float32 (B, 2, h, w)
+    from the labelled frame to its partner, pixels; visible: bool (B, h, w), its valid part; None without flow.
+    order: int64 (B, K), positions of the frames in temporal order. names: the frames of each sample.
+    """
+
+    images: Tensor
+    labels: Tensor
+    flow: Tensor | None
+    visible: Tensor | None
+    order: Tensor
+    names: tuple[str, ...]
+
+
+class Samples(Dataset):
+    """Sample number n of a training, n = step * batch + place in the batch.
+
+    The same number gives the same labelled frame, partner and crop whatever the losses need, so that schemes with
+    one seed see the same data.
+
+    Args:
+        clips: the frames.
+        augment: random changes.
+        seed: seed of the run.
+        batch: samples a step.
+        frames: K, 1 to 3.
+        reach: the partner is at most this many places away in the clip.
+        pseudo_share: share of the samples that are pseudo-labelled, 0..1.
+        cache_mb: memory for decoded frames and labels.
+
+    Raises:
+        UserError: there is nothing to draw from, or a clip has fewer frames than the losses need.
+    """
+
+    def __init__(
+        self,
+        clips: Clips,
+        augment: AugmentParams,
+        seed: int,
+        batch: int,
+        frames: int = 1,
+        reach: int = 3,
+        pseudo_share: float = 0.0,
+        cache_mb: int = 0,
+    ) -> None:
+        self.clips, self.augment, self.seed, self.batch, self.frames, self.reach = (
+            clips, augment, seed, batch, frames, reach,
+        )  # fmt: skip
+        self.pseudo_share = pseudo_share
+        self._cache = _Cache(cache_mb * 2**20)
+        self._flows: dict[str, FlowFile] = {}
+        self._shuffles: dict[int, tuple[int, np.ndarray]] = {}
+        self._check()
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        step, place = divmod(number, self.batch)
+        rng = np.random.default_rng([_SAMPLE, self.seed, step, place])
+        chosen = self._choose(number)
+        partner_draw = rng.random()
+        label = self._cache.get(chosen, chosen.label)
+        augmentation = draw(rng, label.shape, self.augment)
+        numbers = self._neighbours(chosen, partner_draw)
+        flow, visible = None, None
+        if self.clips.flow is not None:
+            flow, visible = self._flow(chosen.clip).read(numbers[0], numbers[1])
+        readers = self.clips.images[chosen.clip]
+        images = [self._cache.get((chosen.clip, frame), readers[frame]) for frame in numbers]
+        sample = apply(augmentation, images, label, flow, visible)
+        name = f"{chosen.clip}:{'/'.join(map(str, numbers))}"
+        return {"sample": sample, "order": np.argsort(numbers), "name": name}
+
+    def _choose(self, number: int) -> Labelled:
+        """Every frame once in random order, then all again; the two pools alternate at a steady rate."""
+        pseudo_before = int(np.floor(number * self.pseudo_share))
+        if int(np.floor((number + 1) * self.pseudo_share)) > pseudo_before:
+            return self._shuffled(1, self.clips.pseudo, pseudo_before)
+        return self._shuffled(0, self.clips.annotated, number - pseudo_before)
+
+    def _shuffled(self, pool: int, items: Sequence[Labelled], number: int) -> Labelled:
+        epoch, position = divmod(number, len(items))
+        if self._shuffles.get(pool, (-1, None))[0] != epoch:
+            order = np.random.default_rng([_SHUFFLE, self.seed, pool, epoch]).permutation(len(items))
+            self._shuffles[pool] = (epoch, order)
+        return items[self._shuffles[pool][1][position]]
+
+    def _neighbours(self, chosen: Labelled, partner_draw: float) -> list[int]:
+        """Numbers of the labelled frame, of its partner k places on, and of the frame nearest to k places back."""
+        if self.frames == 1:
+            return [chosen.frame]
+        existing = sorted(self.clips.images[chosen.clip])
+        own = existing.index(chosen.frame)
+        candidates = [place for place in range(own - self.reach, own + self.reach + 1) if place != own]
+        candidates = [place for place in candidates if 0 <= place < len(existing)]
+        partner = candidates[int(partner_draw * len(candidates))]
+        places = [own, partner]
+        if self.frames == 3:
+            # At the ends of a clip there is no frame on the other side; the three are then still distinct.
+            others = [place for place in range(len(existing)) if place not in places]
+            places.append(min(others, key=lambda place: abs(place - (2 * own - partner))))
+        return [existing[place] for place in places]
+
+    def _flow(self, clip: str) -> FlowFile:
+        if clip not in self._flows:
+            self._flows[clip] = self.clips.flow(clip)
+        return self._flows[clip]
+
+    def _check(self) -> None:
+        if self.pseudo_share < 1 and not self.clips.annotated:
+            raise UserError("no annotated frame in the training split: nothing to learn from")
+        if self.pseudo_share > 0 and not self.clips.pseudo:
+            raise UserError(f"no pseudo-labels, but pseudo_share is {self.pseudo_share}: make them, or set it to 0")
+        used = [*self.clips.annotated] * (self.pseudo_share < 1) + [*self.clips.pseudo] * (self.pseudo_share > 0)
+        for item in used:
+            length = len(self.clips.images[item.clip])
+            if length < self.frames:
+                raise UserError(
+                    f"clip {item.clip}: {length} frames, but the losses of this training look at {self.frames}; "
+                    "leave the clip out, or train without the terms tl, pf, mf"
+                )
+
+
+class _Cache:
+    """Arrays kept until a number of bytes is reached; later ones are read each time."""
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+        self.kept: dict[Any, np.ndarray] = {}
+
+    def get(self, key: Any, read: Callable[[], np.ndarray]) -> np.ndarray:
+        if key in self.kept:
+            return self.kept[key]
+        array = read()
+        if array.nbytes <= self.left:
+            self.left -= array.nbytes
+            self.kept[key] = array
+        return array
+
+
+class Parts:
+    """Batch sampler: the sample numbers of each part of each step that one process computes.
+
+    A step's batch is cut into ``processes * accumulate`` equal parts; process r takes the parts
+    ``r * accumulate`` to ``(r + 1) * accumulate - 1``.
+
+    Raises:
+        UserError: the batch cannot be cut like that.
+    """
+
+    def __init__(
+        self, start: int, stop: int, batch: int, accumulate: int, process: int = 0, processes: int = 1
+    ) -> None:
+        parts = processes * accumulate
+        if batch % parts:
+            raise UserError(
+                f"batch {batch} cannot be shared evenly by {processes} processes x {accumulate} parts; "
+                "change 'batch' or 'accumulate'"
+            )
+        self.steps, self.batch, self.size = range(start, stop), batch, batch // parts
+        self.parts = range(process * accumulate, (process + 1) * accumulate)
+
+    def __len__(self) -> int:
+        return len(self.steps) * len(self.parts)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self.steps:
+            for part in self.parts:
+                first = step * self.batch + part * self.size
+                yield list(range(first, first + self.size))
+
+
+def loader(samples: Samples, parts: Parts, workers: int, pin_memory: bool) -> DataLoader:
+    """Loader that yields a :class:`Batch` for each part."""
+    return DataLoader(
+        samples,
+        batch_sampler=parts,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+    )
+
+
+def collate(items: list[dict[str, Any]]) -> Batch:
+    """Samples to tensors."""
+    samples = [item["sample"] for item in items]
+    images = np.stack([sample.images for sample in samples], axis=1)
+    flow, visible = None, None
+    if samples[0].flow is not None:
+        flow = torch.from_numpy(np.stack([sample.flow for sample in samples])).permute(0, 3, 1, 2).contiguous()
+        visible = torch.from_numpy(np.stack([sample.visible for sample in samples]))
+    return Batch(
+        # (K, B, h, w, 3) seen as (K, B, 3, h, w): this already is the layout with channels innermost.
+        images=torch.from_numpy(images).permute(0, 1, 4, 2, 3),
+        labels=torch.from_numpy(np.stack([sample.label for sample in samples]).astype(np.int64)),
+        flow=flow,
+        visible=visible,
+        order=torch.from_numpy(np.stack([item["order"] for item in items])),
+        names=tuple(item["name"] for item in items),
+    )
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(1)

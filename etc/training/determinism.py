@@ -1,0 +1,41 @@
+"""One switch that makes the same parameters give the same bytes."""
+
+import os
+
+import cv2
+import torch
+
+
+def set_determinism(seed: int, threads: int) -> None:
+    """Seed torch, and have it and OpenCV compute in a fixed order.
+
+    Sums depend on how many threads share them, so the number of threads is a parameter and not what the
+    machine happens to offer. Call it before the first CUDA operation.
+
+    Args:
+        seed: seed of the initial weights.
+        threads: threads of torch's CPU operations.
+    """
+    # cuBLAS reads this when it starts; without it deterministic mode refuses matrix products.
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    torch.use_deterministic_algorithms(True)
+    # Filling fresh memory with NaN helps to find code that reads it unset, at a cost in every operation.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    torch.set_num_threads(threads)
+    # A pool of threads per process would fight with the jobs beside this one, for images this small.
+    cv2.setNumThreads(1)
+    torch.manual_seed(seed)
+
+
+def seed_step(seed: int, step: int, part: int) -> None:
+    """Seed torch's generator for one forward pass, so that dropout does not depend on what ran before.
+
+    Args:
+        seed: seed of the run.
+        step: number of the optimiser step.
+        part: number of the part of the batch, counted over all processes.
+    """
+    # Odd multipliers spread neighbouring steps and parts over the 64 bits.
+    mixed = seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + part * 0x94D049BB133111EB
+    torch.manual_seed(mixed & 0x7FFF_FFFF_FFFF_FFFF)

@@ -1,0 +1,63 @@
+"""What a checkpoint must agree with before it may be resumed: parameters, inputs and code."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+# Keys that change how fast a training runs, or how often it is saved, but nothing that it computes.
+NEUTRAL = frozenset({"machine.workers", "machine.cache_mb", "machine.checkpoint_every"})
+# Packages whose code a training runs. The stage modules and the command line only pass things on.
+PACKAGES = ("etc.datasets.", "etc.flow.", "etc.losses.", "etc.models.", "etc.training.")
+
+Fingerprint = dict[str, str]
+
+
+def fingerprint(params: Mapping[str, Any], inputs: Mapping[str, str]) -> Fingerprint:
+    """Describe a configuration as one short text per key.
+
+    The kind and number of devices are left out: a training that moves to another machine goes on from where it
+    was, although the last bits of its result then belong to neither machine alone.
+
+    Args:
+        params: the parameters in use; nested mappings become dotted keys.
+        inputs: content hash of every input, by its name.
+    """
+    described = {key: json.dumps(value) for key, value in _flatten(params, "") if key not in NEUTRAL}
+    described |= {f"input {name}": value for name, value in inputs.items()}
+    return described | {f"code {name}": value for name, value in _code().items()}
+
+
+def differing(one: Fingerprint, other: Fingerprint) -> list[str]:
+    """Sorted keys in which two fingerprints differ."""
+    return sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
+
+
+def digest(fingerprint: Fingerprint) -> str:
+    """Short hexadecimal name of a fingerprint."""
+    return hashlib.blake2b(json.dumps(fingerprint, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """Hexadecimal hash of the names and contents of files, in the given order."""
+    total = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        with Path(path).open("rb") as stream:
+            content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).digest()
+        total.update(Path(path).name.encode() + b"\0" + content)
+    return total.hexdigest()
+
+
+def _flatten(mapping: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _code() -> dict[str, str]:
+    modules = {name: module for name, module in sys.modules.items() if name.startswith(PACKAGES)}
+    return {name: hash_files([Path(str(module.__file__))]) for name, module in sorted(modules.items())}

@@ -1,0 +1,245 @@
+"""The training loop, the same on a CPU, a GPU or several."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+
+from etc.errors import UserError
+from etc.losses.functional import IGNORE
+from etc.models.pspnet import Output
+from etc.params.training import MachineParams, TrainingParams
+from etc.progress import track
+from etc.training.checkpoint import WorkFolder
+from etc.training.data import Batch, Parts, Samples, loader
+from etc.training.determinism import seed_step
+from etc.training.objective import Objective, see
+from etc.training.schedule import learning_rate
+from etc.training.synchronise import synchronise_batch_norm
+
+PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+@dataclass(frozen=True)
+class History:
+    """Losses of every step.
+
+    Attributes:
+        names: of the columns: total, ce, then the terms.
+        values: float64 (steps, columns); all but the total are without weights.
+        seconds: time spent on these steps, over all runs that they took.
+    """
+
+    names: list[str]
+    values: Tensor
+    seconds: float
+
+
+def start_accelerator(machine: MachineParams) -> Accelerator:
+    """Take the devices that the parameters name; under ``accelerate launch`` this is one of several processes.
+
+    Raises:
+        UserError: the device or the number format is not to be had here.
+    """
+    if machine.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("machine.device is 'cuda', but torch finds no GPU; use 'auto' or 'cpu'")
+    on_cpu = machine.device == "cpu" or not torch.cuda.is_available()
+    if machine.precision == "fp16" and on_cpu:
+        raise UserError("machine.precision 'fp16' needs a GPU; use 'fp32' or 'bf16' on a CPU")
+    return Accelerator(cpu=on_cpu, mixed_precision=PRECISIONS[machine.precision])
+
+
+def train(
+    objective: Objective,
+    teacher: nn.Module | None,
+    samples: Samples,
+    params: TrainingParams,
+    iterations: int,
+    seed: int,
+    accelerator: Accelerator,
+    work: WorkFolder,
+    label: str,
+) -> History:
+    """Minimise the objective; goes on from the work folder's checkpoint, to the same bits.
+
+    Args:
+        objective: changed in place; in the end its student is trained.
+        teacher: frozen network, needed when ``objective.teacher_frames`` is above 0.
+        samples: training samples.
+        params: optimiser, schedule and machine.
+        iterations: optimiser steps.
+        seed: seed of the run.
+        accelerator: from :func:`start_accelerator`.
+        work: takes the checkpoints; the last one is written after the last step.
+        label: name in front of the progress bar.
+
+    Raises:
+        UserError: a loss or a weight is no longer finite; the last checkpoint is left as it is.
+    """
+    machine = params.machine
+    layout = torch.channels_last if machine.channels_last else torch.contiguous_format
+    synchronise_batch_norm(objective.student, accelerator.device)
+    objective.student.to(memory_format=layout)
+    if machine.compile:
+        objective.student.compile()
+    if teacher is not None:
+        teacher = teacher.to(accelerator.device, memory_format=layout).eval().requires_grad_(False)
+    parallel, optimiser = accelerator.prepare(objective, make_optimiser(objective, params))
+    parallel.train()
+    state = _State(objective, optimiser, accelerator, work)
+    parts = Parts(
+        state.step, iterations, params.batch, params.accumulate, accelerator.process_index, accelerator.num_processes
+    )
+    batches = iter(loader(samples, parts, machine.workers, accelerator.device.type == "cuda"))
+    steps: Iterator[int] = iter(range(state.step, iterations))
+    if accelerator.is_main_process:
+        steps = track(steps, iterations, label, done=state.step)
+    started = time.perf_counter()
+    for step in steps:
+        rate = learning_rate(step, iterations, params.lr, params.power, params.warmup)
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group["lr_factor"]
+        batch = [_to(part, accelerator.device) for part in islice(batches, params.accumulate)]
+        values = _step(parallel, objective, teacher, batch, accelerator, (seed, step))
+        _check(values, objective.names, step, batch, accelerator, work)
+        if params.clip_gradient is not None:
+            accelerator.clip_grad_norm_(parallel.parameters(), params.clip_gradient)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        objective.after_step()
+        state.history.append(values)
+        state.step = step + 1
+        if state.step % machine.checkpoint_every == 0 or state.step == iterations:
+            now = time.perf_counter()
+            state.seconds += now - started
+            started = now
+            state.save()
+    return History(objective.names, torch.tensor(state.history, dtype=torch.float64), state.seconds)
+
+
+def make_optimiser(objective: Objective, params: TrainingParams) -> torch.optim.SGD:
+    """SGD in three groups: the backbone; the student's other layers; the weights of the terms, without decay."""
+    backbone = list(objective.student.backbone.parameters())
+    known = {id(parameter) for parameter in backbone}
+    head = [parameter for parameter in objective.student.parameters() if id(parameter) not in known]
+    groups = [
+        {"params": backbone, "lr_factor": 1.0},
+        {"params": head, "lr_factor": params.head_lr_factor},
+        {"params": list(objective.terms.parameters()), "lr_factor": params.head_lr_factor, "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(
+        [group for group in groups if group["params"]],
+        lr=params.lr,
+        momentum=params.momentum,
+        weight_decay=params.weight_decay,
+    )
+
+
+def _step(
+    parallel: nn.Module,
+    objective: Objective,
+    teacher: nn.Module | None,
+    batch: Sequence[Batch],
+    accelerator: Accelerator,
+    seed_and_step: tuple[int, int],
+) -> list[float]:
+    """Forward and backward of one step's parts; gives the mean values, equal in all processes.
+
+    The cross-entropy is the mean over the labelled pixels of all parts. The terms, which count nearly all pixels,
+    are means over the parts.
+    """
+    labelled = torch.stack([(part.labels != IGNORE).sum() for part in batch]).double()
+    everywhere = accelerator.reduce(labelled.sum(), "sum").clamp(min=1)
+    shares = (labelled / everywhere * len(batch) * accelerator.num_processes).float()
+    means = []
+    for place, (part, share) in enumerate(zip(batch, shares, strict=True)):
+        seed_step(*seed_and_step, accelerator.process_index * len(batch) + place)
+        seen = _teach(teacher, part, objective.teacher_frames, accelerator)
+        # Processes exchange gradients once a step, with the last part.
+        last = place == len(batch) - 1
+        with contextlib.nullcontext() if last else accelerator.no_sync(parallel):
+            values = parallel(part, seen, share)
+            accelerator.backward(values[0] / len(batch))
+        means.append(values.detach())
+    return accelerator.reduce(torch.stack(means).mean(0), "mean").tolist()
+
+
+def _teach(teacher: nn.Module | None, batch: Batch, frames: int, accelerator: Accelerator) -> Sequence[Output]:
+    if teacher is None or frames == 0:
+        return []
+    with torch.no_grad(), accelerator.autocast():
+        return see(teacher, batch.images[:frames])
+
+
+def _check(
+    values: list[float],
+    names: list[str],
+    step: int,
+    batch: Sequence[Batch],
+    accelerator: Accelerator,
+    work: WorkFolder,
+) -> None:
+    if all(map(math.isfinite, values)):
+        return
+    bad = [name for name, value in zip(names[1:], values[1:], strict=True) if not math.isfinite(value)] or ["total"]
+    frames = gather_object([name for part in batch for name in part.names])
+    raise UserError(
+        f"step {step}: loss {', '.join(bad)} is not a finite number, on the frames {', '.join(frames)}; "
+        f"the last good checkpoint stays in {work.path}; lower 'lr' or the weight of the term"
+    )
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return Batch(*(field.to(device, non_blocking=True) if isinstance(field, Tensor) else field for field in batch))
+
+
+class _State:
+    """What a checkpoint holds: all that a step changes."""
+
+    def __init__(self, objective: Objective, optimiser: Any, accelerator: Accelerator, work: WorkFolder) -> None:
+        self.objective, self.optimiser, self.accelerator, self.work = objective, optimiser, accelerator, work
+        self.step, self.seconds = 0, 0.0
+        self.history: list[list[float]] = []
+        saved = work.load()
+        if saved is None:
+            return
+        self.step, self.seconds = saved["step"], saved["seconds"]
+        self.history = saved["history"].tolist()
+        objective.load_state_dict(saved["objective"])
+        optimiser.load_state_dict(saved["optimiser"])
+        if accelerator.scaler is not None:
+            accelerator.scaler.load_state_dict(saved["scaler"])
+
+    def save(self) -> None:
+        """Write a checkpoint, unless the weights have become useless.
+
+        Raises:
+            UserError: a weight is not finite.
+        """
+        for name, value in self.objective.state_dict().items():
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                raise UserError(
+                    f"step {self.step - 1}: weight {name} is not finite; the last good checkpoint stays in "
+                    f"{self.work.path}; lower 'lr'"
+                )
+        if not self.accelerator.is_main_process:
+            return
+        scaler = self.accelerator.scaler
+        self.work.save(
+            {
+                "step": self.step,
+                "seconds": self.seconds,
+                "history": torch.tensor(self.history, dtype=torch.float64),
+                "objective": self.objective.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "scaler": None if scaler is None else scaler.state_dict(),
+            }
+        )

@@ -1,0 +1,39 @@
+"""TL as a term of the objective: brings scores, images and flow to one grid."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from etc.losses.functional import resize_flow, resize_visible
+from etc.losses.motion import MotionLoss
+from etc.models.pspnet import Output
+from etc.params.training import MotionParams
+from etc.training.data import Batch
+from etc.training.objective import Term
+
+
+class MotionTerm(Term):
+    """Motion-guided temporal loss between the labelled frame and its partner (Liu et al., ECCV 2020, equation of TL).
+
+    Args:
+        params: the loss's form, and how many times coarser than the crop its grid is.
+    """
+
+    frames = 2
+    needs_flow = True
+
+    def __init__(self, params: MotionParams) -> None:
+        super().__init__()
+        self.loss = MotionLoss(params.form)
+        self.stride = params.stride
+
+    def forward(self, batch: Batch, student: Sequence[Output], teacher: Sequence[Output]) -> Tensor:
+        height, width = batch.labels.shape[-2:]
+        size = (height // self.stride, width // self.stride)
+        scores = [
+            F.interpolate(output.logits, size=size, mode="bilinear", align_corners=False) for output in student[:2]
+        ]
+        images = [F.avg_pool2d(image, self.stride) for image in batch.images[:2]]
+        flow, visible = resize_flow(batch.flow, size), resize_visible(batch.visible, size)
+        return self.loss(*scores, *images, flow, visible)

@@ -1,0 +1,112 @@
+"""What is minimised: cross-entropy on the labelled frame plus weighted terms on it and its neighbours."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from etc.losses.segmentation import SegmentationLoss
+from etc.models.pspnet import Output
+from etc.training.data import Batch
+
+
+class Term(nn.Module):
+    """One term beside the cross-entropy.
+
+    Attributes:
+        frames: how many of a sample's frames the student must see: 1 the labelled one, 2 its partner, 3 the third.
+        teacher_frames: how many the teacher must see; 0 for a term without a teacher.
+        needs_flow: whether it needs the flow between the first two.
+    """
+
+    frames: int = 1
+    teacher_frames: int = 0
+    needs_flow: bool = False
+
+    def forward(self, batch: Batch, student: Sequence[Output], teacher: Sequence[Output]) -> Tensor:
+        """Value of the term, a scalar.
+
+        Args:
+            batch: the frames.
+            student: outputs for each frame that the student saw, in the order of ``batch.images``.
+            teacher: the same for the teacher; empty when no term needs it.
+        """
+        raise NotImplementedError
+
+    def after_step(self) -> None:
+        """Called after every step of the optimiser."""
+
+
+class Objective(nn.Module):
+    """Student and losses as one module, so that several processes can average all gradients at once.
+
+    Args:
+        student: network that maps images to an ``Output``.
+        segmentation: loss of the labelled frame.
+        terms: further terms by name.
+        weights: their weights.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        segmentation: SegmentationLoss,
+        terms: Mapping[str, Term],
+        weights: Mapping[str, float],
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.segmentation = segmentation
+        self.terms = nn.ModuleDict(terms)
+        self.weights = dict(weights)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the values that the forward pass gives: total, ce, then the terms."""
+        return ["total", "ce", *self.terms]
+
+    @property
+    def frames(self) -> int:
+        """How many frames of a sample the student sees."""
+        return max([1, *(term.frames for term in self.terms.values())])
+
+    @property
+    def teacher_frames(self) -> int:
+        """How many frames of a sample the teacher sees."""
+        return max([0, *(term.teacher_frames for term in self.terms.values())])
+
+    @property
+    def needs_flow(self) -> bool:
+        """Whether a term needs flow."""
+        return any(term.needs_flow for term in self.terms.values())
+
+    def forward(self, batch: Batch, teacher: Sequence[Output], share: Tensor) -> Tensor:
+        """Losses of a batch.
+
+        Args:
+            batch: the samples.
+            teacher: what :func:`see` gives for the teacher.
+            share: scalar, factor on the cross-entropy: the batch's share of the labelled pixels of the whole step,
+                times the number of such batches, so that the mean over the batches is the mean over the pixels.
+
+        Returns:
+            The values called ``names``; the first is to be minimised, the rest is without weights.
+        """
+        student = see(self.student, batch.images)
+        ce = share * self.segmentation(student[0].logits, batch.labels, student[0].auxiliary)
+        values = {name: term(batch, student, teacher) for name, term in self.terms.items()}
+        total = ce + sum(self.weights[name] * value for name, value in values.items())
+        return torch.stack([total, *(value.detach() for value in (ce, *values.values()))])
+
+    def after_step(self) -> None:
+        """Called after every step of the optimiser."""
+        for term in self.terms.values():
+            term.after_step()
+
+
+def see(network: nn.Module, images: Tensor) -> list[Output]:
+    """Run a network on K frames of B samples at once, (K, B, 3, h, w), and give its outputs frame by frame."""
+    count = images.shape[0]
+    output = network(images.flatten(0, 1))
+    fields = [[None] * count if field is None else field.chunk(count) for field in output]
+    return [Output(*each) for each in zip(*fields, strict=True)]

@@ -1,0 +1,165 @@
+"""One training from parameters to files: devices, lock, checkpoint, loop, outputs."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from accelerate.utils import broadcast_object_list
+from torch import nn
+
+from etc.datasets.labels import LabelSet
+from etc.files import atomic, write_json
+from etc.losses.segmentation import SegmentationLoss
+from etc.models import registry, weights
+from etc.params.training import NetworkParams, TrainingParams
+from etc.training.checkpoint import WorkFolder
+from etc.training.data import Clips, Samples
+from etc.training.determinism import set_determinism
+from etc.training.fingerprint import fingerprint, hash_files
+from etc.training.loop import History, start_accelerator, train
+from etc.training.objective import Objective, Term
+from etc.training.schedule import learning_rate
+
+HISTORY = ("step", "lr", "total", "ce", "tl", "sf", "pf", "mf")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a training.
+
+    Attributes:
+        dataset: data set name.
+        name: of the training: labeller, teacher, or that of a student's run.
+        output: folder of the trained network.
+        network: architecture and width.
+        label_set: classes.
+        seed: seed of the run.
+        training: optimiser, schedule, augmentation, machine.
+        iterations: optimiser steps.
+        terms: makes the terms beside the cross-entropy; called after the student is made.
+        term_weights: their weights.
+        described: the parameters that a checkpoint must agree with, as nested mappings.
+        inputs: content hash of each input.
+        clips: opens the frames; called with whether flow is needed.
+        teacher: reads the frozen teacher; None when no term needs it.
+        reach: largest distance of the partner, places in the clip.
+        pseudo_share: share of pseudo-labelled samples.
+    """
+
+    dataset: str
+    name: str
+    output: Path
+    network: NetworkParams
+    label_set: LabelSet
+    seed: int
+    training: TrainingParams
+    iterations: int
+    described: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    clips: Callable[[], Clips]
+    terms: Callable[[], dict[str, Term]] = dict
+    term_weights: Mapping[str, float] | None = None
+    teacher: Callable[[], nn.Module] | None = None
+    reach: int = 1
+    pseudo_share: float = 0.0
+
+
+def run(plan: Plan) -> str:
+    """Train what the plan says and write weights, config, timing and history; return the closing line.
+
+    Raises:
+        UserError: an input is missing or wrong, or the training diverges.
+    """
+    training = plan.training
+    set_determinism(plan.seed, training.machine.threads)
+    accelerator = start_accelerator(training.machine)
+    objective = make_objective(plan)
+    inputs = dict(plan.inputs)
+    if training.backbone is not None:
+        inputs["backbone"] = hash_files([Path(training.backbone)])
+    work = WorkFolder(Path("work") / plan.dataset / plan.name, fingerprint(plan.described, inputs))
+    with contextlib.ExitStack() as stack:
+        done = [False]
+        if accelerator.is_main_process:
+            waited = stack.enter_context(work.locked())
+            done = [waited and work.is_finished()]
+            if not done[0]:
+                work.take_up()
+        broadcast_object_list(done)
+        if done[0]:
+            return f"{plan.name} in {plan.output} (made by the process that this one waited for)"
+        samples = Samples(
+            plan.clips(),
+            training.augment,
+            plan.seed,
+            training.batch,
+            objective.frames,
+            plan.reach,
+            plan.pseudo_share,
+            training.machine.cache_mb,
+        )
+        teacher = plan.teacher() if plan.teacher is not None else None
+        label = f"{plan.dataset} {plan.name}"
+        history = train(objective, teacher, samples, training, plan.iterations, plan.seed, accelerator, work, label)
+        if accelerator.is_main_process:
+            work.finish(write_outputs(plan, objective.student, history))
+        accelerator.wait_for_everyone()
+    final = dict(zip(history.names, history.values[-1].tolist(), strict=True))
+    return f"{plan.name} in {plan.output} ({plan.iterations} iterations, last loss {final['total']:.3f})"
+
+
+def make_objective(plan: Plan) -> Objective:
+    """Student with fresh or ImageNet weights, and its losses. The same seed gives the same student in every scheme."""
+    training = plan.training
+    student = registry.build(plan.network.architecture, plan.label_set.count, plan.network.width)
+    if training.backbone is not None:
+        weights.load_backbone(student, training.backbone)
+    segmentation = SegmentationLoss(
+        training.class_weights, training.ohem_threshold, training.ohem_fraction, training.auxiliary_weight
+    )
+    return Objective(student, segmentation, plan.terms(), plan.term_weights or {})
+
+
+def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path]:
+    """Write the files of a finished training; equal trainings give equal bytes, except in ``timing.json``."""
+    config = {
+        "architecture": plan.network.architecture,
+        "width": plan.network.width,
+        "classes": plan.label_set.count,
+        "class_names": list(plan.label_set.names),
+        "dataset": plan.dataset,
+        "seed": plan.seed,
+        "iterations": plan.iterations,
+        "terms": dict(plan.term_weights or {}),
+    }
+    curve = Path("data") / plan.dataset / "history" / f"{plan.name}.parquet"
+    for folder, pattern in ((plan.output, ".*.tmp"), (curve.parent, f".{curve.name}.*.tmp")):
+        for leftover in folder.glob(pattern):
+            leftover.unlink()
+    weights.save(plan.output, student, config)
+    with atomic(curve) as stream:
+        pq.write_table(history_table(history, plan.training, plan.iterations), stream)
+    timing = plan.output / "timing.json"
+    write_json(timing, {"iterations": plan.iterations, "train_seconds": round(history.seconds, 3)})
+    return [plan.output / weights.WEIGHTS, plan.output / weights.CONFIG, curve, timing]
+
+
+def history_table(history: History, training: TrainingParams, iterations: int) -> pa.Table:
+    """One row per ``history_every`` steps: its last step, the learning rate there, mean losses; null without a term."""
+    values = history.values.numpy()
+    every = training.history_every
+    ends = np.arange(every, iterations + every, every).clip(max=iterations)
+    starts = np.concatenate([[0], ends[:-1]])
+    columns = {
+        "step": [float(end - 1) for end in ends],
+        "lr": [learning_rate(end - 1, iterations, training.lr, training.power, training.warmup) for end in ends],
+    }
+    for position, name in enumerate(history.names):
+        columns[name] = [values[start:end, position].mean() for start, end in zip(starts, ends, strict=True)]
+    arrays = [pa.array(columns.get(name, [None] * len(ends)), pa.float64()) for name in HISTORY]
+    return pa.table(arrays, names=list(HISTORY))

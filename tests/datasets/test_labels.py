@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from etc.datasets.labels import CITYSCAPES, IGNORE, LABEL_SETS, STREET, LabelSet, label_set
+from etc.errors import UserError
+
+
+@pytest.mark.parametrize("labels", LABEL_SETS.values(), ids=LABEL_SETS)
+def test_every_class_survives_the_way_to_disk_and_back(labels):
+    train = np.append(np.arange(labels.count), IGNORE).astype(np.uint8)
+    np.testing.assert_array_equal(labels.encode(labels.decode(train)), train)
+
+
+@pytest.mark.parametrize("labels", LABEL_SETS.values(), ids=LABEL_SETS)
+def test_sources_and_colours_are_distinct(labels):
+    sources = [source for ids in labels.sources for source in ids]
+    assert len(set(sources)) == len(sources)
+    assert len(set(labels.palette)) == labels.count == len(labels.names)
+
+
+def test_cityscapes_is_the_official_table():
+    assert CITYSCAPES.count == 19
+    expected = {7: "road", 8: "sidewalk", 23: "sky", 26: "car", 33: "bicycle"}
+    assert {source: CITYSCAPES.names[CITYSCAPES.encode(np.uint8(source))] for source in expected} == expected
+    for void in (0, 1, 9, 16, 29, 30, 255):
+        assert CITYSCAPES.encode(np.uint8(void)) == IGNORE
+
+
+def test_street_merges_cityscapes_classes():
+    fence, rider, bus, terrain = (np.uint8(source) for source in (13, 25, 28, 22))
+    names = [STREET.names[STREET.encode(source)] for source in (fence, rider, bus, terrain)]
+    assert names == ["building", "person", "truck", "vegetation"]
+    # Every Cityscapes class has a place in the street's classes, so predictions can be compared across the two.
+    sources = np.array([ids[0] for ids in CITYSCAPES.sources], np.uint8)
+    assert (STREET.encode(sources) < STREET.count).all()
+
+
+def test_colour_paints_classes_and_leaves_ignore_black():
+    train = np.array([[0, IGNORE], [STREET.names.index("car"), 1]], np.uint8)
+    np.testing.assert_array_equal(STREET.colour(train)[0, 1], (0, 0, 0))
+    np.testing.assert_array_equal(STREET.colour(train)[1, 0], (0, 0, 142))
+
+
+def test_negative_source_ids_are_stored_modulo_256():
+    labels = LabelSet("plates", ("plate",), ((1, 2, 3),), ((-1,),))
+    assert labels.encode(np.uint8(255)) == 0
+
+
+def test_unequal_lengths_are_refused():
+    with pytest.raises(ValueError, match="differ in length"):
+        LabelSet("odd", ("a", "b"), ((0, 0, 0),), ((0,), (1,)))
+
+
+def test_unknown_data_set_is_named():
+    assert label_set("street") is STREET
+    with pytest.raises(UserError, match="'nowhere'.*cityscapes, street"):
+        label_set("nowhere")

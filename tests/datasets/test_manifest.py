@@ -1,0 +1,158 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from etc.datasets import manifest
+from etc.datasets.labels import STREET
+from etc.errors import UserError
+
+
+def _rows(count: int = 4) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "clip": [f"street_{k // 2:06d}" for k in range(count)],
+            "frame": [k % 2 for k in range(count)],
+            "split": ["train" if k < 2 else "dev" for k in range(count)],
+            "annotated": [k % 2 == 1 for k in range(count)],
+            "image": [f"images/{k}.png" for k in range(count)],
+            "label": [f"labels/{k}.png" if k % 2 else "" for k in range(count)],
+            "width": 8,
+            "height": 4,
+            "bytes": [100 + k for k in range(count)],
+            "checksum": [f"{k:032x}" for k in range(count)],
+        }
+    )
+
+
+def test_round_trip_sorts_and_is_deterministic(tmp_path):
+    rows = _rows()
+    manifest.write(tmp_path / "a.parquet", rows.iloc[::-1])
+    manifest.write(tmp_path / "b.parquet", rows)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    read = manifest.read(tmp_path / "a.parquet")
+    assert read["clip"].tolist() == rows["clip"].tolist()
+    assert read["checksum"].tolist() == rows["checksum"].tolist()
+    assert (read["frame"].dtype, read["bytes"].dtype, read["annotated"].dtype) == (np.int32, np.int64, np.bool_)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("clip", "", "clip has no name"),
+        ("frame", -1, "negative"),
+        ("split", "val", "train, dev, test"),
+        ("split", "train", "already in another split"),
+        ("width", 0, "positive"),
+        ("bytes", 0, "empty"),
+        ("checksum", "xyz", "32 hexadecimal"),
+        ("label", "", "annotated but has no label"),
+        ("image", "/etc/passwd", "below the root"),
+        ("image", "../x.png", "below the root"),
+        ("image", None, "image is empty"),
+        ("label", "a/../../x.png", "below the root"),
+        ("frame", 0, "listed twice"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path, column, value, message):
+    rows = _rows()
+    rows[column] = rows[column].astype(object)
+    rows.loc[3, column] = value
+    if message == "already in another split":
+        rows.loc[2, "split"] = "test"
+    with pytest.raises(UserError, match=rf"m\.parquet: row \d \(clip .*{message}") as raised:
+        manifest.validate(rows, str(tmp_path / "m.parquet"))
+    assert "\n" not in str(raised.value)
+
+
+def test_the_row_number_is_right():
+    rows = _rows()
+    rows.loc[2, "width"] = -5
+    with pytest.raises(UserError, match=r"x: row 2 \(clip 'street_000001', frame 0\)"):
+        manifest.validate(rows, "x")
+
+
+def test_unsorted_and_empty_manifests_are_refused():
+    with pytest.raises(UserError, match="sorted"):
+        manifest.validate(_rows().iloc[[1, 0, 2, 3]].reset_index(drop=True), "x")
+    with pytest.raises(UserError, match="no rows"):
+        manifest.validate(_rows().iloc[:0], "x")
+
+
+def test_missing_file_damaged_file_and_missing_column(tmp_path):
+    with pytest.raises(UserError, match="no such manifest"):
+        manifest.read(tmp_path / "none.parquet")
+    (tmp_path / "bad.parquet").write_bytes(b"no parquet at all")
+    with pytest.raises(UserError, match="not a Parquet file"):
+        manifest.read(tmp_path / "bad.parquet")
+    _rows().drop(columns="split").to_parquet(tmp_path / "short.parquet")
+    with pytest.raises(UserError, match="'split' is missing"):
+        manifest.read(tmp_path / "short.parquet")
+    with pytest.raises(UserError, match="'split' is missing"):
+        manifest.write(tmp_path / "x.parquet", _rows().drop(columns="split"))
+    odd = _rows()
+    odd["width"] = "wide"
+    odd.to_parquet(tmp_path / "odd.parquet")
+    with pytest.raises(UserError, match="wrong type"):
+        manifest.read(tmp_path / "odd.parquet")
+
+
+@pytest.fixture
+def stored(tmp_path):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (4, 8, 3), np.uint8)
+    label = rng.choice(np.array([7, 8, 26, 0], np.uint8), (4, 8))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "images/1.png"), image[..., ::-1])
+    cv2.imwrite(str(tmp_path / "labels/1.png"), label)
+    rows = _rows().iloc[[1]].reset_index(drop=True)
+    data = (tmp_path / "images/1.png").read_bytes()
+    rows["bytes"], rows["checksum"] = len(data), manifest.checksum(data)
+    return tmp_path, rows, image, label
+
+
+def test_load_gives_rgb_and_train_ids(stored):
+    root, rows, image, label = stored
+    manifest.verify(root, rows)
+    row = rows.iloc[0]
+    np.testing.assert_array_equal(manifest.load_image(root, row), image)
+    expected = np.select([label == 7, label == 8, label == 26], [0, 1, STREET.names.index("car")], 255)
+    np.testing.assert_array_equal(manifest.load_label(root, row, STREET), expected)
+    np.testing.assert_array_equal(manifest.load_label(root, row.to_dict(), STREET), expected)
+
+
+def test_load_names_the_file(stored):
+    root, rows, _, _ = stored
+    row = rows.iloc[0].to_dict()
+    with pytest.raises(UserError, match=r"2\.png: no such file"):
+        manifest.load_image(root, row | {"image": "images/2.png"})
+    with pytest.raises(UserError, match=r"1\.png: 8x4 pixels, the manifest says 9x4"):
+        manifest.load_image(root, row | {"width": 9})
+    with pytest.raises(UserError, match="8-bit grey"):
+        manifest.load_label(root, row | {"label": "images/1.png"}, STREET)
+    with pytest.raises(UserError, match="clip 'street_000000', frame 1: the frame has no label"):
+        manifest.load_label(root, row | {"label": ""}, STREET)
+    (root / "images/1.png").write_bytes(b"junk")
+    with pytest.raises(UserError, match="not a readable picture"):
+        manifest.load_image(root, row)
+    (root / "images/1.png").write_bytes(b"")
+    with pytest.raises(UserError, match="the file is empty"):
+        manifest.load_image(root, row)
+
+
+def test_verify_finds_a_changed_byte_and_a_missing_label(stored):
+    root, rows, _, _ = stored
+    data = bytearray((root / "images/1.png").read_bytes())
+    data[-20] ^= 1
+    (root / "images/1.png").write_bytes(bytes(data))
+    with pytest.raises(UserError, match=r"1\.png: its content differs"):
+        manifest.verify(root, rows)
+    (root / "images/1.png").write_bytes(bytes(data) + b"x")
+    with pytest.raises(UserError, match=r"1\.png: \d+ bytes, the manifest says \d+"):
+        manifest.verify(root, rows)
+    data[-20] ^= 1
+    (root / "images/1.png").write_bytes(bytes(data))
+    (root / "labels/1.png").unlink()
+    with pytest.raises(UserError, match="no such label file"):
+        manifest.verify(root, rows)

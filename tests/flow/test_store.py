@@ -1,0 +1,249 @@
+"""The flow store: precision, size, determinism, random access and every kind of damage."""
+
+import pickle
+import zlib
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from etc.errors import UserError
+from etc.flow.store import FlowReader, FlowWriter, content_key
+
+SHAPE = (37, 53)
+
+
+def smooth_flow(seed, shape=SHAPE):
+    rng = np.random.default_rng(seed)
+    return cv2.GaussianBlur(rng.normal(0, 40, (*shape, 2)).astype(np.float32), (0, 0), 6)
+
+
+def write(path, pairs=((0, 1), (1, 2), (5, 4)), **options):
+    content = {pair: (smooth_flow(i), np.random.default_rng(i).random(SHAPE) < 0.8) for i, pair in enumerate(pairs)}
+    with FlowWriter(path, "abc", SHAPE, method="dis", **options) as writer:
+        for (source, target), (flow, visible) in content.items():
+            writer.write(source, target, flow, visible)
+    return content
+
+
+@pytest.mark.parametrize("step", [1 / 16, 1 / 128])
+def test_random_access_within_half_a_step(tmp_path, step):
+    content = write(tmp_path / "clip.arrow", step=step)
+    reader = FlowReader(tmp_path / "clip.arrow", key="abc")
+    assert reader.pairs == [(0, 1), (1, 2), (5, 4)]
+    assert (reader.shape, reader.step, reader.method, reader.key) == (SHAPE, step, "dis", "abc")
+    for pair in reversed(reader.pairs):
+        flow, visible = reader.read(*pair)
+        assert flow.dtype == np.float32 and visible.dtype == bool
+        assert np.abs(flow - content[pair][0]).max() <= step / 2 + 1e-6
+        np.testing.assert_array_equal(visible, content[pair][1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_multiples_of_the_step_come_back_exactly(tmp_path_factory, data):
+    shape = data.draw(hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
+    steps = data.draw(hnp.arrays(np.int16, (*shape, 2), elements=st.integers(-32767, 32767)))
+    flow = steps.astype(np.float32) / 16
+    visible = data.draw(st.none() | hnp.arrays(bool, shape))
+    path = tmp_path_factory.mktemp("store") / "clip.arrow"
+    with FlowWriter(path, "k", shape) as writer:
+        writer.write(3, 4, flow, visible)
+    read, read_visible = FlowReader(path).read(3, 4)
+    np.testing.assert_array_equal(read, flow)
+    if visible is None:
+        assert read_visible is None
+    else:
+        np.testing.assert_array_equal(read_visible, visible)
+
+
+def test_vectors_beyond_the_range_stay_outside_the_frame(tmp_path):
+    flow = np.zeros((4, 2048, 2), np.float32)
+    flow[0, :, 0], flow[1, :, 0], flow[2, :, 0] = 5000, -1e30, 3e38
+    with FlowWriter(tmp_path / "clip.arrow", "k", (4, 2048)) as writer:
+        writer.write(0, 1, flow)
+    read = FlowReader(tmp_path / "clip.arrow").read(0, 1)[0]
+    x = np.arange(2048) + np.rint(read[:3, :, 0])
+    assert ((x < 0) | (x > 2047)).all()
+    np.testing.assert_array_equal(read[3], 0)
+
+
+def test_a_step_too_fine_for_the_frame_is_refused(tmp_path):
+    for step in (1 / 128, 0, -1):
+        with pytest.raises(UserError, match="coarser step"):
+            FlowWriter(tmp_path / "clip.arrow", "k", (1024, 2048), step=step)
+
+
+@pytest.mark.parametrize("shape", [(36, 52), (37, 53), (1, 1)])
+def test_half_resolution(tmp_path, shape):
+    """A flow that changes slowly survives the halving; a uniform one stays; sizes and visibility are untouched."""
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    slow = np.stack([0.1 * x - 2, 0.05 * y + 1], -1)
+    uniform = np.full((*shape, 2), (3.25, -1.5), np.float32)
+    visible = np.random.default_rng(0).random(shape) < 0.5
+    with FlowWriter(tmp_path / "clip.arrow", "k", shape, half=True) as writer:
+        writer.write(0, 1, slow, visible)
+        writer.write(1, 2, uniform, visible)
+    reader = FlowReader(tmp_path / "clip.arrow")
+    read, read_visible = reader.read(0, 1)
+    assert read.shape == (*shape, 2)
+    assert np.abs(read - slow).max() < 0.12
+    np.testing.assert_array_equal(read_visible, visible)
+    np.testing.assert_allclose(reader.read(1, 2)[0], uniform, rtol=1e-6)
+
+
+def test_smooth_flow_packs_well(tmp_path):
+    shape = (256, 512)
+    with FlowWriter(tmp_path / "full.arrow", "k", shape) as writer:
+        writer.write(0, 1, smooth_flow(0, shape), np.ones(shape, bool))
+    with FlowWriter(tmp_path / "half.arrow", "k", shape, half=True) as writer:
+        writer.write(0, 1, smooth_flow(0, shape), np.ones(shape, bool))
+    raw = 8 * shape[0] * shape[1]
+    assert (tmp_path / "full.arrow").stat().st_size < raw / 5
+    assert (tmp_path / "half.arrow").stat().st_size < raw / 12
+
+
+def test_equal_input_gives_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.arrow")
+    assert (tmp_path / "a.arrow").read_bytes() == (tmp_path / "b.arrow").read_bytes()
+
+
+def test_the_file_is_plain_arrow(tmp_path):
+    """Anybody's Arrow reads it: columns, metadata, and a payload that this test unpacks by itself."""
+    content = write(tmp_path / "clip.arrow")
+    table = pa.ipc.open_file(tmp_path / "clip.arrow").read_all()
+    assert table.column_names == ["source", "target", "flow", "visible", "crc"]
+    assert table["source"].to_pylist() == [0, 1, 5]
+    assert table.schema.metadata[b"step"] == b"0.0625"
+    assert table.schema.metadata[b"shape"] == b"37 53"
+    size = 2 * SHAPE[0] * SHAPE[1]
+    data = pa.Codec("zstd").decompress(table["flow"][1].as_py(), decompressed_size=2 * size, asbytes=True)
+    planes = np.frombuffer(data, np.uint8).reshape(2, 2, *SHAPE).astype(int)
+    values = np.cumsum(planes[0] + 256 * planes[1], axis=2) % 65536
+    values = np.where(values >= 32768, values - 65536, values)
+    np.testing.assert_array_equal(values, np.rint(np.moveaxis(content[1, 2][0], 2, 0) * 16))
+
+
+def test_the_key_is_the_content():
+    base = dict(checksums=["a", "b"], method="dis", parameters={"preset": "fast", "x": 1}, version="1")
+    key = content_key(**base)
+    assert len(key) == 32 and int(key, 16) >= 0
+    assert content_key(**{**base, "parameters": {"x": 1, "preset": "fast"}}) == key
+    others = [
+        {**base, "checksums": ["b", "a"]},
+        {**base, "checksums": ["ab"]},
+        {**base, "method": "farneback"},
+        {**base, "parameters": {"preset": "medium", "x": 1}},
+        {**base, "version": "2"},
+    ]
+    assert len({key, *(content_key(**other) for other in others)}) == 6
+
+
+def test_wrong_key_and_version_are_named(tmp_path, monkeypatch):
+    path = tmp_path / "clip.arrow"
+    write(path)
+    with pytest.raises(UserError, match=r"clip\.arrow.*key abc, wanted abd"):
+        FlowReader(path, key="abd")
+    monkeypatch.setattr("etc.flow.store.FORMAT", 2)
+    with pytest.raises(UserError, match=r"clip\.arrow: flow format 1, this version reads 2"):
+        FlowReader(path)
+
+
+def test_missing_pair_and_missing_file_are_named(tmp_path):
+    write(tmp_path / "clip.arrow")
+    with pytest.raises(UserError, match="from frame 1 to 0"):
+        FlowReader(tmp_path / "clip.arrow").read(1, 0)
+    with pytest.raises(UserError, match=r"nowhere\.arrow"):
+        FlowReader(tmp_path / "nowhere.arrow")
+
+
+def test_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "clip.arrow"
+    for data in (b"", b"ARROW1", b"\0" * 4000):
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=r"clip\.arrow"):
+            FlowReader(path)
+    with pa.ipc.new_file(str(path), pa.schema([("a", pa.int32())])) as writer:
+        writer.write_batch(pa.record_batch([pa.array([1], pa.int32())], names=["a"]))
+    with pytest.raises(UserError, match=r"clip\.arrow"):
+        FlowReader(path)
+
+
+def read_everything(path):
+    reader = FlowReader(path, key="abc")
+    return reader.pairs, [reader.read(*pair) for pair in reader.pairs]
+
+
+def test_truncation_is_seen_at_any_length(tmp_path):
+    path = tmp_path / "clip.arrow"
+    write(path)
+    whole = path.read_bytes()
+    for length in np.random.default_rng(0).integers(0, len(whole), 60):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"clip\.arrow"):
+            read_everything(path)
+
+
+def test_a_changed_byte_is_seen_or_changes_nothing(tmp_path):
+    """Padding may change unnoticed; flow, visibility and pairs may not."""
+    path = tmp_path / "clip.arrow"
+    write(path)
+    whole = path.read_bytes()
+    pairs, expected = read_everything(path)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for position in rng.integers(0, len(whole), 500):
+        data = bytearray(whole)
+        data[position] ^= 1 << rng.integers(8)
+        path.write_bytes(data)
+        try:
+            read_pairs, content = read_everything(path)
+        except UserError as error:
+            assert "clip.arrow" in str(error) and "\n" not in str(error)
+            refused += 1
+            continue
+        assert read_pairs == pairs
+        for (flow, visible), (expected_flow, expected_visible) in zip(content, expected, strict=True):
+            np.testing.assert_array_equal(flow, expected_flow)
+            np.testing.assert_array_equal(visible, expected_visible)
+    assert refused > 350
+
+
+def test_bad_flow_is_refused_and_no_file_is_left(tmp_path):
+    path = tmp_path / "clip.arrow"
+    good = smooth_flow(0)
+    bad = good.copy()
+    bad[3, 4, 1] = np.nan
+    cases = [
+        (lambda writer: writer.write(0, 1, bad), "pair 0 to 1.*row 3, column 4"),
+        (lambda writer: writer.write(0, 1, good[:-1]), "frame's size"),
+        (lambda writer: writer.write(0, 1, good, np.ones((2, 2), bool)), "frame's size"),
+        (lambda writer: [writer.write(0, 1, good) for _ in range(2)], "twice"),
+    ]
+    for action, message in cases:
+        with pytest.raises(UserError, match=message), FlowWriter(path, "k", SHAPE) as writer:
+            action(writer)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_writer_keeps_the_old_file(tmp_path):
+    path = tmp_path / "clip.arrow"
+    write(path)
+    before = zlib.crc32(path.read_bytes())
+    with pytest.raises(RuntimeError), FlowWriter(path, "new", SHAPE) as writer:
+        writer.write(0, 1, smooth_flow(9))
+        raise RuntimeError
+    assert zlib.crc32(path.read_bytes()) == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["clip.arrow"]
+
+
+def test_a_reader_can_go_to_another_process(tmp_path):
+    write(tmp_path / "clip.arrow")
+    reader = FlowReader(tmp_path / "clip.arrow", key="abc")
+    copy = pickle.loads(pickle.dumps(reader))
+    np.testing.assert_array_equal(copy.read(1, 2)[0], reader.read(1, 2)[0])

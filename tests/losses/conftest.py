@@ -1,0 +1,12 @@
+"""One thread a test: the tensors are small, and threads that wait for each other cost more than they compute."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -1,0 +1,91 @@
+"""The parameter files that ship are valid, and each key is explained by a comment."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from etc.errors import UserError
+from etc.params import check, data
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "params").glob("*.yaml"))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def edit(project, name, old, new):
+    path = project / "params" / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_all_files_pass_the_check(project):
+    assert check.check_all().run == ["street"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_key_follows_a_comment(path):
+    lines = path.read_text().splitlines()
+    # Keys inside {...} and those of blocks per data set or purpose are explained by the comment above the block.
+    for number, line in enumerate(lines):
+        match = re.match(r"( *)([a-z_0-9]+):", line)
+        if not match or not match.group(1) or line.rstrip().endswith(":"):
+            continue
+        above = lines[number - 1].strip()
+        explained = above.startswith("#") or "#" in line or explained_by_block(lines, number)
+        assert explained, f"{path.name}:{number + 1}: no comment for '{match.group(2)}'"
+
+
+def explained_by_block(lines, number):
+    """A run of keys of one depth may share the comment above the first of them."""
+    depth = len(lines[number]) - len(lines[number].lstrip())
+    for line in reversed(lines[:number]):
+        if line.strip().startswith("#"):
+            return True
+        if not line.strip() or len(line) - len(line.lstrip()) < depth - 2:
+            return False
+    return False
+
+
+def test_unknown_scheme_is_named_with_the_known_ones(project):
+    edit(project, "data.yaml", "schemes: [etc]", "schemes: [ect]")
+    with pytest.raises(UserError, match=r"distilled.schemes.*'ect'.*known: .*etc"):
+        check.check_all()
+
+
+def test_distilling_scheme_in_the_plain_group_is_refused(project):
+    edit(project, "data.yaml", "schemes: [baseline, tl]", "schemes: [baseline, sf_tl]")
+    edit(project, "data.yaml", "schemes: [sf, sf_pf, sf_mf, sf_pf_mf, sf_tl]", "schemes: [sf]")
+    with pytest.raises(UserError, match="'sf_tl' learns from the teacher"):
+        check.check_all()
+
+
+def test_a_run_may_not_stand_in_two_groups(project):
+    edit(project, "data.yaml", "schemes: [etc]", "schemes: [etc, sf]")
+    with pytest.raises(UserError, match="pspnet18-sf-0.*two groups"):
+        check.check_all()
+
+
+def test_data_set_without_a_block_is_refused(project):
+    edit(project, "data.yaml", "run: [street]", "run: [street, camvid]")
+    with pytest.raises(UserError, match="no block for data set 'camvid'"):
+        check.check_all()
+
+
+def test_runs_are_all_combinations_in_table_order(project):
+    names = [run.name for run in data.load().runs()]
+    content = yaml.safe_load((project / "params/data.yaml").read_text())
+    expected = sum(
+        len(content[group]["schemes"]) * len(content[group]["seeds"]) for group in ("plain", "distilled", "ablation")
+    )
+    assert len(names) == len(set(names)) == expected * len(content["architectures"])
+    assert names[0] == "pspnet18-baseline-0"

@@ -1,0 +1,140 @@
+"""Plots: what they show, that labels keep apart, and that bytes repeat."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.text import Annotation
+from PIL import Image
+
+from etc.reporting import plots
+
+
+def runs_table(points, architecture="pspnet18"):
+    """Rows (scheme, seed, miou, tc)."""
+    table = pd.DataFrame(points, columns=["scheme", "seed", "miou", "tc"])
+    return table.assign(architecture=architecture)
+
+
+CROWDED = runs_table(
+    [("baseline", seed, 60 + 0.2 * seed, 70 + 0.3 * seed) for seed in range(3)]
+    + [(f"scheme_{i}", 0, 60.1 + 0.05 * i, 70.2 + 0.05 * i) for i in range(7)]
+    + [("etc", seed, 63 - 0.2 * seed, 74 + 0.3 * seed) for seed in range(3)]
+)
+
+
+def history(scheme, seed, **terms):
+    steps = np.arange(1, 101)
+    values = {term: np.zeros(100) for term in plots.TERMS} | {"ce": 1 / steps, "total": 1 / steps} | terms
+    return pd.DataFrame({"architecture": "pspnet18", "scheme": scheme, "seed": seed, "step": steps, **values})
+
+
+def titles(figure):
+    return [axes.get_title() for axes in figure.axes if axes.get_title()]
+
+
+def panel(figure, title):
+    return next(axes for axes in figure.axes if axes.get_title().startswith(title))
+
+
+def test_scatter_labels_do_not_overlap_and_stay_inside():
+    figure = plots.scheme_scatter(CROWDED, "baseline")
+    axes, renderer = figure.axes[0], figure.canvas.get_renderer()
+    notes = [child for child in axes.get_children() if isinstance(child, Annotation)]
+    assert sorted(note.get_text() for note in notes) == sorted(CROWDED["scheme"].unique())
+    figure.draw_without_rendering()
+    boxes = [matplotlib.text.Text.get_window_extent(note, renderer) for note in notes]
+    frame = axes.get_window_extent(renderer)
+    for i, box in enumerate(boxes):
+        assert frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+        for other in boxes[i + 1 :]:
+            assert not box.overlaps(other)
+
+
+def test_scatter_marks_the_mean_and_one_standard_deviation():
+    table = runs_table([("baseline", 0, 60.0, 70.0), ("baseline", 1, 62.0, 76.0), ("etc", 0, 65.0, 75.0)])
+    axes = plots.scheme_scatter(table, "baseline").axes[0]
+    lines = [(list(np.ravel(line.get_xdata())), list(np.ravel(line.get_ydata()))) for line in axes.lines]
+    assert ([73.0], [61.0]) in lines and ([75.0], [65.0]) in lines, "means"
+    assert ([70.0, 76.0], [60.0, 62.0]) in lines, "single seeds"
+    bars = axes.containers[0].lines[2]
+    assert len(axes.containers) == 1, "one seed has no error bar"
+    (horizontal,), (vertical,) = (bar.get_segments() for bar in bars)
+    assert horizontal[:, 0] == pytest.approx([73 - np.sqrt(18), 73 + np.sqrt(18)])
+    assert vertical[:, 1] == pytest.approx([61 - np.sqrt(2), 61 + np.sqrt(2)])
+
+
+def test_each_architecture_has_its_panel():
+    both = pd.concat([CROWDED, CROWDED.assign(architecture="other")])
+    assert titles(plots.scheme_scatter(both, "baseline")) == ["pspnet18", "other"]
+
+
+def test_schemes_differ_in_colour_and_marker():
+    looks = list(plots._looks(CROWDED).values())
+    assert len({colour for colour, _, _ in looks[:8]}) == len({marker for _, marker, _ in looks[:8]}) == 8
+    assert len(set(looks)) == len(looks)
+
+
+def test_loss_terms_that_nobody_uses_have_no_panel():
+    table = pd.concat([history("baseline", 0), history("tl", 0, tl=np.ones(100), pf=np.full(100, np.nan))])
+    figure = plots.loss_curves(table, 10)
+    assert titles(figure) == [plots.TERMS[term] for term in ("total", "ce", "tl")]
+    assert len(panel(figure, "CE").lines) == 2
+    assert len(panel(figure, "TL").lines) == 1, "the baseline has no TL"
+
+
+def test_loss_curve_averages_blocks_and_seeds():
+    steps = np.arange(1, 101)
+    table = pd.concat([history("tl", 0, ce=steps * 1.0), history("tl", 1, ce=steps * 3.0)])
+    axes = panel(plots.loss_curves(table, 50), "CE")
+    assert axes.lines[0].get_xdata() == pytest.approx([25.5, 75.5])
+    assert axes.lines[0].get_ydata() == pytest.approx([51.0, 151.0])
+    bands = [child for child in axes.collections if isinstance(child, PolyCollection)]
+    heights = bands[0].get_paths()[0].vertices[:, 1]
+    assert heights.min() == pytest.approx(25.5) and heights.max() == pytest.approx(226.5)
+
+
+def test_a_term_below_zero_is_drawn_on_a_linear_axis():
+    table = history("etc", 0, mf=np.linspace(1, -1, 100))
+    figure = plots.loss_curves(table, 1)
+    assert panel(figure, "MF").get_yscale() == "linear" and panel(figure, "CE").get_yscale() == "log"
+
+
+def audit(accuracy):
+    return pd.DataFrame(
+        {
+            "class": ["road", "car", "all"],
+            "kept_share": [0.8, np.nan, 0.7],
+            "accuracy_before": accuracy,
+            "accuracy_kept": accuracy,
+        }
+    )
+
+
+def test_audit_shows_every_class_and_survives_missing_values():
+    for accuracy in ([0.9, 0.5, 0.8], [np.nan] * 3):
+        axes = plots.pseudo_label_bars(audit(accuracy)).axes[0]
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["road", "car", "all"]
+        assert [patch.get_width() for patch in axes.patches] == pytest.approx([80, 0, 70])
+
+
+FIGURES = {
+    "scatter": lambda: plots.scheme_scatter(CROWDED, "baseline"),
+    "losses": lambda: plots.loss_curves(pd.concat([history("tl", 0), history("etc", 0)]), 10),
+    "audit": lambda: plots.pseudo_label_bars(audit([0.9, 0.5, 0.8])),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_bytes_repeat_whatever_the_users_settings(name):
+    plain = plots.png(FIGURES[name](), 60)
+    with matplotlib.rc_context(
+        {"lines.linewidth": 9, "font.size": 22, "axes.facecolor": "red", "savefig.bbox": "tight"}
+    ):
+        other = plots.png(FIGURES[name](), 60)
+    assert plain == other
+    picture = Image.open(io.BytesIO(plain))
+    assert "Software" not in picture.info and len(plain) < 500_000

@@ -1,0 +1,239 @@
+"""The stage on a made-up project: what it writes, what it refuses, and that it repeats exactly."""
+
+import hashlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from etc.errors import UserError
+from etc.files import read_json, write_json
+from etc.params import report as params
+from etc.stages import report
+from tests.reporting import world
+
+OUTPUTS = {
+    *{f"tables/{name}" for name in ("schemes.csv", "schemes.md", "schemes.tex", "runs.csv", "runs.md", "classes.csv")},
+    *{f"plots/{name}" for name in ("schemes.png", "losses.png", "strip.png", "pseudo_labels.png", "overlay.webp")},
+    *{"metrics.json", "index.html", "tables/pseudo_labels.csv"},
+}
+
+
+QUALITIES = {"baseline": 0.6, "tl": 0.66, "etc": 0.7}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project before the report, the current folder."""
+    make(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project with its report, only to be read, and the stage's closing line."""
+    root = tmp_path_factory.mktemp("finished")
+    make(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        line = report.run("street")
+    return root, line
+
+
+def make(root):
+    world.make(root, qualities=QUALITIES)
+    edit(root, "samples: 2000", "samples: 200")
+    edit(root, "dpi: 110", "dpi: 50")
+
+
+def edit(root, old, new):
+    path = root / "params" / "report.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def contents(root):
+    folder = root / "results" / "street"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_writes_everything_and_nothing_big(finished):
+    root, line = finished
+    assert "3 schemes, 5 runs" in line and "results/street/index.html" in line
+    assert set(contents(root)) == OUTPUTS
+    assert all(path.stat().st_size < 500_000 for path in (root / "results").rglob("*") if path.is_file())
+    assert not (root / "work").exists()
+
+
+def test_repeats_exactly_and_ignores_what_is_not_declared(project, finished, capsys):
+    extra = project / "data/street/evaluation/pspnet18-etc-7"
+    extra.mkdir()
+    (extra / "iou.parquet").write_bytes(b"old")
+    curves = project / "data/street/history"
+    for name in ("pspnet18-etc-7", "labeller", "teacher"):
+        (curves / f"{name}.parquet").write_bytes(b"old")
+    report.run("street")
+    assert contents(project) == contents(finished[0])
+    assert not extra.exists()
+    assert (project / "work/undeclared/street/pspnet18-etc-7/iou.parquet").read_bytes() == b"old"
+    assert (project / "work/undeclared/street/pspnet18-etc-7.parquet").exists()
+    left = {path.stem for path in curves.iterdir()}
+    assert "pspnet18-etc-7" not in left and {"labeller", "teacher", "pspnet18-etc-0"} <= left
+    notices = capsys.readouterr().err.strip().splitlines()
+    assert len(notices) == 2 and all("pspnet18-etc-7" in one and "work/undeclared/street" in one for one in notices)
+
+
+def test_set_aside_replaces_what_was_set_aside_before(tmp_path):
+    for content in ("old", "new"):
+        folder = tmp_path / "evaluation" / "b"
+        folder.mkdir(parents=True)
+        (folder / "iou.parquet").write_text(content)
+        (tmp_path / "evaluation" / "a").mkdir(exist_ok=True)
+        (tmp_path / "evaluation" / ".being-written").touch()
+        report.set_aside(tmp_path / "evaluation", {"a"}, tmp_path / "aside")
+        assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == [".being-written", "a"]
+        assert (tmp_path / "aside" / "b" / "iou.parquet").read_text() == content
+    assert not (tmp_path / "aside" / "b" / "b").exists()
+
+
+def test_tables_agree_with_the_counts_on_disk(finished):
+    root, _ = finished
+    tables = root / "results/street/tables"
+    runs = pd.read_csv(tables / "runs.csv")
+    names = [f"{row.scheme}-{row.seed}" for row in runs.itertuples()]
+    assert names == ["baseline-0", "baseline-1", "etc-0", "etc-1", "tl-0"]
+    for row in runs.itertuples():
+        tc = pd.read_parquet(root / f"data/street/evaluation/pspnet18-{row.scheme}-{row.seed}/tc.parquet")
+        pooled = tc[tc["protocol"] == "corrected"].groupby("class")[["intersection", "union"]].sum()
+        assert row.tc == pytest.approx(100 * (pooled["intersection"] / pooled["union"]).mean(), abs=0.0051)
+    schemes = pd.read_csv(tables / "schemes.csv").set_index("scheme")
+    metrics = read_json(root / "results/street/metrics.json")["pspnet18"]
+    for scheme, group in runs.groupby("scheme"):
+        assert schemes.loc[scheme, "miou_mean"] == pytest.approx(group["miou"].mean(), abs=0.011)
+        assert metrics[scheme]["tc"] == schemes.loc[scheme, "tc_mean"]
+    assert schemes.loc["etc", "delta_tc_low"] < schemes.loc["etc", "delta_tc"] < schemes.loc["etc", "delta_tc_high"]
+    assert schemes.loc["etc", "train_seconds"] == 30.75 and schemes.loc["etc", "iterations"] == 400
+
+
+def test_page_needs_no_network_and_its_links_exist(finished):
+    root, _ = finished
+    page = (root / "results/street/index.html").read_text()
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(links) >= 11 and "http" not in page
+    assert all((root / "results/street" / link).is_file() for link in links)
+    for text in ("pspnet18-baseline-0", "pspnet18-etc-0", world.CLIPS[0], "vegetation"):
+        assert text in page
+
+
+RUN = "pspnet18-etc-1"
+OPTIONS = "--architecture pspnet18 --scheme etc --seed"
+
+
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        (f"data/street/evaluation/{RUN}/iou.parquet", f"etc evaluate street {OPTIONS} 1"),
+        (f"data/street/evaluation/{RUN}/tc.parquet", f"etc evaluate street {OPTIONS} 1"),
+        ("data/street/evaluation/pspnet18-etc-0/sample.npz", f"etc evaluate street {OPTIONS} 0"),
+        (f"data/street/history/{RUN}.parquet", f"etc student street {OPTIONS} 1"),
+        (f"data/street/students/{RUN}/timing.json", f"etc student street {OPTIONS} 1"),
+        ("results/street/tables/pseudo_labels.csv", "etc pseudo-labels street"),
+        ("data/street/frames.parquet", "frames stage"),
+    ],
+)
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_missing_or_damaged_input_is_named_with_the_stage_to_run(project, path, remedy, damage):
+    if damage == "missing":
+        (project / path).unlink()
+    else:
+        (project / path).write_bytes((project / path).read_bytes()[:9])
+    with pytest.raises(UserError) as error:
+        report.run("street")
+    message = str(error.value)
+    assert path in message and "\n" not in message
+    assert remedy in message or (damage == "cut" and path.endswith(".json"))
+    assert set(contents(project)) <= {"tables/pseudo_labels.csv"} or path.endswith("frames.parquet")
+
+
+def test_undeclared_evaluations_stay_when_an_input_is_missing(project):
+    (project / "data/street/evaluation/pspnet18-etc-7").mkdir()
+    (project / "data/street/history" / f"{RUN}.parquet").unlink()
+    with pytest.raises(UserError):
+        report.run("street")
+    assert (project / "data/street/evaluation/pspnet18-etc-7").exists()
+
+
+def test_column_that_is_gone_is_named(project):
+    path = project / "data/street/history" / f"{RUN}.parquet"
+    pd.read_parquet(path).drop(columns="mf").to_parquet(path)
+    with pytest.raises(UserError, match=f"{RUN}.parquet: no column 'mf'; run: etc student"):
+        report.run("street")
+
+
+def test_timing_without_a_key_is_named(project):
+    write_json(project / "data/street/students" / RUN / "timing.json", {"iterations": 3})
+    with pytest.raises(UserError, match="timing.json: key 'train_seconds' is missing"):
+        report.run("street")
+
+
+def test_samples_of_different_frames_are_refused(project):
+    path = project / "data/street/evaluation/pspnet18-etc-0/sample.npz"
+    with np.load(path) as arrays:
+        kept = dict(arrays)
+    np.savez_compressed(path, **{**kept, "frames": kept["frames"] + 1})
+    with pytest.raises(UserError, match="pspnet18-etc-0/sample.npz: holds another clip or other frames"):
+        report.run("street")
+
+
+def test_sample_without_a_clip_points_to_the_parameter(project):
+    np.savez_compressed(project / "data/street/evaluation/pspnet18-baseline-0/sample.npz")
+    with pytest.raises(UserError, match="'sample_clips' >= 1 in params/evaluate.yaml"):
+        report.run("street")
+
+
+def test_scheme_that_is_not_declared_is_named(project):
+    edit(project, "compare: [etc]", "compare: [sf_tl]")
+    with pytest.raises(UserError, match="key 'street.compare' names 'sf_tl', but .*declares only baseline, etc, tl"):
+        report.run("street")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("compare: [etc]", "compare: [etc, baseline]", "street.compare' = .*named twice"),
+        ("confidence: 0.95", "confidence: 95", r"street.bootstrap.confidence' = 95.*<= 0.999"),
+        ("panel_width: 256", "panel_wdith: 256", "street.strip.panel_wdith"),
+        ("quality: 70", "quality: best", "street.overlay.quality' = 'best'"),
+    ],
+)
+def test_wrong_parameter_is_named(project, old, new, complaint):
+    edit(project, old, new)
+    with pytest.raises(UserError, match=complaint):
+        params.load("street")
+
+
+def test_file_too_big_for_git_is_refused_with_the_keys_to_lower(tmp_path):
+    with pytest.raises(UserError, match="more than the 500000 that results may have in git; lower dpi"):
+        report._write(tmp_path / "strip.png", bytes(500_001))
+    assert not list(tmp_path.iterdir())
+
+
+def test_clip_without_truth_has_no_row_of_truth(project, finished):
+    path = project / "data/street/frames.parquet"
+    pd.read_parquet(path).assign(label="", annotated=False).to_parquet(path, index=False)
+    report.run("street")
+    pictures = [(root / "results/street/plots/strip.png").read_bytes() for root in (finished[0], project)]
+    heights = [int.from_bytes(data[20:24], "big") for data in pictures]
+    assert heights[0] - heights[1] == 128 + 4
+
+
+def test_reporting_needs_no_torch():
+    code = "import sys, etc.stages.report; print('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=world.ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"

@@ -1,0 +1,163 @@
+"""A made-up project for the report: counts with known ratios, and a clip of simple frames."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import yaml
+
+from etc.datasets import manifest
+from etc.datasets.labels import STREET
+from etc.files import write_json
+from etc.params.data import Run
+
+ROOT = Path(__file__).parents[2]
+CLIPS = [f"street_{i:06}" for i in range(4)]
+FRAMES = list(range(6))
+HEIGHT, WIDTH = 32, 64
+
+
+def iou_rows(clip: str, frame: int, tp: list[int], fp: list[int], fn: list[int]) -> pd.DataFrame:
+    """One frame's rows of iou.parquet."""
+    counts = {"class": np.arange(len(tp), dtype=np.int32), "tp": tp, "fp": fp, "fn": fn}
+    return pd.DataFrame({"clip": clip, "frame": np.int32(frame), **counts})
+
+
+def tc_rows(clip: str, source: int, intersection: list[int], union: list[int], protocol: str) -> pd.DataFrame:
+    """One pair's rows of tc.parquet for one protocol."""
+    return pd.DataFrame(
+        {
+            "clip": clip,
+            "source": np.int32(source),
+            "target": np.int32(source + 1),
+            "protocol": protocol,
+            "class": np.arange(len(union), dtype=np.int32),
+            "intersection": intersection,
+            "union": union,
+        }
+    )
+
+
+def random_counts(draw: np.random.Generator, quality: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables of one run whose ratios lie around ``quality`` (0..1)."""
+    iou, tc = [], []
+    for clip in CLIPS:
+        for frame in FRAMES:
+            size = draw.integers(200, 2000, STREET.count)
+            tp = draw.binomial(size, quality)
+            iou.append(iou_rows(clip, frame, tp, draw.binomial(size, 0.1), size - tp))
+            for protocol, gain in (("corrected", 0.0), ("occlusion_aware", 0.04)):
+                tc.append(tc_rows(clip, frame, draw.binomial(size, quality + gain), size, protocol))
+    return pd.concat(iou, ignore_index=True), pd.concat(tc, ignore_index=True)
+
+
+def write_run(data: Path, run: Run, iou: pd.DataFrame, tc: pd.DataFrame, draw: np.random.Generator) -> None:
+    """All that the report reads of one run."""
+    folder = data / "evaluation" / run.name
+    folder.mkdir(parents=True)
+    iou.to_parquet(folder / "iou.parquet")
+    tc.to_parquet(folder / "tc.parquet")
+    predictions = np.stack([flip_some(label_map(frame), draw) for frame in FRAMES])
+    np.savez_compressed(
+        folder / "sample.npz", clip=np.array(CLIPS[0]), frames=np.int32(FRAMES), predictions=predictions
+    )
+    write_json(data / "students" / run.name / "timing.json", {"iterations": 400, "train_seconds": 30.25 + run.seed})
+    steps = np.arange(1, 401)
+    terms = [term for term in ("tl", "sf", "pf", "mf") if term in run.scheme or run.scheme == "etc"]
+    curves = {"ce": 2 * np.exp(-steps / 80) + 0.2} | {term: 0.3 * np.exp(-steps / 150) + 0.02 for term in terms}
+    noisy = {term: curve * draw.uniform(0.8, 1.2, len(steps)) for term, curve in curves.items()}
+    history = pd.DataFrame(
+        {"step": steps, "lr": 0.01, **{term: noisy.get(term, 0.0) for term in ("ce", "tl", "sf", "pf", "mf")}}
+    )
+    history["total"] = history[["ce", "tl", "sf", "pf", "mf"]].sum(axis=1)
+    (data / "history").mkdir(parents=True, exist_ok=True)
+    history.to_parquet(data / "history" / f"{run.name}.parquet")
+
+
+def label_map(frame: int) -> np.ndarray:
+    """A road below a sky, a building and a car that moves."""
+    label = np.full((HEIGHT, WIDTH), STREET.names.index("sky"), np.uint8)
+    label[18:] = STREET.names.index("road")
+    label[6:18, 30:50] = STREET.names.index("building")
+    label[16:24, 4 + 3 * frame : 18 + 3 * frame] = STREET.names.index("car")
+    return label
+
+
+def flip_some(label: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """A label map with a patch of a wrong class."""
+    y, x = draw.integers(0, HEIGHT - 6), draw.integers(0, WIDTH - 10)
+    wrong = label.copy()
+    wrong[y : y + 6, x : x + 10] = STREET.names.index("vegetation")
+    return wrong
+
+
+SMALL = {"plain": (["baseline"], [0, 1]), "distilled": (["etc"], [0, 1]), "ablation": (["tl"], [0])}
+
+
+def make(root: Path, groups: dict[str, tuple[list[str], list[int]]] = SMALL, qualities: dict[str, float] | None = None):
+    """A project folder with params/, data/street and the audit table.
+
+    Args:
+        root: an empty folder.
+        groups: schemes and seeds of each group of params/data.yaml.
+        qualities: level of the counts of each scheme, 0..1; 0.7 where it is left out.
+    """
+    draw = np.random.default_rng(7)
+    (root / "params").mkdir()
+    shutil.copy(ROOT / "params" / "report.yaml", root / "params")
+    declare(root, groups)
+    data = root / "data" / "street"
+    for schemes, seeds in groups.values():
+        for run in (Run("pspnet18", scheme, seed) for scheme in schemes for seed in seeds):
+            quality = (qualities or {}).get(run.scheme, 0.7)
+            iou, tc = random_counts(draw, quality)
+            write_run(data, run, iou, tc, draw)
+    write_frames(data, draw)
+    tables = root / "results" / "street" / "tables"
+    tables.mkdir(parents=True)
+    audit(draw).to_csv(tables / "pseudo_labels.csv", index=False)
+
+
+def declare(root: Path, groups: dict[str, tuple[list[str], list[int]]]) -> None:
+    """Write params/data.yaml."""
+    written = {group: {"schemes": schemes, "seeds": seeds} for group, (schemes, seeds) in groups.items()}
+    experiment = {"run": ["street"], "architectures": ["pspnet18"], **written}
+    (root / "params" / "data.yaml").write_text(yaml.safe_dump(experiment))
+
+
+def write_frames(data: Path, draw: np.random.Generator) -> None:
+    """Noisy frames of the first clip with their labels, and the manifest."""
+    rows = []
+    for frame in FRAMES:
+        label = label_map(frame)
+        image = np.clip(STREET.colour(label) + draw.normal(0, 12, (HEIGHT, WIDTH, 3)), 0, 255).astype(np.uint8)
+        encoded = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+        (data / "root").mkdir(parents=True, exist_ok=True)
+        (data / "root" / f"{frame}.png").write_bytes(encoded)
+        cv2.imwrite(str(data / "root" / f"{frame}_label.png"), STREET.decode(label))
+        rows.append(
+            {
+                **{"clip": CLIPS[0], "frame": frame, "split": "test", "annotated": frame == 0},
+                **{"image": f"{frame}.png", "label": f"{frame}_label.png", "width": WIDTH, "height": HEIGHT},
+                **{"bytes": len(encoded), "checksum": manifest.checksum(encoded)},
+            }
+        )
+    manifest.write(data / "frames.parquet", pd.DataFrame(rows))
+
+
+def audit(draw: np.random.Generator) -> pd.DataFrame:
+    """A table as the pseudo-label stage writes it."""
+    before = draw.uniform(0.5, 0.9, STREET.count + 1)
+    return pd.DataFrame(
+        {
+            "class": [*STREET.names, "all"],
+            "predicted_pixels": 1000,
+            "kept_pixels": 800,
+            "kept_share": draw.uniform(0.6, 0.9, STREET.count + 1),
+            "threshold": 0.6,
+            "accuracy_before": before,
+            "accuracy_kept": before + 0.5 * (1 - before),
+        }
+    )

@@ -1,0 +1,206 @@
+"""A throw-away copy of the whole pipeline at toy size, and what ran in it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+LEFT_OUT = {".git", ".venv", ".snakemake", "data", "work", "logs", "results", "dvc.lock"}
+
+TOY = {
+    "data.yaml": {
+        "run": ["street"],
+        "architectures": ["pspnet18"],
+        "plain": {"schemes": ["baseline", "tl"], "seeds": [0]},
+        "distilled": {"schemes": ["etc"], "seeds": [0]},
+        "ablation": {"schemes": ["sf"], "seeds": [0]},
+    },
+    "frames.yaml": {
+        "street.height": 32,
+        "street.width": 64,
+        "street.clips": {"train": 2, "dev": 1, "test": 1},
+        "street.frames_per_clip": 5,
+        "street.annotated": 2,
+    },
+    "labeller.yaml": {"street.training.iterations": 2},
+    "pseudo_labels.yaml": {"street.scales": [1.0]},
+    "teacher.yaml": {"street.training.iterations": 2},
+    "student.yaml": {"street.training.iterations": 4, "street.training.machine.checkpoint_every": 1},
+    "report.yaml": {"street.bootstrap.samples": 100},
+}
+TRAINED = ("labeller.yaml", "teacher.yaml", "student.yaml")
+
+
+@dataclass
+class Result:
+    """What a command printed and which stages it ran."""
+
+    code: int
+    text: str
+
+    @property
+    def ran(self) -> set[str]:
+        """Names of the stages whose commands ran."""
+        return set(re.findall(r"Running stage '([^']+)'", self.text))
+
+    @property
+    def restored(self) -> set[str]:
+        """Names of the stages whose outputs came from the cache."""
+        return set(re.findall(r"Stage '([^']+)' is cached", self.text))
+
+
+@dataclass
+class Project:
+    """A project folder of its own."""
+
+    folder: Path
+
+    @classmethod
+    def toy(cls, folder: Path) -> "Project":
+        """Copy the code and shrink the parameters; nothing has run yet."""
+        shutil.copytree(ROOT, folder, ignore=_ignored)
+        for name in ("data", "results"):
+            (folder / name).mkdir(exist_ok=True)
+        project = cls(folder)
+        for name, values in TOY.items():
+            for key, value in values.items():
+                project.set(name, key, value)
+        for name in TRAINED:
+            project.shrink_training(name)
+        git = "git -c user.name=test -c user.email=test@localhost -c init.defaultBranch=main"
+        project.run(f"git init -q . && git add -A && {git} commit -qm start")
+        return project
+
+    def copy(self, folder: Path) -> "Project":
+        """A copy with everything that has been made; dates are kept."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
+    def shrink_training(self, name: str) -> None:
+        """Smallest networks and crops."""
+        self.set(name, "street.training.augment.crop", [32, 32])
+        self.set(name, "street.training.batch", 2)
+        self.set(name, "street.training.warmup", 0)
+        if name == "student.yaml":
+            self.set(name, "street.widths.pspnet18", 4)
+        else:
+            self.set(name, "street.network.width", 4)
+
+    def run(self, command: str, check: bool = True, timeout: float = 600) -> Result:
+        """Run a shell command in the project with its own code."""
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"`{command}` failed with {done.returncode}:\n{done.stdout[-6000:]}")
+        return Result(done.returncode, done.stdout)
+
+    def snakemake(self, arguments: str = "", check: bool = True) -> Result:
+        """Run `snakemake --cores 2`."""
+        return self.run(f"snakemake --cores 2 {arguments}", check)
+
+    def repro(self, arguments: str = "", check: bool = True) -> Result:
+        """Run `dvc repro`."""
+        return self.run(f"dvc repro {arguments}", check)
+
+    def tool(self, name: str) -> Result:
+        """Run the whole pipeline with one of the tools."""
+        return self.snakemake() if name == "snakemake" else self.repro()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of this Python, but with the code of this copy."""
+        path = os.pathsep.join([str(BIN), os.environ["PATH"]])
+        return {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def set(self, name: str, key: str, value) -> None:
+        """Change one key of a file in params/."""
+        path = self.folder / "params" / name
+        content = yaml.safe_load(path.read_text())
+        inner = content
+        *parents, last = key.split(".")
+        for parent in parents:
+            inner = inner[parent]
+        assert last in inner, f"{name} has no key {key}"
+        inner[last] = value
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Change the text of a file."""
+        file = self.folder / path
+        text = file.read_text()
+        assert old in text, f"{path} has no {old!r}"
+        file.write_text(text.replace(old, new, 1))
+
+    def due_by_dvc(self) -> set[str]:
+        """Stages that `dvc repro` would look into, without running them."""
+        return set(re.findall(r"Running stage '([^']+)'", self.run("dvc repro --dry").text))
+
+    def due_by_snakemake(self) -> set[str]:
+        """Stages that Snakemake would start, without running them."""
+        return set(re.findall(r"--single-item '?([^' ]+)'?", self.run("snakemake -n -p --cores 2").text))
+
+    def contents(self, folder: str = "data") -> dict[str, bytes]:
+        """Every file that stages make, but for the seconds that a training took."""
+        root = self.folder / folder
+        return {
+            str(path.relative_to(root)): path.read_bytes()
+            for path in sorted(root.rglob("*"))
+            if path.is_file() and path.name not in ("timing.json", ".gitkeep", ".gitignore")
+        }
+
+    def assert_settled(self) -> None:
+        """Both tools have nothing to do."""
+        status = self.run("dvc status").text
+        assert "Data and pipelines are up to date" in status, status
+        again = self.repro()
+        assert not again.ran and not again.restored, again.text
+        idle = self.snakemake()
+        assert not idle.ran and "Nothing to be done" in idle.text, idle.text
+
+    def start(self, command: str) -> subprocess.Popen:
+        """Start a command in a process group of its own, to be killed later."""
+        return subprocess.Popen(
+            ["bash", "-c", f"exec {command}"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    """SIGKILL a command and all that it has started."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_for(condition, seconds: float = 120.0) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def _ignored(folder: str, names: list[str]) -> set[str]:
+    at_root = Path(folder) == ROOT
+    caches = {name for name in names if name in ("__pycache__", ".pytest_cache", ".hypothesis", ".ruff_cache")}
+    dvc = {"cache", "tmp", "config.local"} & set(names) if Path(folder) == ROOT / ".dvc" else set()
+    return caches | dvc | {name for name in names if at_root and (name in LEFT_OUT or name.endswith(".egg-info"))}

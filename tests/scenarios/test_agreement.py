@@ -1,0 +1,196 @@
+"""Snakemake and DVC never disagree about what is up to date, and run exactly what a change affects."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.scenarios.project import Project
+
+TOOLS = ("snakemake", "dvc")
+PLAIN = {"street-pspnet18-baseline-0", "street-pspnet18-tl-0"}
+DISTILLED = {"street-pspnet18-etc-0"}
+ABLATION = {"street-pspnet18-sf-0"}
+STUDENTS = (
+    {f"student@{run}" for run in PLAIN}
+    | {f"student_distilled@{run}" for run in DISTILLED}
+    | {f"student_ablation@{run}" for run in ABLATION}
+)
+EVALUATIONS = {name.replace("student", "evaluate") for name in STUDENTS}
+WITH_TEACHER = {name for name in STUDENTS if not name.startswith("student@")}
+FLOWS = {"flow@street-train", "flow@street-evaluate"}
+ALL = (
+    STUDENTS
+    | EVALUATIONS
+    | FLOWS
+    | {f"{name}@street" for name in ("frames", "labeller", "pseudo_labels", "teacher", "report")}
+)
+
+
+def test_snakemake_runs_every_stage_once_and_dvc_has_nothing_to_do(project, built):
+    assert built.first_run.ran == ALL
+    project.assert_settled()
+
+
+def test_dvc_first_gives_the_same_files_and_snakemake_has_nothing_to_do(built, tmp_path):
+    project = Project.toy(tmp_path / "project")
+    assert project.repro().ran == ALL
+    project.assert_settled()
+    assert project.contents() == built.contents()
+
+
+# One key of each parameter file, its new value, and the stages that must run: those of the key, and below them
+# those whose inputs really change.
+CHANGES = {
+    "frames": (
+        "frames.yaml",
+        "street.disturbance.noise",
+        0.1,
+        ALL - {"flow@street-evaluate"} | {"flow@street-evaluate"},
+    ),
+    "labeller": ("labeller.yaml", "street.seed", 7, ALL - FLOWS - {"frames@street"}),
+    "pseudo_labels": (
+        "pseudo_labels.yaml",
+        "street.keep_share",
+        0.3,
+        ALL - FLOWS - {"frames@street", "labeller@street"},
+    ),
+    "flow": (
+        "flow.yaml",
+        "street.evaluate.steps_per_pixel",
+        64,
+        {"flow@street-evaluate", *EVALUATIONS, "report@street"},
+    ),
+    "teacher": (
+        "teacher.yaml",
+        "street.seed",
+        7,
+        {
+            "teacher@street",
+            *WITH_TEACHER,
+            *(name.replace("student", "evaluate") for name in WITH_TEACHER),
+            "report@street",
+        },
+    ),
+    "student": (
+        "student.yaml",
+        "street.schemes.sf",
+        {"sf": 2.0},
+        {"student_ablation@street-pspnet18-sf-0", "evaluate_ablation@street-pspnet18-sf-0", "report@street"},
+    ),
+    "evaluate": ("evaluate.yaml", "street.split", "dev", EVALUATIONS | {"report@street"}),
+    "report": ("report.yaml", "street.bootstrap.seed", 5, {"report@street"}),
+    "data": (
+        "data.yaml",
+        "ablation.seeds",
+        [0, 1],
+        {"student_ablation@street-pspnet18-sf-1", "evaluate_ablation@street-pspnet18-sf-1", "report@street"},
+    ),
+}
+# Both tools really run the cheap changes; the long ones alternate, and the other tool is only asked.
+CASES = [
+    ("frames", "snakemake"),
+    ("labeller", "dvc"),
+    ("pseudo_labels", "snakemake"),
+    ("teacher", "snakemake"),
+    *((name, tool) for name in ("flow", "student", "evaluate", "report", "data") for tool in TOOLS),
+]
+
+
+@pytest.mark.parametrize(("change", "tool"), CASES)
+def test_a_changed_key_runs_exactly_the_affected_stages(project, change, tool):
+    file, key, value, affected = CHANGES[change]
+    project.set(file, key, value)
+    assert project.due_by_snakemake() == project.due_by_dvc()
+    assert project.tool(tool).ran == affected
+    project.assert_settled()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_comment_in_params_runs_nothing(project, tool):
+    for path in (project.folder / "params").glob("*.yaml"):
+        path.write_text("# a remark\n" + path.read_text())
+    assert not project.tool(tool).ran
+    project.assert_settled()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_an_edit_of_the_plots_runs_only_the_report(project, tool):
+    project.edit("etc/reporting/plots.py", '"""', '"""Edited. ')
+    assert project.tool(tool).ran == {"report@street"}
+    project.assert_settled()
+
+
+def test_an_edit_of_a_loss_runs_the_students_and_nothing_above(project):
+    project.edit("etc/losses/distillation.py", '"""', '"""Edited. ')
+    assert project.due_by_snakemake() == project.due_by_dvc()
+    # The words of a docstring change no weights, so that nothing below the students runs.
+    assert project.snakemake().ran == STUDENTS
+    project.assert_settled()
+
+
+def test_an_added_seed_can_be_taken_back(project):
+    before = project.contents("results")
+    project.set("data.yaml", "ablation.seeds", [0, 1])
+    project.snakemake()
+    project.set("data.yaml", "ablation.seeds", [0])
+    assert project.repro().ran <= {"report@street"}
+    project.assert_settled()
+    assert project.contents("results") == before
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_reverted_parameter_is_restored_from_the_cache(project, tool):
+    data, results = project.contents(), project.contents("results")
+    project.set("student.yaml", "street.schemes.tl", {"tl": 9.0})
+    project.snakemake()
+    assert project.contents() != data
+    project.set("student.yaml", "street.schemes.tl", {"tl": 3.0})
+    result = project.tool(tool)
+    # Tables and plots live in git, not in the cache; they are drawn again.
+    assert result.ran <= {"report@street"}
+    assert "student@street-pspnet18-tl-0" in result.restored
+    assert project.contents() == data and project.contents("results") == results
+    project.assert_settled()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("keep_date", [False, True], ids=["new date", "old date"])
+def test_a_damaged_output_is_noticed_and_remade(project, tool, keep_date):
+    expected = project.contents()
+    path = project.folder / "data/street/students/pspnet18-tl-0/weights.safetensors"
+    before = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"!" + b"?")
+    if keep_date:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    project.tool(tool)
+    assert project.contents() == expected
+    project.assert_settled()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_deleted_frame_is_noticed_and_remade(project, tool):
+    expected = project.contents()
+    next((project.folder / "data/street/root").rglob("*_leftImg8bit.png")).unlink()
+    project.tool(tool)
+    assert project.contents() == expected
+    project.assert_settled()
+
+
+def test_a_clone_with_pulled_data_has_nothing_to_do(project, tmp_path):
+    remote = tmp_path / "remote"
+    project.run(f"dvc remote add -d local {remote} && dvc push -q && git add -A")
+    project.run("git -c user.name=t -c user.email=t@localhost commit -qm remote")
+    clone = Project(tmp_path / "clone")
+    project.run(f"git clone -q {project.folder} {clone.folder}")
+    clone.run("dvc pull -q")
+    clone.assert_settled()
+    assert clone.contents() == project.contents()
+
+
+def test_an_archive_without_git_works(project, tmp_path):
+    shutil.rmtree(project.folder / ".git")
+    project.edit("etc/reporting/plots.py", '"""', '"""Edited. ')
+    assert project.snakemake().ran == {"report@street"}
+    project.assert_settled()

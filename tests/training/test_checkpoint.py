@@ -1,0 +1,135 @@
+import multiprocessing
+import time
+
+import pytest
+import torch
+
+from etc.training.checkpoint import WorkFolder
+from etc.training.fingerprint import differing, digest, fingerprint, hash_files
+
+ONE = {"lr": "0.1", "code etc.training.loop": "aa"}
+OTHER = {"lr": "0.2", "code etc.training.loop": "aa"}
+
+
+def folder(path, configuration=ONE):
+    work = WorkFolder(path / "work", configuration)
+    work.path.mkdir(exist_ok=True)
+    work.take_up()
+    return work
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    folder(tmp_path).save({"step": 3, "weights": torch.arange(4.0), "scaler": None})
+    state = folder(tmp_path).load()
+    assert state["step"] == 3 and torch.equal(state["weights"], torch.arange(4.0))
+
+
+def test_nothing_saved_gives_none(tmp_path):
+    assert folder(tmp_path).load() is None
+
+
+def test_other_configuration_is_put_aside_and_named(tmp_path, capsys):
+    folder(tmp_path).save({"step": 1})
+    assert folder(tmp_path, OTHER).load() is None
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "differs in lr" in line and "starting from the beginning" in line
+    assert capsys.readouterr().err == ""
+
+
+def test_a_configuration_that_returns_goes_on(tmp_path, capsys):
+    folder(tmp_path).save({"step": 1})
+    folder(tmp_path, OTHER).save({"step": 2})
+    assert folder(tmp_path).load() == {"step": 1}
+    assert "taking up the one of this configuration" in capsys.readouterr().err
+    assert folder(tmp_path, OTHER).load() == {"step": 2}
+
+
+def test_a_configuration_returns_when_the_other_never_saved(tmp_path):
+    folder(tmp_path).save({"step": 1})
+    assert folder(tmp_path, OTHER).load() is None
+    assert folder(tmp_path).load() == {"step": 1}
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
+def test_unreadable_checkpoint_is_named_and_removed(tmp_path, capsys, damage):
+    work = folder(tmp_path)
+    work.save({"step": 1, "weights": torch.rand(1000)})
+    path = work.path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:500] if damage is None else damage)
+    assert folder(tmp_path).load() is None
+    assert "cannot be read and was removed" in capsys.readouterr().err
+
+
+def test_half_written_files_of_a_killed_process_go(tmp_path):
+    work = folder(tmp_path)
+    (work.path / ".checkpoint.pt.x1.tmp").write_bytes(b"half")
+    work.take_up()
+    assert list(work.path.iterdir()) == []
+
+
+def test_finish_drops_the_checkpoint_and_knows_its_outputs(tmp_path):
+    work, output = folder(tmp_path), tmp_path / "weights"
+    output.write_bytes(b"result")
+    work.save({"step": 1})
+    assert not work.is_finished()
+    work.finish([output])
+    assert work.load() is None
+    assert work.is_finished() and not folder(tmp_path, OTHER).is_finished()
+    output.write_bytes(b"changed")
+    assert not work.is_finished()
+    output.unlink()
+    assert not work.is_finished()
+
+
+def hold(path, started, seconds):
+    with WorkFolder(path, ONE).locked():
+        started.set()
+        time.sleep(seconds)
+
+
+def test_second_process_waits_for_the_first_and_says_so_once(tmp_path, capsys):
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    first = context.Process(target=hold, args=(tmp_path / "work", started, 0.5))
+    first.start()
+    started.wait(10)
+    begin = time.monotonic()
+    with WorkFolder(tmp_path / "work", ONE).locked() as waited:
+        assert waited and time.monotonic() - begin > 0.2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and f"process {first.pid} is training here" in line
+    first.join()
+    with WorkFolder(tmp_path / "work", ONE).locked() as waited:
+        assert not waited
+
+
+def test_lock_goes_with_a_killed_process(tmp_path):
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    first = context.Process(target=hold, args=(tmp_path / "work", started, 60))
+    first.start()
+    started.wait(10)
+    first.kill()
+    first.join()
+    with WorkFolder(tmp_path / "work", ONE).locked() as waited:
+        assert not waited
+
+
+def test_fingerprint_names_nested_keys_inputs_and_code():
+    params = {"lr": 0.1, "machine": {"threads": 1, "workers": 0, "cache_mb": 5, "checkpoint_every": 9}}
+    described = fingerprint(params, {"manifest": "ab"})
+    assert {"lr", "machine.threads", "input manifest", "code etc.training.fingerprint"} <= set(described)
+    assert not {"machine.workers", "machine.cache_mb", "machine.checkpoint_every"} & set(described)
+    changed = fingerprint({**params, "machine": {"threads": 2, "workers": 3}}, {"manifest": "cd"})
+    assert differing(described, changed) == ["input manifest", "machine.threads"]
+    assert digest(described) != digest(changed)
+
+
+def test_hash_of_files_sees_names_and_contents(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_bytes(b"1")
+    b.write_bytes(b"1")
+    assert hash_files([a]) != hash_files([b])
+    before = hash_files([a, b])
+    b.write_bytes(b"2")
+    assert hash_files([a, b]) != before

@@ -1,0 +1,182 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from etc.errors import UserError
+from etc.params import student as params
+from etc.params.base import load_block
+from etc.training.data import Clips, Labelled, Parts, Samples, loader
+from tests.training.toy import ROOT
+
+AUGMENT = load_block(ROOT / "params/student.yaml", "street", params.StudentParams).training.augment.model_copy(
+    update={"crop": (16, 24)}
+)
+SIZE = (20, 30)
+
+
+class ZeroFlow:
+    def read(self, source, target):
+        return np.full((*SIZE, 2), target - source, np.float32), np.ones(SIZE, bool)
+
+
+def picture(seed):
+    return np.random.default_rng(seed).integers(0, 9, (*SIZE, 3)).astype(np.uint8)
+
+
+def world(clips=4, frames=9, flow=True, step=1):
+    """Clips whose middle frame is annotated and whose other frames are pseudo-labelled; numbers go in steps."""
+    images = {
+        f"c{clip}": {number * step: (lambda seed=clip * 100 + number: picture(seed)) for number in range(frames)}
+        for clip in range(clips)
+    }
+    middle = frames // 2
+    labelled = [
+        Labelled(clip, number, lambda clip=clip, number=number: picture(number)[..., 0])
+        for clip in images
+        for number in images[clip]
+    ]
+    return Clips(
+        images,
+        [item for item in labelled if item.frame == middle * step],
+        [item for item in labelled if item.frame != middle * step],
+        (lambda clip: ZeroFlow()) if flow else None,
+    )
+
+
+def samples(clips=None, frames=3, **changes):
+    settings = {"augment": AUGMENT, "seed": 0, "batch": 4, "frames": frames, "reach": 3, "pseudo_share": 0.5}
+    return Samples(clips or world(), **(settings | changes))
+
+
+def batches(start=0, stop=6, workers=0, accumulate=1, process=0, processes=1, **changes):
+    parts = Parts(start, stop, 4, accumulate, process, processes)
+    return list(loader(samples(**changes), parts, workers, pin_memory=False))
+
+
+def same(one, other):
+    return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(one, other, strict=True))
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return batches()
+
+
+def test_shapes_and_ranges(expected):
+    batch = expected[0]
+    assert batch.images.shape == (3, 4, 3, 16, 24) and batch.images.dtype == torch.float32
+    assert batch.images.min() >= 0 and batch.images.max() <= 1
+    assert batch.labels.shape == (4, 16, 24) and batch.labels.dtype == torch.int64
+    assert batch.flow.shape == (4, 2, 16, 24) and batch.visible.dtype == torch.bool
+    # Channels are innermost already, so that the network need not copy them.
+    assert batch.images[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_number_of_workers_does_not_matter(expected, workers):
+    assert all(map(same, batches(workers=workers), expected))
+
+
+def test_starting_later_gives_the_same_steps(expected):
+    assert all(map(same, batches(start=4), expected[4:]))
+
+
+def test_the_cache_does_not_matter(expected):
+    for cache_mb in (0, 1):
+        assert all(map(same, batches(cache_mb=cache_mb), expected))
+
+
+def test_a_full_cache_keeps_no_more():
+    few = samples(cache_mb=0)
+    few._cache.left = 3 * picture(0).nbytes
+    for number in range(20):
+        few[number]
+    assert sum(array.nbytes for array in few._cache.kept.values()) <= 3 * picture(0).nbytes
+
+
+def test_schemes_see_the_same_labelled_frames_and_crops(expected):
+    for frames, flow in ((1, False), (2, False), (2, True)):
+        for batch, full in zip(batches(clips=world(flow=flow), frames=frames), expected, strict=True):
+            assert torch.equal(batch.labels, full.labels)
+            assert torch.equal(batch.images, full.images[:frames])
+            assert (batch.flow is not None) == flow
+
+
+def test_seeds_differ(expected):
+    assert not same(batches(seed=1)[0], expected[0])
+
+
+def test_parts_of_all_processes_make_up_the_batch(expected):
+    for accumulate, processes in ((2, 1), (1, 2), (2, 2), (4, 1)):
+        shares = [batches(accumulate=accumulate, process=rank, processes=processes) for rank in range(processes)]
+        for step, batch in enumerate(expected):
+            own = [part for share in shares for part in share[step * accumulate : (step + 1) * accumulate]]
+            assert sum((part.names for part in own), ()) == batch.names
+            assert torch.equal(torch.cat([part.images for part in own], dim=1), batch.images)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(UserError, match="batch 4 cannot be shared evenly by 3 processes x 1 parts"):
+        Parts(0, 1, 4, 1, 0, 3)
+
+
+def test_every_frame_once_before_any_twice():
+    clips = world()
+    drawn = [item["name"] for item in map(samples(clips, frames=1, pseudo_share=0.5).__getitem__, range(2 * 32))]
+    count = Counter(drawn)
+    pseudo = {f"{item.clip}:{item.frame}" for item in clips.pseudo}
+    annotated = {f"{item.clip}:{item.frame}" for item in clips.annotated}
+    assert {count[name] for name in pseudo} == {1}
+    assert {count[name] for name in annotated} == {8}
+
+
+def test_share_of_pseudo_labels_is_exact():
+    for share, expected in ((0.0, 0), (0.25, 25), (1.0, 100)):
+        all_samples = samples(frames=1, pseudo_share=share)
+        middles = sum(all_samples[number]["name"].endswith(":4") for number in range(100))
+        assert middles == 100 - expected
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_partner_is_any_neighbour_but_the_frame_itself(step):
+    drawn = samples(world(step=step), pseudo_share=0.0)
+    offsets = Counter()
+    for number in range(600):
+        own, partner, third = map(int, drawn[number]["name"].split(":")[1].split("/"))
+        assert third == 2 * own - partner
+        offsets[(partner - own) // step] += 1
+    assert set(offsets) == {-3, -2, -1, 1, 2, 3}
+    assert min(offsets.values()) > 60
+
+
+def test_at_the_end_of_a_clip_the_three_frames_differ_and_exist():
+    drawn = samples(world(frames=3), pseudo_share=0.9)
+    for number in range(200):
+        item = drawn[number]
+        frames = list(map(int, item["name"].split(":")[1].split("/")))
+        assert sorted(frames) == [0, 1, 2]
+        assert [frames[place] for place in item["order"]] == [0, 1, 2]
+
+
+def test_flow_is_that_of_the_labelled_frame_to_its_partner():
+    still = AUGMENT.model_copy(update={"scale": (1.0, 1.0), "rotation": 0.0, "flip": 0.0})
+    drawn = samples(augment=still)
+    for number in range(20):
+        item = drawn[number]
+        own, partner, _ = map(int, item["name"].split(":")[1].split("/"))
+        np.testing.assert_allclose(item["sample"].flow, partner - own, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("clips", "frames", "share", "message"),
+    [
+        (Clips({}, []), 1, 0.0, "no annotated frame"),
+        (Clips({"a": {0: None}}, [Labelled("a", 0, None)]), 1, 0.5, "no pseudo-labels, but pseudo_share is 0.5"),
+        (Clips({"a": {0: None}}, [Labelled("a", 0, None)]), 2, 0.0, "clip a: 1 frames, but .* look at 2"),
+    ],
+)
+def test_missing_frames_are_named(clips, frames, share, message):
+    with pytest.raises(UserError, match=message):
+        samples(clips, frames=frames, pseudo_share=share)
