@@ -9,6 +9,7 @@ See ``docs/decisions/one-graph-two-tools.md``.
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -120,16 +121,20 @@ class Graph:
 
     @cached_property
     def targets(self) -> list[str]:
-        """Everything that the whole pipeline makes."""
-        return [path for stage in self.stages.values() for path in stage.outputs]
+        """What the pipeline is run for: outputs of the stages that no other stage needs."""
+        needed = {name for names in self.predecessors.values() for name in names}
+        return [path for stage in self.stages.values() if stage.name not in needed for path in stage.outputs]
 
     def write_markers(self) -> None:
         """Tell Snakemake which stages are due."""
         MARKERS.mkdir(parents=True, exist_ok=True)
         for stage in self.stages.values():
             path = marker(stage.name)
-            path.touch()
-            if not stage.due:
+            if stage.due:
+                # New content as well as a new date: Snakemake looks at the content of small files that are newer.
+                path.write_text(f"due at {time.time_ns()}\n")
+            else:
+                path.touch()
                 os.utime(path, (0, 0))
 
 

@@ -89,6 +89,9 @@ def _complaint(prefix: str, error: Any, model: type[BaseModel]) -> str:
     if error["type"] == "missing":
         return f"key '{key}' is missing"
     message = error["msg"].removeprefix("Value error, ")
+    if not key:
+        # A check of the whole file; its message names the keys itself.
+        return message
     return f"key '{key}' = {error['input']!r}: {message[:1].lower()}{message[1:]}{_allowed(model, parts)}"
 
 
@@ -121,7 +124,7 @@ def _model_of(annotation: Any) -> Any:
 def _allowed(model: type[BaseModel], parts: list[str]) -> str:
     """The whole allowed range of a numeric field, since pydantic names only the bound that was crossed."""
     owner = _descend(model, parts[:-1])
-    if owner is None or parts[-1] not in owner.model_fields:
+    if not parts or owner is None or parts[-1] not in owner.model_fields:
         return ""
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     metadata = owner.model_fields[parts[-1]].metadata

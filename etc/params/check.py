@@ -20,6 +20,7 @@ def check_all() -> data.DataParams:
         for module in PER_DATASET:
             module.load(dataset)
         _check_schemes(experiment, dataset)
+        report.check_declared(dataset, report.load(dataset), experiment.runs())
     return experiment
 
 

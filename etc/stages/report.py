@@ -64,6 +64,7 @@ def run(dataset: str) -> str:
     audit = _audit(output / "tables" / "pseudo_labels.csv")
     shown = {name: next(one for one in runs if one.scheme == name) for name in settings.shown()}
     sample = _sample(folder, shown)
+    records = _records(folder, sample)
     declared, aside = {one.name for one in runs}, Path("work") / "undeclared" / dataset
     set_aside(folder / "evaluation", declared, aside)
     set_aside(folder / "history", declared | NETWORKS, aside)
@@ -86,8 +87,8 @@ def run(dataset: str) -> str:
         "plots/schemes.png": plots.png(plots.scheme_scatter(run_table, settings.baseline), settings.plots.dpi),
         "plots/losses.png": plots.png(plots.loss_curves(history, settings.plots.smoothing), settings.plots.dpi),
         "plots/pseudo_labels.png": plots.png(plots.pseudo_label_bars(audit), settings.plots.dpi),
-        "plots/strip.png": _strip(folder, sample, label_set, settings.strip),
-        "plots/overlay.webp": _animation(folder, sample, label_set, settings.overlay),
+        "plots/strip.png": _strip(folder, sample, records, label_set, settings.strip),
+        "plots/overlay.webp": _animation(folder, sample, records, label_set, settings.overlay),
     }
     captions = page.pictures(sample.clip, [one.name for one in shown.values()], settings.plots.smoothing)
     files["index.html"] = page.render(
@@ -169,11 +170,12 @@ def _sample(folder: Path, shown: dict[str, Run]) -> Sample:
     return Sample(*first, predictions)
 
 
-def _strip(folder: Path, sample: Sample, label_set: labels.LabelSet, settings: report.Strip) -> bytes:
+def _strip(
+    folder: Path, sample: Sample, records: dict[int, dict], label_set: labels.LabelSet, settings: report.Strip
+) -> bytes:
     count = min(settings.frames, len(sample.frames))
     start = (len(sample.frames) - count) // 2
     chosen = range(start, start + count)
-    records = _records(folder, sample)
     images = np.stack([manifest.load_image(folder / "root", records[sample.frames[i]]) for i in chosen])
     truths = [_truth(folder, records[sample.frames[i]], label_set) for i in chosen]
     rows = [("truth", truths)] if any(truth is not None for truth in truths) else []
@@ -181,8 +183,9 @@ def _strip(folder: Path, sample: Sample, label_set: labels.LabelSet, settings: r
     return strip.png(strip.strip(images, rows, [sample.frames[i] for i in chosen], label_set, settings.panel_width))
 
 
-def _animation(folder: Path, sample: Sample, label_set: labels.LabelSet, settings: report.Overlay) -> bytes:
-    records = _records(folder, sample)
+def _animation(
+    folder: Path, sample: Sample, records: dict[int, dict], label_set: labels.LabelSet, settings: report.Overlay
+) -> bytes:
     pictures = []
     for i, number in enumerate(sample.frames[: settings.frames]):
         image = manifest.load_image(folder / "root", records[number])

@@ -125,7 +125,7 @@ class Samples(Dataset):
         augmentation = draw(rng, label.shape, self.augment)
         numbers = self._neighbours(chosen, partner_draw)
         flow, visible = None, None
-        if self.clips.flow is not None:
+        if self.clips.flow is not None and self.frames > 1:
             flow, visible = self._flow(chosen.clip).read(numbers[0], numbers[1])
         readers = self.clips.images[chosen.clip]
         images = [self._cache.get((chosen.clip, frame), readers[frame]) for frame in numbers]
@@ -240,6 +240,8 @@ def loader(samples: Samples, parts: Parts, workers: int, pin_memory: bool) -> Da
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin_memory,
+        # A forked worker can hang on the thread pools of its parent, and would hold the work folder's lock.
+        multiprocessing_context="spawn" if workers else None,
         worker_init_fn=_start_worker,
     )
 

@@ -2,15 +2,22 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 # Keys that change how fast a training runs, or how often it is saved, but nothing that it computes.
 NEUTRAL = frozenset({"machine.workers", "machine.cache_mb", "machine.checkpoint_every"})
-# Packages whose code a training runs. The stage modules and the command line only pass things on.
-PACKAGES = ("etc.datasets.", "etc.flow.", "etc.losses.", "etc.models.", "etc.training.")
+# Code that a training runs, below etc/. The stage modules and the command line only pass things on.
+CODE = (
+    "datasets/labels.py",
+    "datasets/manifest.py",
+    "flow/store.py",
+    "flow/warp.py",
+    "losses/*.py",
+    "models/*.py",
+    "training/*.py",
+)
 
 Fingerprint = dict[str, str]
 
@@ -59,5 +66,6 @@ def _flatten(mapping: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any
 
 
 def _code() -> dict[str, str]:
-    modules = {name: module for name, module in sys.modules.items() if name.startswith(PACKAGES)}
-    return {name: hash_files([Path(str(module.__file__))]) for name, module in sorted(modules.items())}
+    package = Path(__file__).parents[1]
+    paths = [path for pattern in CODE for path in sorted(package.glob(pattern))]
+    return {path.relative_to(package).as_posix(): hash_files([path]) for path in paths}

@@ -13,6 +13,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from etc.datasets.labels import LabelSet
+from etc.errors import UserError
 from etc.files import atomic, write_json
 from etc.losses.segmentation import SegmentationLoss
 from etc.models import registry, weights
@@ -79,10 +80,7 @@ def run(plan: Plan) -> str:
     set_determinism(plan.seed, training.machine.threads)
     accelerator = start_accelerator(training.machine)
     objective = make_objective(plan)
-    inputs = dict(plan.inputs)
-    if training.backbone is not None:
-        inputs["backbone"] = hash_files([Path(training.backbone)])
-    work = WorkFolder(Path("work") / plan.dataset / plan.name, fingerprint(plan.described, inputs))
+    work = WorkFolder(Path("work") / plan.dataset / plan.name, fingerprint(plan.described, _inputs(plan)))
     with contextlib.ExitStack() as stack:
         done = [False]
         if accelerator.is_main_process:
@@ -113,9 +111,25 @@ def run(plan: Plan) -> str:
     return f"{plan.name} in {plan.output} ({plan.iterations} iterations, last loss {final['total']:.3f})"
 
 
+def _inputs(plan: Plan) -> dict[str, str]:
+    if plan.training.backbone is None:
+        return dict(plan.inputs)
+    # Reading it is left to make_objective, which has said by now what is wrong with it.
+    return {**plan.inputs, "backbone": hash_files([Path(plan.training.backbone)])}
+
+
 def make_objective(plan: Plan) -> Objective:
-    """Student with fresh or ImageNet weights, and its losses. The same seed gives the same student in every scheme."""
+    """Student with fresh or ImageNet weights, and its losses. The same seed gives the same student in every scheme.
+
+    Raises:
+        UserError: unknown architecture, weights that do not fit, or a wrong number of class weights.
+    """
     training = plan.training
+    if training.class_weights is not None and len(training.class_weights) != plan.label_set.count:
+        raise UserError(
+            f"class_weights {training.class_weights}: give one for each of the {plan.label_set.count} classes "
+            f"{', '.join(plan.label_set.names)}, or null"
+        )
     student = registry.build(plan.network.architecture, plan.label_set.count, plan.network.width)
     if training.backbone is not None:
         weights.load_backbone(student, training.backbone)

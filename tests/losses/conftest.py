@@ -10,3 +10,10 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def seeded_generator():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield

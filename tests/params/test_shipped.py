@@ -77,7 +77,7 @@ def test_a_run_may_not_stand_in_two_groups(project):
 
 def test_data_set_without_a_block_is_refused(project):
     edit(project, "data.yaml", "run: [street]", "run: [street, camvid]")
-    with pytest.raises(UserError, match="no block for data set 'camvid'"):
+    with pytest.raises(UserError, match="no source for data set 'camvid'; known: street"):
         check.check_all()
 
 

@@ -73,7 +73,7 @@ class Project:
         project = cls(folder)
         for name, values in TOY.items():
             for key, value in values.items():
-                project.set(name, key, value)
+                project.change(name, key, value)
         for name in TRAINED:
             project.shrink_training(name)
         git = "git -c user.name=test -c user.email=test@localhost -c init.defaultBranch=main"
@@ -87,13 +87,13 @@ class Project:
 
     def shrink_training(self, name: str) -> None:
         """Smallest networks and crops."""
-        self.set(name, "street.training.augment.crop", [32, 32])
-        self.set(name, "street.training.batch", 2)
-        self.set(name, "street.training.warmup", 0)
+        self.change(name, "street.training.augment.crop", [32, 32])
+        self.change(name, "street.training.batch", 2)
+        self.change(name, "street.training.warmup", 0)
         if name == "student.yaml":
-            self.set(name, "street.widths.pspnet18", 4)
+            self.change(name, "street.widths.pspnet18", 4)
         else:
-            self.set(name, "street.network.width", 4)
+            self.change(name, "street.network.width", 4)
 
     def run(self, command: str, check: bool = True, timeout: float = 600) -> Result:
         """Run a shell command in the project with its own code."""
@@ -128,7 +128,7 @@ class Project:
         path = os.pathsep.join([str(BIN), os.environ["PATH"]])
         return {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
 
-    def set(self, name: str, key: str, value) -> None:
+    def change(self, name: str, key: str, value) -> None:
         """Change one key of a file in params/."""
         path = self.folder / "params" / name
         content = yaml.safe_load(path.read_text())

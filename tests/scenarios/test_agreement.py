@@ -100,7 +100,7 @@ CASES = [
 @pytest.mark.parametrize(("change", "tool"), CASES)
 def test_a_changed_key_runs_exactly_the_affected_stages(project, change, tool):
     file, key, value, affected = CHANGES[change]
-    project.set(file, key, value)
+    project.change(file, key, value)
     assert project.due_by_snakemake() == project.due_by_dvc()
     assert project.tool(tool).ran == affected
     project.assert_settled()
@@ -131,9 +131,9 @@ def test_an_edit_of_a_loss_runs_the_students_and_nothing_above(project):
 
 def test_an_added_seed_can_be_taken_back(project):
     before = project.contents("results")
-    project.set("data.yaml", "ablation.seeds", [0, 1])
+    project.change("data.yaml", "ablation.seeds", [0, 1])
     project.snakemake()
-    project.set("data.yaml", "ablation.seeds", [0])
+    project.change("data.yaml", "ablation.seeds", [0])
     assert project.repro().ran <= {"report@street"}
     project.assert_settled()
     assert project.contents("results") == before
@@ -142,10 +142,10 @@ def test_an_added_seed_can_be_taken_back(project):
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_reverted_parameter_is_restored_from_the_cache(project, tool):
     data, results = project.contents(), project.contents("results")
-    project.set("student.yaml", "street.schemes.tl", {"tl": 9.0})
+    project.change("student.yaml", "street.schemes.tl", {"tl": 9.0})
     project.snakemake()
     assert project.contents() != data
-    project.set("student.yaml", "street.schemes.tl", {"tl": 3.0})
+    project.change("student.yaml", "street.schemes.tl", {"tl": 3.0})
     result = project.tool(tool)
     # Tables and plots live in git, not in the cache; they are drawn again.
     assert result.ran <= {"report@street"}

@@ -27,7 +27,7 @@ STILL = PARAMS.model_copy(
 
 
 def smooth_scene(rng, size=SIZE):
-    """A partner frame without sharp edges and a flow that varies slowly, so that interpolation is not what is tested."""
+    """A partner frame without sharp edges and a slowly varying flow, so that interpolation is not what is tested."""
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
     waves = rng.uniform(-0.16, 0.16, (3, 3, 2))
     image = np.stack([np.cos(w[:, :1, None] * x + w[:, 1:, None] * y).sum(0) for w in waves], axis=-1)

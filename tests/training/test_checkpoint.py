@@ -6,9 +6,11 @@ import torch
 
 from etc.training.checkpoint import WorkFolder
 from etc.training.fingerprint import differing, digest, fingerprint, hash_files
+from tests.closure import import_closure
+from tests.training.toy import ROOT
 
-ONE = {"lr": "0.1", "code etc.training.loop": "aa"}
-OTHER = {"lr": "0.2", "code etc.training.loop": "aa"}
+ONE = {"lr": "0.1", "code training/loop.py": "aa"}
+OTHER = {"lr": "0.2", "code training/loop.py": "aa"}
 
 
 def folder(path, configuration=ONE):
@@ -118,11 +120,18 @@ def test_lock_goes_with_a_killed_process(tmp_path):
 def test_fingerprint_names_nested_keys_inputs_and_code():
     params = {"lr": 0.1, "machine": {"threads": 1, "workers": 0, "cache_mb": 5, "checkpoint_every": 9}}
     described = fingerprint(params, {"manifest": "ab"})
-    assert {"lr", "machine.threads", "input manifest", "code etc.training.fingerprint"} <= set(described)
+    assert {"lr", "machine.threads", "input manifest", "code training/fingerprint.py"} <= set(described)
     assert not {"machine.workers", "machine.cache_mb", "machine.checkpoint_every"} & set(described)
     changed = fingerprint({**params, "machine": {"threads": 2, "workers": 3}}, {"manifest": "cd"})
     assert differing(described, changed) == ["input manifest", "machine.threads"]
     assert digest(described) != digest(changed)
+
+
+def test_fingerprint_sees_all_code_that_a_training_runs():
+    imported = set().union(*(import_closure(ROOT, f"etc/stages/{stage}.py") for stage in ("teacher", "student")))
+    passing_on = ("etc/params/", "etc/stages/", "etc/errors.py", "etc/files.py", "etc/progress.py")
+    described = {key.removeprefix("code ") for key in fingerprint({}, {})}
+    assert {path.removeprefix("etc/") for path in imported if not path.startswith(passing_on)} <= described
 
 
 def test_hash_of_files_sees_names_and_contents(tmp_path):

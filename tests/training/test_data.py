@@ -1,4 +1,6 @@
 from collections import Counter
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ from etc.errors import UserError
 from etc.params import student as params
 from etc.params.base import load_block
 from etc.training.data import Clips, Labelled, Parts, Samples, loader
-from tests.training.toy import ROOT
 
+ROOT = Path(__file__).parents[2]
 AUGMENT = load_block(ROOT / "params/student.yaml", "street", params.StudentParams).training.augment.model_copy(
     update={"crop": (16, 24)}
 )
@@ -25,23 +27,27 @@ def picture(seed):
     return np.random.default_rng(seed).integers(0, 9, (*SIZE, 3)).astype(np.uint8)
 
 
+def grey(seed):
+    return picture(seed)[..., 0]
+
+
+def zero_flow(clip):
+    return ZeroFlow()
+
+
 def world(clips=4, frames=9, flow=True, step=1):
     """Clips whose middle frame is annotated and whose other frames are pseudo-labelled; numbers go in steps."""
     images = {
-        f"c{clip}": {number * step: (lambda seed=clip * 100 + number: picture(seed)) for number in range(frames)}
+        f"c{clip}": {number * step: partial(picture, clip * 100 + number) for number in range(frames)}
         for clip in range(clips)
     }
     middle = frames // 2
-    labelled = [
-        Labelled(clip, number, lambda clip=clip, number=number: picture(number)[..., 0])
-        for clip in images
-        for number in images[clip]
-    ]
+    labelled = [Labelled(clip, number, partial(grey, number)) for clip in images for number in images[clip]]
     return Clips(
         images,
         [item for item in labelled if item.frame == middle * step],
         [item for item in labelled if item.frame != middle * step],
-        (lambda clip: ZeroFlow()) if flow else None,
+        zero_flow if flow else None,
     )
 
 
@@ -74,9 +80,8 @@ def test_shapes_and_ranges(expected):
     assert batch.images[0].is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_the_number_of_workers_does_not_matter(expected, workers):
-    assert all(map(same, batches(workers=workers), expected))
+def test_the_number_of_workers_does_not_matter(expected):
+    assert all(map(same, batches(workers=2), expected))
 
 
 def test_starting_later_gives_the_same_steps(expected):

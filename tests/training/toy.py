@@ -61,6 +61,8 @@ def make(
             )
             rows.append(row)
             if number != frames // 2:
+                # Labels that cover the picture differently, as pseudo-labels do.
+                label[: size[0] * number // frames] = 255
                 pseudo.append((clip, number, cv2.imencode(".png", label)[1].tobytes(), 1.0))
         _write_flow(folder / "flow" / "train" / f"{clip}.arrow", size, frames)
     _write(folder / "frames.parquet", rows, manifest.SCHEMA)
@@ -97,7 +99,7 @@ def write_params(project: Path, stage: str, changes: dict[str, Any]) -> None:
             owner[last] = value
     path = project / "params" / f"{stage}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump({"street": block}))
+    path.write_text(yaml.safe_dump({"street": block}, sort_keys=False))
 
 
 def make_teacher(project: Path, width: int = 8) -> None:

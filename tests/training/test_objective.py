@@ -1,0 +1,161 @@
+"""The objective against its parts, computed one by one."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from etc.losses.functional import motion_loss, pair_of_frames_loss, pair_wise_loss, pixel_wise_divergence
+from etc.losses.segmentation import SegmentationLoss
+from etc.models import registry
+from etc.models.pspnet import Output
+from etc.params import student as params
+from etc.params.base import load_block
+from etc.training.data import Batch
+from etc.training.loop import make_optimiser
+from etc.training.objective import Objective, see
+from etc.training.terms import build_terms
+from tests.training.toy import ROOT
+
+SETTINGS = load_block(ROOT / "params/student.yaml", "street", params.StudentParams)
+CLASSES, B = 5, 2
+SIZE = (16, 24)
+ONE = torch.tensor(1.0)
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(0)
+    labels = torch.randint(0, CLASSES, (B, *SIZE))
+    labels[:, :3] = 255
+    order = torch.tensor([[1, 0, 2], [2, 0, 1]])
+    flow = torch.randn(B, 2, *SIZE)
+    return Batch(torch.rand(3, B, 3, *SIZE), labels, flow, torch.ones(B, *SIZE, dtype=torch.bool), order, ("a", "b"))
+
+
+def objective(scheme):
+    torch.manual_seed(1)
+    student = registry.build("pspnet18", CLASSES, 4).eval()
+    return Objective(student, SegmentationLoss(), build_terms(scheme, SETTINGS.losses), scheme)
+
+
+def outputs(seed, channels=6):
+    generator = torch.Generator().manual_seed(seed)
+
+    def output():
+        logits = torch.randn(B, CLASSES, 2, 3, generator=generator)
+        return Output(logits, torch.randn(B, channels, 2, 3, generator=generator), None)
+
+    return [output() for _ in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "frames", "teacher_frames", "flow"),
+    [
+        ({}, 1, 0, False),
+        ({"tl": 1.0}, 2, 0, True),
+        ({"sf": 1.0}, 1, 1, False),
+        ({"sf": 1.0, "pf": 1.0}, 2, 2, False),
+        ({"sf": 1.0, "mf": 1.0}, 3, 3, False),
+        ({"sf": 1.0, "tl": 1.0}, 2, 2, True),
+        ({"tl": 1.0, "sf": 1.0, "pf": 1.0, "mf": 1.0}, 3, 3, True),
+    ],
+)
+def test_only_the_frames_that_a_scheme_needs_are_seen(scheme, frames, teacher_frames, flow):
+    made = objective(scheme)
+    assert (made.frames, made.teacher_frames, made.needs_flow) == (frames, teacher_frames, flow)
+
+
+def test_teacher_sees_the_labelled_frame_alone_when_the_others_weigh_nothing():
+    losses = SETTINGS.losses.model_copy(update={"sf": SETTINGS.losses.sf.model_copy(update={"other_frames": 0.0})})
+    assert build_terms({"sf": 1.0, "tl": 1.0}, losses)["sf"].teacher_frames == 1
+
+
+def test_every_scheme_starts_from_the_same_student():
+    states = [objective(scheme).student.state_dict() for scheme in ({}, {"mf": 1.0, "sf": 1.0})]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_see_splits_the_frames_in_order(batch):
+    network = registry.build("pspnet18", CLASSES, 4).eval()
+    for output, images in zip(see(network, batch.images), batch.images, strict=True):
+        assert torch.allclose(output.logits, network(images).logits, atol=1e-5)
+
+
+def test_total_is_the_weighted_sum_and_reaches_the_student(batch):
+    scheme = {"tl": 3.0, "sf": 0.5, "pf": 2.0, "mf": 7.0}
+    made = objective(scheme)
+    teacher = outputs(5)
+    values = made(batch, teacher, ONE)
+    named = dict(zip(made.names, values.tolist(), strict=True))
+    assert made.names == ["total", "ce", "tl", "sf", "pf", "mf"]
+    expected = named["ce"] + sum(weight * named[name] for name, weight in scheme.items())
+    assert named["total"] == pytest.approx(expected, rel=1e-5)
+    values[0].backward()
+    assert all(parameter.grad is not None for parameter in made.terms.parameters())
+    reached = [name for name, p in made.student.named_parameters() if p.grad is not None]
+    assert any(name.startswith("backbone.conv1") for name in reached)
+
+
+def test_share_scales_the_cross_entropy_alone(batch):
+    made = objective({"tl": 3.0})
+    whole, half = made(batch, [], ONE).tolist(), made(batch, [], torch.tensor(0.5)).tolist()
+    assert half[1] == pytest.approx(whole[1] / 2) and half[2] == whole[2]
+
+
+def test_tl_is_the_motion_loss_on_the_coarse_grid(batch):
+    student = outputs(3)
+    value = build_terms({"tl": 1.0}, SETTINGS.losses)["tl"](batch, student, [])
+    stride = SETTINGS.losses.tl.stride
+    size = (SIZE[0] // stride, SIZE[1] // stride)
+    scores = [F.interpolate(output.logits, size=size, mode="bilinear", align_corners=False) for output in student]
+    images = [F.interpolate(image, size=size, mode="area") for image in batch.images]
+    flow = F.interpolate(batch.flow, size=size, mode="bilinear", align_corners=False) / stride
+    assert value.item() == pytest.approx(motion_loss(scores[0], scores[1], images[0], images[1], flow).item(), rel=1e-5)
+
+
+def test_sf_weighs_the_labelled_frame_most(batch):
+    student, teacher = outputs(3), outputs(4, channels=9)
+    term = build_terms({"sf": 1.0, "mf": 1.0}, SETTINGS.losses)["sf"]
+    each = [
+        pixel_wise_divergence(s.logits, t.logits, SETTINGS.losses.sf.temperature)
+        + SETTINGS.losses.sf.pair_weight * pair_wise_loss(s.features, t.features, SETTINGS.losses.sf.grid)
+        for s, t in zip(student, teacher, strict=True)
+    ]
+    expected = each[0] + SETTINGS.losses.sf.other_frames * (each[1] + each[2])
+    assert term(batch, student, teacher).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_pf_compares_the_labelled_frame_with_its_partner(batch):
+    student, teacher = outputs(3), outputs(4, channels=9)
+    expected = pair_of_frames_loss(*(output.features for output in (*student[:2], *teacher[:2])))
+    value = build_terms({"pf": 1.0}, SETTINGS.losses)["pf"](batch, student, teacher)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_mf_takes_each_sample_in_temporal_order(batch):
+    student, teacher = outputs(3), outputs(4, channels=9)
+    term = build_terms({"mf": 1.0}, SETTINGS.losses)["mf"]
+    ordered = [
+        [torch.stack([outs[batch.order[b, moment]].features[b] for b in range(B)]) for moment in range(3)]
+        for outs in (student, teacher)
+    ]
+    assert term(batch, student, teacher).item() == pytest.approx(term.loss(*ordered).item(), rel=1e-6)
+
+
+def test_after_step_clips_the_convlstm():
+    made = objective({"mf": 1.0, "sf": 1.0})
+    with torch.no_grad():
+        for parameter in made.terms.parameters():
+            parameter.fill_(9.0)
+    made.after_step()
+    assert max(parameter.abs().max().item() for parameter in made.terms.parameters()) <= SETTINGS.losses.mf.clip + 1e-7
+
+
+def test_optimiser_has_every_weight_once_and_spares_the_terms_the_decay():
+    made = objective({"mf": 1.0, "sf": 1.0})
+    groups = make_optimiser(made, SETTINGS.training).param_groups
+    ids = [id(parameter) for group in groups for parameter in group["params"]]
+    assert len(ids) == len(set(ids)) and set(ids) == {id(parameter) for parameter in made.parameters()}
+    assert [group["lr_factor"] for group in groups] == [1.0, *[SETTINGS.training.head_lr_factor] * 2]
+    decay = SETTINGS.training.weight_decay
+    assert [group["weight_decay"] for group in groups] == [decay, decay, 0.0]
