@@ -105,9 +105,9 @@ def report(dataset: Dataset) -> None:
 @app.command()
 def show() -> None:
     """Print the table of schemes of every data set and where the other results are."""
-    from etc.reporting import terminal
+    from etc import overview
 
-    _run(lambda: print(terminal.overview()))
+    _run(lambda: print(overview.text()))
 
 
 @app.command()

@@ -37,7 +37,7 @@ def atomic(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         temporary = Path(name)
         # mkstemp makes private files; data and results are to be read by whoever may read the folder.
-        os.chmod(name, 0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask())
         with os.fdopen(descriptor, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": "\n"})) as stream:
             yield stream
             stream.flush()

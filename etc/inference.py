@@ -5,6 +5,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from etc.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that a parameter names: ``cpu``, ``cuda``, or ``auto``, a GPU when there is one.
+
+    Raises:
+        UserError: ``cuda`` is asked for and there is no GPU.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("device is 'cuda', but torch finds no GPU; use 'auto' or 'cpu'")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
 
 def to_tensor(images: np.ndarray) -> Tensor:
     """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in 0..1, channels last in memory (faster on CPU and GPU)."""

@@ -5,6 +5,7 @@ each class keeps the same share of its pixels (class-balanced self-training, Zou
 """
 
 import numpy as np
+import pandas as pd
 
 from etc.evaluation.iou import IGNORE
 
@@ -45,3 +46,56 @@ def thresholds(histogram: np.ndarray, keep_share: float, min_confidence: float) 
 def keep_confident(prediction: np.ndarray, level: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     """Labels uint8 (H, W): the prediction where its level reaches its class's threshold, 255 elsewhere."""
     return np.where(level >= threshold[prediction], prediction, IGNORE).astype(np.uint8)
+
+
+class Audit:
+    """Counts of what was kept and, where truth exists, of what was right.
+
+    Args:
+        names: class names, position = train id.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._counts = {
+            key: np.zeros(len(names), np.int64)
+            for key in ("predicted", "kept", "judged", "right", "judged_kept", "right_kept")
+        }
+
+    def add(self, prediction: np.ndarray, label: np.ndarray, truth: np.ndarray | None) -> None:
+        """Add one frame: prediction and kept label, uint8 (H, W), and the truth or None."""
+        kept = label != IGNORE
+        self._add("predicted", prediction)
+        self._add("kept", prediction[kept])
+        if truth is not None:
+            judged = truth != IGNORE
+            right = judged & (prediction == truth)
+            self._add("judged", prediction[judged])
+            self._add("right", prediction[right])
+            self._add("judged_kept", prediction[judged & kept])
+            self._add("right_kept", prediction[right & kept])
+
+    def table(self, threshold: np.ndarray) -> pd.DataFrame:
+        """One row a class and one for all: pixels, share kept, threshold, accuracy before and after filtering.
+
+        Accuracy is the share of predicted pixels of the class that are right; empty where no truth exists.
+        """
+        counts = {key: np.append(values, values.sum()) for key, values in self._counts.items()}
+        return pd.DataFrame(
+            {
+                "class": [*self._names, "all"],
+                "predicted_pixels": counts["predicted"],
+                "kept_pixels": counts["kept"],
+                "kept_share": _ratio(counts["kept"], counts["predicted"]),
+                "threshold": np.append(threshold / 255.0, np.nan),
+                "accuracy_before": _ratio(counts["right"], counts["judged"]),
+                "accuracy_kept": _ratio(counts["right_kept"], counts["judged_kept"]),
+            }
+        )
+
+    def _add(self, key: str, ids: np.ndarray) -> None:
+        self._counts[key] += np.bincount(ids.ravel(), minlength=len(self._names))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)

@@ -1,6 +1,7 @@
 """``params/pseudo_labels.yaml``: how the labeller's predictions become labels."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -22,6 +23,7 @@ class PseudoLabelParams(Params):
         ge=1, le=100, description="every stride-th frame of a clip is labelled, counted from the annotated one"
     )
     batch: int = Field(ge=1, le=256, description="frames in one forward pass")
+    device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU when there is one")
     threads: int = Field(ge=1, le=64, description="CPU threads; the bits of the result may depend on it")
 
     @field_validator("scales")

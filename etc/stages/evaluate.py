@@ -12,7 +12,7 @@ from etc.evaluation.iou import confusion_matrix
 from etc.evaluation.tc import pair_counts
 from etc.files import atomic
 from etc.flow.store import FlowReader
-from etc.inference import predict
+from etc.inference import choose_device, predict
 from etc.models import weights
 from etc.params import evaluate as params
 from etc.progress import track
@@ -43,7 +43,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
         )
     label_set = labels.label_set(dataset)
     network, _ = weights.load(folder / "students" / run_name)
-    network = network.to(memory_format=torch.channels_last)
+    network = network.to(choose_device(settings.device), memory_format=torch.channels_last)
 
     accuracy, consistency, samples = [], [], []
     for clip in track(clips, len(clips), f"evaluate {run_name}"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -212,6 +213,8 @@ class _State:
         if saved is None:
             return
         self.step, self.seconds = saved["step"], saved["seconds"]
+        if accelerator.is_main_process:
+            print(f"{work.path}: resumes after {self.step} iterations", file=sys.stderr, flush=True)
         self.history = saved["history"].tolist()
         objective.load_state_dict(saved["objective"])
         optimiser.load_state_dict(saved["optimiser"])

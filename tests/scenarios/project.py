@@ -148,7 +148,7 @@ class Project:
         file.write_text(text.replace(old, new, 1))
 
     def due_by_dvc(self) -> set[str]:
-        """Stages that `dvc repro` would look into, without running them."""
+        """Stages that DVC calls changed, without running them."""
         return set(re.findall(r"Running stage '([^']+)'", self.run("dvc repro --dry").text))
 
     def due_by_snakemake(self) -> set[str]:

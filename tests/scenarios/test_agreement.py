@@ -46,7 +46,7 @@ CHANGES = {
         "frames.yaml",
         "street.disturbance.noise",
         0.1,
-        ALL - {"flow@street-evaluate"} | {"flow@street-evaluate"},
+        ALL,
     ),
     "labeller": ("labeller.yaml", "street.seed", 7, ALL - FLOWS - {"frames@street"}),
     "pseudo_labels": (
@@ -101,7 +101,8 @@ CASES = [
 def test_a_changed_key_runs_exactly_the_affected_stages(project, change, tool):
     file, key, value, affected = CHANGES[change]
     project.change(file, key, value)
-    assert project.due_by_snakemake() == project.due_by_dvc()
+    # DVC names what is changed already, Snakemake what may follow from it as well.
+    assert project.due_by_dvc() <= project.due_by_snakemake()
     assert project.tool(tool).ran == affected
     project.assert_settled()
 
@@ -123,7 +124,7 @@ def test_an_edit_of_the_plots_runs_only_the_report(project, tool):
 
 def test_an_edit_of_a_loss_runs_the_students_and_nothing_above(project):
     project.edit("etc/losses/distillation.py", '"""', '"""Edited. ')
-    assert project.due_by_snakemake() == project.due_by_dvc()
+    assert project.due_by_dvc() == STUDENTS <= project.due_by_snakemake()
     # The words of a docstring change no weights, so that nothing below the students runs.
     assert project.snakemake().ran == STUDENTS
     project.assert_settled()

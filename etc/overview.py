@@ -9,7 +9,7 @@ from etc.params import data
 from etc.reporting.tables import terminal_table
 
 
-def overview() -> str:
+def text() -> str:
     """The table of schemes of every data set in ``params/data.yaml`` and the paths of the other results.
 
     Raises:
