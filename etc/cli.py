@@ -1,5 +1,6 @@
 """The ``etc`` command: one command a stage, and commands to look at what was made. Logic lives elsewhere."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -19,13 +20,15 @@ app = typer.Typer(
 Dataset = Annotated[str, typer.Argument(help="Data set: a name from the list 'run' in params/data.yaml, e.g. street.")]
 Architecture = Annotated[str, typer.Option(help="Student network, a name from 'architectures' in params/data.yaml.")]
 Scheme = Annotated[str, typer.Option(help="Training scheme, a name from 'schemes' in params/student.yaml.")]
+CORES = os.cpu_count() or 1
+Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes; the result does not depend on it.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, sample order and augmentation.")]
 
 
 @app.command()
 def frames(
     dataset: Dataset,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes; the result does not depend on it.")] = 2,
+    workers: Workers = CORES,
 ) -> None:
     """Make or find the frames and write data/DATASET/frames.parquet, one row a frame.
 
@@ -62,7 +65,7 @@ def flow(
     purpose: Annotated[
         str, typer.Option(help="What the flow is for: train or evaluate (blocks of params/flow.yaml).")
     ] = "train",
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes; the result does not depend on it.")] = 2,
+    workers: Workers = CORES,
 ) -> None:
     """Compute optical flow once per pair of frames and keep it in data/DATASET/flow, one file a clip."""
     from etc.stages import flow as stage

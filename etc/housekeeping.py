@@ -57,6 +57,8 @@ def wait_for_orphans() -> None:
                 )
                 named.add(pid)
         time.sleep(POLL_SECONDS)
+    # Only dead entries are left. DVC drops those by itself, unless a zombie still has the process id.
+    DVC_LOCKS.unlink(missing_ok=True)
 
 
 def _snakemake_runs_here() -> bool:

@@ -78,6 +78,11 @@ class Family:
         return int(self.definition.get("meta", {}).get("threads", 1))
 
     @property
+    def priority(self) -> int:
+        """Jobs with a higher one start first; the others wait for them in the end."""
+        return int(self.definition.get("meta", {}).get("priority", 0))
+
+    @property
     def resources(self) -> dict[str, int]:
         """Memory in MB and number of GPUs of one job."""
         meta = self.definition.get("meta", {})

@@ -11,12 +11,13 @@ rule make_frames:
         FRAMES.needs,
     output:
         FRAMES.outputs,
-    wildcard_constraints:
-        **FRAMES.wildcards,
     log:
         "logs/frames/{dataset}.log",
     benchmark:
         "logs/frames/{dataset}.tsv"
+    wildcard_constraints:
+        **FRAMES.wildcards,
+    priority: FRAMES.priority
     threads: FRAMES.threads
     resources:
         **FRAMES.resources,
@@ -31,12 +32,13 @@ rule compute_flow:
         FLOW.needs,
     output:
         FLOW.outputs,
-    wildcard_constraints:
-        **FLOW.wildcards,
     log:
         "logs/flow/{dataset}-{purpose}.log",
     benchmark:
         "logs/flow/{dataset}-{purpose}.tsv"
+    wildcard_constraints:
+        **FLOW.wildcards,
+    priority: FLOW.priority
     threads: FLOW.threads
     resources:
         **FLOW.resources,
@@ -51,12 +53,13 @@ rule train_labeller:
         LABELLER.needs,
     output:
         LABELLER.outputs,
-    wildcard_constraints:
-        **LABELLER.wildcards,
     log:
         "logs/labeller/{dataset}.log",
     benchmark:
         "logs/labeller/{dataset}.tsv"
+    wildcard_constraints:
+        **LABELLER.wildcards,
+    priority: LABELLER.priority
     threads: LABELLER.threads
     resources:
         **LABELLER.resources,
@@ -71,12 +74,13 @@ rule make_pseudo_labels:
         PSEUDO_LABELS.needs,
     output:
         PSEUDO_LABELS.outputs,
-    wildcard_constraints:
-        **PSEUDO_LABELS.wildcards,
     log:
         "logs/pseudo_labels/{dataset}.log",
     benchmark:
         "logs/pseudo_labels/{dataset}.tsv"
+    wildcard_constraints:
+        **PSEUDO_LABELS.wildcards,
+    priority: PSEUDO_LABELS.priority
     threads: PSEUDO_LABELS.threads
     resources:
         **PSEUDO_LABELS.resources,

@@ -13,12 +13,13 @@ rule evaluate_student:
         EVALUATE.needs,
     output:
         EVALUATE.outputs,
-    wildcard_constraints:
-        **EVALUATE.wildcards,
     log:
         "logs/evaluate/{dataset}-{architecture}-{scheme}-{seed}.log",
     benchmark:
         "logs/evaluate/{dataset}-{architecture}-{scheme}-{seed}.tsv"
+    wildcard_constraints:
+        **EVALUATE.wildcards,
+    priority: EVALUATE.priority
     threads: EVALUATE.threads
     resources:
         **EVALUATE.resources,
@@ -33,12 +34,13 @@ rule evaluate_distilled:
         EVALUATE_DISTILLED.needs,
     output:
         EVALUATE_DISTILLED.outputs,
-    wildcard_constraints:
-        **EVALUATE_DISTILLED.wildcards,
     log:
         "logs/evaluate/{dataset}-{architecture}-{scheme}-{seed}.log",
     benchmark:
         "logs/evaluate/{dataset}-{architecture}-{scheme}-{seed}.tsv"
+    wildcard_constraints:
+        **EVALUATE_DISTILLED.wildcards,
+    priority: EVALUATE_DISTILLED.priority
     threads: EVALUATE_DISTILLED.threads
     resources:
         **EVALUATE_DISTILLED.resources,
@@ -53,12 +55,13 @@ rule evaluate_ablation:
         EVALUATE_ABLATION.needs,
     output:
         EVALUATE_ABLATION.outputs,
-    wildcard_constraints:
-        **EVALUATE_ABLATION.wildcards,
     log:
         "logs/evaluate/{dataset}-{architecture}-{scheme}-{seed}.log",
     benchmark:
         "logs/evaluate/{dataset}-{architecture}-{scheme}-{seed}.tsv"
+    wildcard_constraints:
+        **EVALUATE_ABLATION.wildcards,
+    priority: EVALUATE_ABLATION.priority
     threads: EVALUATE_ABLATION.threads
     resources:
         **EVALUATE_ABLATION.resources,
@@ -80,12 +83,13 @@ rule write_report:
             )
             for path in REPORT.outputs
         ],
-    wildcard_constraints:
-        **REPORT.wildcards,
     log:
         "logs/report/{dataset}.log",
     benchmark:
         "logs/report/{dataset}.tsv"
+    wildcard_constraints:
+        **REPORT.wildcards,
+    priority: REPORT.priority
     threads: REPORT.threads
     resources:
         **REPORT.resources,

@@ -10,12 +10,13 @@ rule train_student:
         STUDENT.needs,
     output:
         STUDENT.outputs,
-    wildcard_constraints:
-        **STUDENT.wildcards,
     log:
         "logs/student/{dataset}-{architecture}-{scheme}-{seed}.log",
     benchmark:
         "logs/student/{dataset}-{architecture}-{scheme}-{seed}.tsv"
+    wildcard_constraints:
+        **STUDENT.wildcards,
+    priority: STUDENT.priority
     threads: STUDENT.threads
     resources:
         **STUDENT.resources,
@@ -30,12 +31,13 @@ rule distil_student:
         DISTILLED.needs,
     output:
         DISTILLED.outputs,
-    wildcard_constraints:
-        **DISTILLED.wildcards,
     log:
         "logs/student/{dataset}-{architecture}-{scheme}-{seed}.log",
     benchmark:
         "logs/student/{dataset}-{architecture}-{scheme}-{seed}.tsv"
+    wildcard_constraints:
+        **DISTILLED.wildcards,
+    priority: DISTILLED.priority
     threads: DISTILLED.threads
     resources:
         **DISTILLED.resources,
@@ -50,12 +52,13 @@ rule distil_ablation:
         ABLATION.needs,
     output:
         ABLATION.outputs,
-    wildcard_constraints:
-        **ABLATION.wildcards,
     log:
         "logs/student/{dataset}-{architecture}-{scheme}-{seed}.log",
     benchmark:
         "logs/student/{dataset}-{architecture}-{scheme}-{seed}.tsv"
+    wildcard_constraints:
+        **ABLATION.wildcards,
+    priority: ABLATION.priority
     threads: ABLATION.threads
     resources:
         **ABLATION.resources,

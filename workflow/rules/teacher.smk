@@ -8,12 +8,13 @@ rule train_teacher:
         TEACHER.needs,
     output:
         TEACHER.outputs,
-    wildcard_constraints:
-        **TEACHER.wildcards,
     log:
         "logs/teacher/{dataset}.log",
     benchmark:
         "logs/teacher/{dataset}.tsv"
+    wildcard_constraints:
+        **TEACHER.wildcards,
+    priority: TEACHER.priority
     threads: TEACHER.threads
     resources:
         **TEACHER.resources,
