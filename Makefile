@@ -1,6 +1,7 @@
 # `make results` and `make test` set up .venv by themselves; nothing else is needed but Python 3.11+ and make.
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+TEST_JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.lock-installed
@@ -14,7 +15,7 @@ results: $(STAMP)  ## run the whole chain on the data sets of params/data.yaml
 	@etc show
 
 test: $(STAMP)  ## all tests
-	@python -m pytest
+	@python -m pytest --numprocesses $(TEST_JOBS)
 
 lint: $(STAMP)  ## style, spelling, workflow
 	@ruff check .

@@ -1,14 +1,18 @@
 """Stage ``evaluate``: judge one student, frame by frame, and keep counts, from which any table can be pooled."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from etc.datasets import labels, manifest
 from etc.errors import UserError
 from etc.evaluation.iou import confusion_matrix
+from etc.evaluation.protocols import PairCounts
 from etc.evaluation.tc import pair_counts
 from etc.files import atomic
 from etc.flow.store import FlowReader
@@ -68,8 +72,8 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             samples.append((clip, numbers, predictions))
 
     output = folder / "evaluation" / run_name
-    _write(output / "iou.parquet", accuracy)
-    _write(output / "tc.parquet", consistency)
+    _write(output / "iou.parquet", accuracy, label_set.count)
+    _write(output / "tc.parquet", consistency, label_set.count)
     with atomic(output / "sample.npz") as stream:
         np.savez_compressed(stream, **_sample_arrays(samples))
     return f"{run_name} judged on {len(clips)} clips ({settings.split}); counts in {output}"
@@ -84,32 +88,28 @@ def sample_clips(frames: pd.DataFrame, split: str, share: float, seed: int) -> l
     return sorted(np.random.default_rng(seed).choice(names, count, replace=False).tolist())
 
 
-def _accuracy(clip: str, frame: int, confusion: np.ndarray) -> pd.DataFrame:
+def _accuracy(clip: str, frame: int, confusion: np.ndarray) -> dict[str, Any]:
     tp = np.diag(confusion)
-    return pd.DataFrame(
-        {
-            "clip": clip,
-            "frame": np.int32(frame),
-            "class": np.arange(len(tp), dtype=np.int32),
-            "tp": tp,
-            "fp": confusion.sum(axis=0) - tp,
-            "fn": confusion.sum(axis=1) - tp,
-        }
-    )
+    return {"clip": clip, "frame": frame, "tp": tp, "fp": confusion.sum(axis=0) - tp, "fn": confusion.sum(axis=1) - tp}
 
 
-def _consistency(clip: str, source: int, target: int, protocol: str, counts) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "clip": clip,
-            "source": np.int32(source),
-            "target": np.int32(target),
-            "protocol": protocol,
-            "class": np.arange(len(counts.intersection), dtype=np.int32),
-            "intersection": counts.intersection,
-            "union": counts.union,
-        }
-    )
+def _consistency(clip: str, source: int, target: int, protocol: str, counts: PairCounts) -> dict[str, Any]:
+    names = {"clip": clip, "source": source, "target": target, "protocol": protocol}
+    return {**names, "intersection": counts.intersection, "union": counts.union}
+
+
+def _table(records: list[dict[str, Any]], classes: int) -> pa.Table:
+    """One row per record and class: arrays of a record have one value a class, the rest is repeated."""
+    columns = {}
+    for name, first in records[0].items():
+        values = [record[name] for record in records]
+        if isinstance(first, np.ndarray):
+            columns[name] = pa.array(np.concatenate(values), pa.int64())
+        else:
+            kind = pa.string() if isinstance(first, str) else pa.int32()
+            columns[name] = pa.array(np.repeat(values, classes), kind)
+    columns["class"] = pa.array(np.tile(np.arange(classes, dtype=np.int32), len(records)))
+    return pa.table(columns)
 
 
 def _sample_arrays(samples: list[tuple[str, list[int], np.ndarray]]) -> dict[str, np.ndarray]:
@@ -125,6 +125,8 @@ def _sample_arrays(samples: list[tuple[str, list[int], np.ndarray]]) -> dict[str
     return arrays
 
 
-def _write(path: Path, tables: list[pd.DataFrame]) -> None:
+def _write(path: Path, records: list[dict[str, Any]], classes: int) -> None:
+    if not records:
+        raise UserError(f"{path}: nothing to count; the clips have no label or only one frame each")
     with atomic(path) as stream:
-        pd.concat(tables, ignore_index=True).to_parquet(stream, index=False)
+        pq.write_table(_table(records, classes), stream)
