@@ -16,8 +16,9 @@ except UserError as error:
     sys.exit(f"error: {error}")
 
 
-# Every rule uses the environment that Snakemake itself runs in; `snakemake --lint` wants that said.
-container: None
+# Jobs use the environment that Snakemake runs in. An image is read only with `--software-deployment-method apptainer`;
+# it then needs the packages of requirements.lock.
+container: "docker://python:3.11"
 
 
 include: "workflow/rules/data.smk"

@@ -34,7 +34,11 @@ TOY = {
     "labeller.yaml": {"street.training.iterations": 2},
     "pseudo_labels.yaml": {"street.scales": [1.0]},
     "teacher.yaml": {"street.training.iterations": 2},
-    "student.yaml": {"street.training.iterations": 4, "street.training.machine.checkpoint_every": 1},
+    "student.yaml": {
+        "street.training.iterations": 4,
+        "street.training.machine.checkpoint_every": 1,
+        "street.iterations_factor": {"tl": 20.0},
+    },
     "report.yaml": {"street.bootstrap.samples": 100},
 }
 TRAINED = ("labeller.yaml", "teacher.yaml", "student.yaml")
@@ -161,7 +165,7 @@ class Project:
         return {
             str(path.relative_to(root)): path.read_bytes()
             for path in sorted(root.rglob("*"))
-            if path.is_file() and path.name not in ("timing.json", ".gitkeep", ".gitignore")
+            if path.is_file() and path.name not in ("timing.json", ".gitkeep", ".gitignore", ".snakemake_timestamp")
         }
 
     def assert_settled(self) -> None:

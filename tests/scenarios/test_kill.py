@@ -8,52 +8,47 @@ import pytest
 
 from tests.scenarios.project import kill_group, wait_for
 
+# The toy project trains this run longest (iterations_factor), so that it can be killed in the middle.
 RUN = "pspnet18-tl-0"
-# Long enough to be killed in the middle of it.
-ITERATIONS = 60
 
 
-def checkpoint_of(project):
-    return project.folder / "work" / "street" / RUN
+def change_the_run(project):
+    project.change("student.yaml", "street.schemes.tl", {"tl": 2.0})
 
 
 def start_training(project, command):
     """Start a tool and wait until the student has written a checkpoint."""
     process = project.start(command)
-    folder = checkpoint_of(project)
-    wait_for(lambda: folder.is_dir() and any(path.suffix != ".lock" for path in folder.iterdir()))
+    checkpoint = project.folder / "work" / "street" / RUN / "checkpoint.pt"
+    wait_for(checkpoint.exists)
     assert process.poll() is None, "it ended before it could be killed"
     return process
 
 
 @pytest.fixture(scope="module")
 def expected(built, tmp_path_factory):
-    """The files of an uninterrupted run of the longer student."""
+    """The files of an uninterrupted run."""
     project = built.copy(tmp_path_factory.mktemp("uninterrupted") / "project")
-    lengthen(project)
+    change_the_run(project)
     project.snakemake()
     return project.contents()
-
-
-def lengthen(project):
-    project.change("student.yaml", "street.training.iterations", ITERATIONS)
 
 
 @pytest.mark.parametrize("killed", ["snakemake --cores 1", "dvc repro"])
 @pytest.mark.parametrize("resumed", ["snakemake", "dvc"])
 def test_a_killed_run_is_resumed_by_either_tool(project, expected, killed, resumed):
-    lengthen(project)
+    change_the_run(project)
     process = start_training(project, killed)
     kill_group(process)
     result = project.tool(resumed)
     assert f"student@street-{RUN}" in result.ran
-    assert "resum" in result.text, result.text
+    assert f"work/street/{RUN}: resumes after" in result.text, result.text
     project.assert_settled()
     assert project.contents() == expected
 
 
 def test_jobs_that_outlive_a_killed_snakemake_are_waited_for(project, expected):
-    lengthen(project)
+    change_the_run(project)
     process = start_training(project, "snakemake --cores 1")
     jobs = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
@@ -67,7 +62,7 @@ def test_jobs_that_outlive_a_killed_snakemake_are_waited_for(project, expected):
 
 
 def test_a_second_snakemake_does_not_break_the_lock_of_a_living_one(project):
-    lengthen(project)
+    change_the_run(project)
     process = start_training(project, "snakemake --cores 1")
     try:
         # The second one waits for the stage that is being trained, and must not remove the first one's lock.
