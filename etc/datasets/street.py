@@ -114,7 +114,8 @@ def write_clip(clip: Clip, root: Path, save_flow: SaveFlow) -> dict[str, tuple[i
             (label_path(clip.split, clip.name, frame), source),
         ):
             data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
-            with atomic(root / path) as stream:
+            # The manifest keeps a checksum of each image, and a clip is kept only when all its checksums hold.
+            with atomic(root / path, durable=False) as stream:
                 stream.write(data)
             written[path] = (len(data), manifest.checksum(data))
     path = flow_path(clip.split, clip.name)
