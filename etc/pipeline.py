@@ -54,13 +54,22 @@ class Family:
 
     @property
     def outputs(self) -> list[str]:
-        """Paths with wildcards; a path without a suffix is a folder."""
-        from snakemake.io import directory
+        """Paths with wildcards; a path without a suffix is a folder.
 
-        keys = ("outs", "metrics", "plots")
-        entries = [entry for key in keys for entry in self.definition.get(key, ())]
-        paths = [_ITEM.sub(r"{\1}", next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries]
-        return [path if Path(path).suffix else directory(path) for path in paths]
+        Snakemake deletes the outputs of a job before it starts. DVC restores them from its cache when the job turns
+        out to be needless; those that it does not cache must therefore stay where they are.
+        """
+        from snakemake.io import directory
+        from snakemake.ioflags import update
+
+        paths = []
+        for entry in (entry for key in ("outs", "metrics", "plots") for entry in self.definition.get(key, ())):
+            path, options = next(iter(entry.items())) if isinstance(entry, dict) else (entry, {})
+            path = _ITEM.sub(r"{\1}", path)
+            if not Path(path).suffix:
+                path = directory(path)
+            paths.append(path if options.get("cache", True) else update(path))
+        return paths
 
     @property
     def wildcards(self) -> dict[str, str]:

@@ -48,6 +48,8 @@ def graph():
 def test_paths_take_their_wildcards_from_the_matrix(graph):
     outputs = graph.family("student").outputs
     assert outputs == ["data/{dataset}/{seed}.bin", "results/{dataset}/{seed}.csv"]
+    # Only what DVC caches may be deleted before a job starts.
+    assert [bool(getattr(path, "flags", {}).get("update")) for path in outputs] == [False, True]
     folder, file = graph.family("frames").outputs
     assert folder.flags.get("directory") and not getattr(file, "flags", {}).get("directory")
 

@@ -1,5 +1,6 @@
 """A throw-away copy of the whole pipeline at toy size, and what ran in it."""
 
+import json
 import os
 import re
 import shutil
@@ -153,7 +154,7 @@ class Project:
 
     def due_by_dvc(self) -> set[str]:
         """Stages that DVC calls changed, without running them."""
-        return set(re.findall(r"Running stage '([^']+)'", self.run("dvc repro --dry").text))
+        return set(json.loads(self.run("dvc status --json").text.splitlines()[-1]))
 
     def due_by_snakemake(self) -> set[str]:
         """Stages that Snakemake would start, without running them."""
