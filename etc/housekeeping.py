@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+SNAKEMAKE_INCOMPLETE = Path(".snakemake/incomplete")
 DVC_LOCKS = Path(".dvc/tmp/rwlock")
 POLL_SECONDS = 1.0
 
@@ -37,11 +38,16 @@ def use_without_git() -> None:
 
 
 def release_snakemake() -> None:
-    """Remove Snakemake's lock when no Snakemake works in this folder any more."""
-    if not SNAKEMAKE_LOCKS.exists() or not any(SNAKEMAKE_LOCKS.iterdir()):
+    """Remove Snakemake's lock and its notes of unfinished jobs when no Snakemake works in this folder any more.
+
+    Whether a job's outputs are whole is for DVC to say: another tool may have finished them since.
+    """
+    left = [path for path in (SNAKEMAKE_LOCKS, SNAKEMAKE_INCOMPLETE) if path.exists() and any(path.iterdir())]
+    if not left or _snakemake_runs_here():
         return
-    if not _snakemake_runs_here():
-        shutil.rmtree(SNAKEMAKE_LOCKS)
+    for path in left:
+        shutil.rmtree(path)
+    if SNAKEMAKE_LOCKS in left:
         print("Removed the lock of a killed Snakemake run.", file=sys.stderr)
 
 

@@ -54,6 +54,14 @@ def test_the_lock_of_a_dead_snakemake_is_removed(project, capsys):
     assert "killed Snakemake run" in capsys.readouterr().err
 
 
+def test_notes_of_unfinished_jobs_are_left_to_dvc(project):
+    notes = project / ".snakemake/incomplete"
+    notes.mkdir(parents=True)
+    (notes / "ZGF0YQ==").touch()
+    housekeeping.release_snakemake()
+    assert not notes.exists()
+
+
 def test_the_lock_of_a_living_snakemake_stays(project, sleeper):
     locks = lock_snakemake(project)
     housekeeping.release_snakemake()
