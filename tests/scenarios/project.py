@@ -1,5 +1,6 @@
 """A throw-away copy of the whole pipeline at toy size, and what ran in it."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -192,8 +194,14 @@ class Project:
 
 def kill_group(process: subprocess.Popen) -> None:
     """SIGKILL a command and all that it has started."""
+    family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    for one in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+    # The system takes a moment to forget them, and DVC takes a process that still has an id for a living one.
+    wait_for(lambda: not any(one.is_running() for one in family))
 
 
 def wait_for(condition, seconds: float = 120.0) -> None:
