@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from etc.errors import UserError
+from etc.memory import advising
 
 
 def choose_device(name: str) -> torch.device:
@@ -38,16 +39,20 @@ def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] 
 
     Returns:
         float32 (B, C, H, W), sums to 1 over C.
+
+    Raises:
+        UserError: there is not enough memory.
     """
     size = images.shape[-2:]
     total: Tensor | None = None
-    for scale in scales:
-        scaled = images if scale == 1.0 else _resized(images, (round(size[0] * scale), round(size[1] * scale)))
-        for mirrored in (False, True) if flip else (False,):
-            logits = network(scaled.flip(-1) if mirrored else scaled).logits
-            one = _resized(logits, size).softmax(dim=1)
-            one = one.flip(-1) if mirrored else one
-            total = one if total is None else total + one
+    with advising(f"lower 'batch' ({images.shape[0]}) or the largest of 'scales' ({max(scales, default=1.0)})"):
+        for scale in scales:
+            scaled = images if scale == 1.0 else _resized(images, (round(size[0] * scale), round(size[1] * scale)))
+            for mirrored in (False, True) if flip else (False,):
+                logits = network(scaled.flip(-1) if mirrored else scaled).logits
+                one = _resized(logits, size).softmax(dim=1)
+                one = one.flip(-1) if mirrored else one
+                total = one if total is None else total + one
     assert total is not None, "at least one scale"
     return total / (len(scales) * (2 if flip else 1))
 
@@ -62,11 +67,14 @@ def predict(network: nn.Module, images: np.ndarray, batch: int) -> np.ndarray:
 
     Returns:
         uint8 (N, H, W), train ids.
+
+    Raises:
+        UserError: there is not enough memory.
     """
     device = next(network.parameters()).device
     size = images.shape[1:3]
     predictions = []
-    with torch.inference_mode():
+    with torch.inference_mode(), advising(f"lower 'batch' ({batch}), the frames in one forward pass"):
         for start in range(0, len(images), batch):
             logits = network(to_tensor(images[start : start + batch]).to(device)).logits
             predictions.append(_resized(logits, size).argmax(dim=1).to(torch.uint8).cpu().numpy())

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from etc.errors import UserError
+from etc.models.pooling import average_bins
 from etc.models.resnet import ResNet
 
 BINS = (1, 2, 3, 6)
@@ -46,7 +47,8 @@ class PyramidPooling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to (B, C + 4 outputs, h, w)."""
         size = x.shape[-2:]
-        pooled = [layer(F.adaptive_avg_pool2d(x, bin)) for layer, bin in zip(self.bins, BINS, strict=True)]
+        averages = average_bins(x, [(bins, bins) for bins in BINS])
+        pooled = [layer(y) for layer, y in zip(self.bins, averages, strict=True)]
         enlarged = [F.interpolate(y, size=size, mode="bilinear", align_corners=False) for y in pooled]
         return torch.cat([x, *enlarged], dim=1)
 
