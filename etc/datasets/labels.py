@@ -48,7 +48,7 @@ class LabelSet:
         return self._to_train[source]
 
     def foreign(self, source: np.ndarray) -> list[int]:
-        """Ids in a label file, uint8, that are neither of a class nor void, sorted; those of another data set have some."""
+        """Ids of a label file, uint8, neither of a class nor void, sorted. Those of another data set have some."""
         known = np.full(256, self.void is None)
         for ids in (*self.sources, self.void or ()):
             known[np.asarray(ids, int) % 256] = True
