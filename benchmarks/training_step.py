@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -71,6 +72,17 @@ class Setting:
     compiled: bool = False
 
 
+class Times(NamedTuple):
+    """Seconds of one step."""
+
+    loading: float
+    computing: float
+
+    @property
+    def total(self) -> float:
+        return self.loading + self.computing
+
+
 @dataclass(frozen=True)
 class Scale:
     """Frames and networks of one size."""
@@ -86,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of a data set with flow, e.g. data/street; default: render")
     parser.add_argument("--steps", type=int, default=12, help="measured steps of each setting at the embedded size")
-    parser.add_argument("--large-steps", type=int, default=1, help="measured steps at a 768x768 crop; 0 leaves it out")
+    parser.add_argument("--large-batches", type=int, default=4, help="loads at a crop of 768x768; 0 leaves it out")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -104,71 +116,77 @@ def main() -> None:
             settings.widths["pspnet18"],
             teacher.load("street").network.width,
         )
-        rows = measure(small, small_settings(device), options.steps, device)
-        if options.large_steps:
+        table = measure(small, flow_settings(), options.steps, device)
+        table += measure(small, layout_settings(device), options.steps, device)
+        if options.large_batches:
             torch.set_num_threads(os.cpu_count() or 1)
-            rows += measure(enlarged(small, Path(folder)), large_settings(), options.large_steps, device)
+            table += measure_loading(enlarged(small, Path(folder)), flow_settings(), options.large_batches, device)
     machine = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
     print(f"Machine: {machine}, {os.cpu_count()} cores, torch {torch.__version__}\n")
     print("| PSPNet18 | step | ms | loading, ms | loading, share | times the first of its block |", end="")
     print(" share of the bf16 peak |" if device.type == "cuda" else "")
     print("|---|---|---:|---:|---:|---:|" + "---:|" * (device.type == "cuda"))
-    print("\n".join(rows))
+    print("\n".join(table))
     if device.type == "cuda":
         print(
             f"\nPeak: products of bfloat16 matrices {MATRIX} x {MATRIX}, {matrix_peak(device) / 1e12:.0f} TFLOP/s here."
         )
 
 
-def small_settings(device: torch.device) -> list[list[Setting]]:
-    """Blocks of settings; the first of a block is what the others are compared with."""
-    flow = [Setting("tl, flow from the cache", "tl"), Setting("tl, DIS in the step", "tl", online=True)]
-    layout = [Setting("etc, ours", "etc"), Setting("etc, plain fp32 NCHW", "etc", channels_last=False)]
+def flow_settings() -> list[Setting]:
+    """Where the flow comes from."""
+    return [Setting("tl, flow from the cache", "tl"), Setting("tl, DIS in the step", "tl", online=True)]
+
+
+def layout_settings(device: torch.device) -> list[Setting]:
+    """How the network is computed."""
+    settings = [Setting("etc, ours", "etc"), Setting("etc, plain fp32 NCHW", "etc", channels_last=False)]
     if device.type == "cuda":
-        layout.append(Setting("etc, ours in bf16", "etc", precision=torch.bfloat16))
-        layout.append(Setting("etc, ours in bf16, compiled", "etc", precision=torch.bfloat16, compiled=True))
-    return [flow, layout]
+        settings.append(Setting("etc, ours in bf16", "etc", precision=torch.bfloat16))
+        settings.append(Setting("etc, ours in bf16, compiled", "etc", precision=torch.bfloat16, compiled=True))
+    return settings
 
 
-def large_settings() -> list[list[Setting]]:
-    """The comparison of flows at the size of the paper."""
-    return [[Setting("tl, flow from the cache", "tl"), Setting("tl, DIS in the step", "tl", online=True)]]
+def measure(scale: Scale, block: list[Setting], steps: int, device: torch.device, warm_up: int = 2) -> list[str]:
+    """Rows of the table. The settings take turns, step by step, so that all see the same machine."""
+    runs = [Run(scale, setting, steps + warm_up + 1, device) for setting in block]
+    operations = runs[0].operations() if device.type == "cuda" else None
+    times = [[run.step() for run in runs] for _ in range(warm_up + steps)]
+    medians = [
+        Times(*map(statistics.median, zip(*column, strict=True))) for column in zip(*times[warm_up:], strict=True)
+    ]
+    return rows(scale, block, medians, operations, device)
 
 
-def measure(scale: Scale, blocks: list[list[Setting]], steps: int, device: torch.device) -> list[str]:
-    """Rows of the table. The settings of a block take turns, step by step, so that all see the same machine.
+def measure_loading(scale: Scale, block: list[Setting], batches: int, device: torch.device) -> list[str]:
+    """Rows for settings that differ in loading alone: they compute the same, which is timed in the first step only.
 
-    One step is not warmed up: at the large size on a CPU that would take most of the time.
+    On a CPU that one step takes most of a minute at the large size.
     """
-    rows = []
+    runs = [Run(scale, setting, batches + 1, device) for setting in block]
+    computing = runs[0].step().computing
+    loading = [[run.load()[1] for run in runs] for _ in range(batches)]
+    medians = [Times(statistics.median(column), computing) for column in zip(*loading, strict=True)]
+    return rows(scale, block, medians, None, device)
+
+
+def rows(
+    scale: Scale, block: list[Setting], medians: list[Times], operations: int | None, device: torch.device
+) -> list[str]:
+    """Table rows of a block, compared with its first setting."""
     training = scale.params.training
     height, width = training.augment.crop
     size = f"width {scale.width}, crop {height}x{width}, batch {training.batch}, {torch.get_num_threads()} threads"
-    warm_up = 2 if steps > 1 else 0
-    peak = matrix_peak(device) if device.type == "cuda" else 0.0
-    for block in blocks:
-        runs = [Run(scale, setting, steps + warm_up + 1, device) for setting in block]
-        operations = runs[0].operations() if peak else 0
-        times = [[run.step() for run in runs] for _ in range(steps + warm_up)]
-        medians = [
-            [statistics.median(one) for one in zip(*column, strict=True)]
-            for column in zip(*times[warm_up:], strict=True)
-        ]
-        first = sum(medians[0])
-        for setting, (loading, computing) in zip(block, medians, strict=True):
-            total = loading + computing
-            columns = [
-                size,
-                setting.name,
-                f"{1000 * total:.0f}",
-                f"{1000 * loading:.0f}",
-                f"{100 * loading / total:.1f} %",
-            ]
-            columns.append(f"{total / first:.2f}")
-            if peak:
-                columns.append(f"{100 * operations / computing / peak:.1f} %")
-            rows.append(f"| {' | '.join(columns)} |")
-    return rows
+    lines = []
+    for setting, times in zip(block, medians, strict=True):
+        columns = [size, setting.name, f"{1000 * times.total:.0f}", f"{1000 * times.loading:.0f}"]
+        columns += [f"{100 * times.loading / times.total:.1f} %", f"{times.total / medians[0].total:.2f}"]
+        if operations is not None:
+            columns.append(f"{100 * operations / times.computing / matrix_peak(device):.1f} %")
+        elif device.type == "cuda":
+            columns.append("")
+        lines.append(f"| {' | '.join(columns)} |")
+    return lines
 
 
 class Run:
@@ -204,15 +222,20 @@ class Run:
                 samples._cache.get((clip, number), read)
         self.batches = loader(samples, Parts(0, steps, training.batch, 1), 0, device.type == "cuda")
 
-    def step(self) -> tuple[float, float]:
-        """Seconds of loading and of computing of one step."""
+    def step(self) -> Times:
+        """Take one step."""
+        batch, loading = self.load()
         start = time.perf_counter()
-        batch = next(self.batches)
-        middle = time.perf_counter()
         self._compute(batch)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-        return middle - start, time.perf_counter() - middle
+        return Times(loading, time.perf_counter() - start)
+
+    def load(self) -> tuple[Batch, float]:
+        """The next batch, and the seconds that it took."""
+        start = time.perf_counter()
+        batch = next(self.batches)
+        return batch, time.perf_counter() - start
 
     def operations(self) -> int:
         """Floating-point operations of one step, forward and backward."""
