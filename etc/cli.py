@@ -1,13 +1,13 @@
 """The ``etc`` command: one command a stage, and commands to look at what was made. Logic lives elsewhere."""
 
 import os
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from etc.errors import UserError
+from etc.commands.run import run
+from etc.commands.tc import tc
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -105,12 +105,15 @@ def report(dataset: Dataset) -> None:
     _stage(lambda: stage.run(dataset))
 
 
+app.command()(tc)
+
+
 @app.command()
 def show() -> None:
     """Print the table of schemes of every data set and where the other results are."""
     from etc import overview
 
-    _run(lambda: print(overview.text()))
+    run(lambda: print(overview.text()))
 
 
 @app.command()
@@ -118,29 +121,18 @@ def check() -> None:
     """Check all files of params/ without running anything."""
     from etc.params.check import check_all
 
-    _run(lambda: print(f"params/ is in order; data sets: {', '.join(check_all().run)}"))
+    run(lambda: print(f"params/ is in order; data sets: {', '.join(check_all().run)}"))
 
 
-def _stage(run: Callable[[], str]) -> None:
+def _stage(stage: Callable[[], str]) -> None:
     """Run one stage after checking all parameters, then print its closing line."""
     from etc.params.check import check_all
 
     def checked() -> None:
         check_all()
-        print(run())
+        print(stage())
 
-    _run(checked)
-
-
-def _run(action: Callable[[], None]) -> None:
-    try:
-        action()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted; run the same command to go on", file=sys.stderr)
-        raise SystemExit(130) from None
+    run(checked)
 
 
 def main() -> None:
