@@ -20,6 +20,10 @@ from etc.flow.providers import FlowProvider
 Load = Callable[[int], np.ndarray]
 
 
+def _prediction(frame: int) -> str:
+    return f"prediction {frame}"
+
+
 @dataclass(frozen=True)
 class Clip:
     """One clip to be judged.
@@ -30,6 +34,7 @@ class Clip:
         prediction: frame number to class ids, uint8 (H, W), 0..C-1, 255 = not counted.
         flow: F_{source->target} of each pair.
         probability: frame number to probabilities, float (C, H, W), for the warp error; None leaves it out.
+        describe: frame number to the name of its prediction in messages, e.g. its file.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Clip:
     prediction: Load
     flow: FlowProvider
     probability: Load | None = None
+    describe: Callable[[int], str] = _prediction
 
 
 @dataclass(frozen=True)
@@ -108,13 +114,14 @@ class ClipJudge:
         now, after = self._ids[source], self._ids[target]
         if now.shape != after.shape:
             raise UserError(
-                f"clip {clip.name}: prediction {source} has {_size(now)} pixels, prediction {target} {_size(after)}"
+                f"{clip.describe(target)}: {_size(after)} pixels, but {clip.describe(source)} of the same clip has "
+                f"{_size(now)}"
             )
         flow, visible = clip.flow.read(source, target)
         if flow.shape[:2] != now.shape:
             raise UserError(
-                f"{clip.flow.describe(source, target)}: {_size(flow)} pixels, the predictions of clip {clip.name} "
-                f"have {_size(now)}"
+                f"{clip.flow.describe(source, target)}: {_size(flow)} pixels, but {clip.describe(source)} has "
+                f"{_size(now)}"
             )
         with _named(f"clip {clip.name}, frames {source} and {target}"):
             counts = {name: pair_counts(now, after, flow, visible, self._classes, name) for name in self._protocols}

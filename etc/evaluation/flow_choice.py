@@ -77,7 +77,8 @@ class FlowChoice:
             UserError: the folder has no flow of this clip.
         """
         if self.method is not None:
-            return EstimatedFlow(Frames(frames), self.method, visibility, self.label)
+            pictures = Frames(frames)
+            return EstimatedFlow(pictures, self.method, visibility, self.label, pictures.describe)
         if self.shards is not None:
             path = self.shards.get(name, self.shards.get(video))
             if path is None:

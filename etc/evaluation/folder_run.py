@@ -277,9 +277,10 @@ def _tasks(
             continue
         provider = LastPair(provider) if len(plans) > 1 else provider
         chances = Probabilities(probabilities.match(plan.video) or {}) if probabilities else None
+        pictures = [IdPictures(one.predictions, classes, request.ignore) for one in plans]
         clips = tuple(
-            Clip(name, one.pairs, IdPictures(one.predictions, classes, request.ignore), provider, chances)
-            for one in plans
+            Clip(name, one.pairs, ids, provider, chances, ids.describe)
+            for one, ids in zip(plans, pictures, strict=True)
         )
         truth = (labels.match(plan.video) if labels else None) or {}
         tasks.append(

@@ -102,7 +102,7 @@ def _pieces(predictions: ClipFolder, frames: ClipFolder | None) -> Iterator[tupl
     for video, files in predictions.clips.items():
         runs = _runs(files, frames.match(video) if frames else None) if predictions.cityscapes else [list(files)]
         for run in runs:
-            name = video or predictions.root.resolve().name
+            name = video or "clip"
             name = name if len(runs) == 1 else f"{video}_{run[0]:06d}-{run[-1]:06d}"
             yield name, video, {number: files[number] for number in run}
 

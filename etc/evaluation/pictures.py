@@ -63,6 +63,10 @@ class IdPictures:
         table[list(self.ignore)] = IGNORE
         return cv2.LUT(ids, table)
 
+    def describe(self, frame: int) -> str:
+        """Name of a frame in messages: its file."""
+        return str(self.files[frame])
+
     def _converted(self, path: Path, ids: np.ndarray) -> np.ndarray:
         if self.classes != CITYSCAPES.count:
             raise UserError(
@@ -90,6 +94,10 @@ class Frames:
             UserError: the file is missing or damaged.
         """
         return np.asarray(_open(self.files[frame]).convert("RGB"))
+
+    def describe(self, frame: int) -> str:
+        """Name of a frame in messages: its file."""
+        return str(self.files[frame])
 
 
 @dataclass(frozen=True)
