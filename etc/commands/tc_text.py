@@ -11,6 +11,8 @@ Figures = Mapping[str, Any]
 # More clips than this are told by the JSON file alone.
 _CLIPS = 20
 _REASONS = 10
+# With fewer clips the permutation test cannot give p < 0.05.
+_ENOUGH_CLIPS = 6
 _SCORES = (
     ("TC", "tc"),
     ("pixel agreement", "agreement"),
@@ -107,6 +109,8 @@ def _comparison(against: Figures) -> str:
     if against["difference_low"] is not None:
         low, high = (100 * against[key] for key in ("difference_low", "difference_high"))
         text += f", 95 % interval {low:+.2f} to {high:+.2f}, p = {against['p_value']:.4f}"
+        if against["clips"] < _ENOUGH_CLIPS:
+            text += f" (with {against['clips']} clips p cannot fall below {2 / 2 ** against['clips']:.4f})"
     else:
         text += "; no interval and no p-value: they need several clips"
     if against["left_out"]:

@@ -1,11 +1,16 @@
 """What ``--flow`` may be: the name of a method, an ONNX file, or a folder of flow.
 
-A folder holds either ``<clip>.arrow`` files of this project, or ``.flo`` or KITTI ``.png`` files named like the frame
-on whose grid the flow lies, in one of the layouts of ``etc.evaluation.folders``. It may hold ``forward/`` and
-``backward/`` folders of such files; then what is visible is known too.
+A folder holds one of
+
+- ``<clip>.arrow`` files of this project;
+- ``.flo`` or KITTI ``.png`` files named by their pair, ``<clip>/<source>_<target>`` or ``<clip>_<source>_<target>``;
+- such files named by the frame on whose grid they lie, in a layout of ``etc.evaluation.folders``; they lead one step
+  on. With ``forward/`` and ``backward/`` folders of them, what is visible is known too.
 """
 
 import functools
+import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +20,7 @@ import numpy as np
 
 from etc.errors import UserError
 from etc.evaluation.folders import ClipFolder, read_folder, some
+from etc.evaluation.pairing import ClipPlan
 from etc.evaluation.pictures import Frames
 from etc.flow import methods
 from etc.flow.estimated import EstimatedFlow
@@ -22,6 +28,12 @@ from etc.flow.files import FlowFiles
 from etc.flow.providers import FlowProvider, StoredFlow
 
 FILE_SUFFIXES = (".flo", ".png")
+
+Pairs = Mapping[tuple[int, int], Path]
+
+_PAIR = re.compile(r"(?:(?P<clip>.+)_)?(?P<source>\d+)_(?P<target>\d+)(?:_flow)?")
+# {city}_{sequence}_{frame} looks like a pair, but names one frame.
+_ONE_FRAME = re.compile(r"[A-Za-z][A-Za-z-]*(?:_\d\d)?_\d{6}_\d{6}(?:_[A-Za-z]\w*)?")
 
 
 @dataclass(frozen=True)
@@ -37,39 +49,37 @@ class Method:
 
 @dataclass(frozen=True)
 class FlowChoice:
-    """Where the flow of all clips comes from; one of the three is set.
+    """Where the flow of all clips comes from; one of ``method``, ``shards``, ``pairs`` and ``forward`` is set.
 
     Attributes:
         label: name in tables.
         method: computes it from the frames.
         shards: clip name to ``.arrow`` file.
-        files: folders of forward and, perhaps, backward flow files.
+        pairs: clip name to files named by their pair.
+        forward: files named by their frame.
+        backward: the same for the flow back; may be missing.
     """
 
     label: str
     method: Method | None = None
     shards: Mapping[str, Path] | None = None
-    files: tuple[ClipFolder, ClipFolder | None] | None = None
-
-    @property
-    def needs_frames(self) -> bool:
-        return self.method is not None
+    pairs: Mapping[str, Pairs] | None = None
+    forward: ClipFolder | None = None
+    backward: ClipFolder | None = None
 
     def check_visibility(self) -> None:
-        """Raise ``UserError`` when this flow cannot tell what is visible. Shards are asked pair by pair."""
-        if self.files is not None and self.files[1] is None:
+        """Raise ``UserError`` when this flow cannot tell what is visible; other kinds are asked pair by pair."""
+        if self.forward and not self.backward:
             raise UserError(
-                f"{self.files[0].root}: the occlusion_aware protocol needs to know what is visible: give forward/ and "
+                f"{self.forward.root}: the occlusion_aware protocol needs to know what is visible: give forward/ and "
                 "backward/ folders, or let the flow be estimated"
             )
 
-    def of_clip(self, name: str, video: str, frames: Mapping[int, Path], visibility: bool, dense: bool) -> FlowProvider:
+    def of_clip(self, plan: ClipPlan, visibility: bool, dense: bool) -> FlowProvider:
         """Flow of one clip.
 
         Args:
-            name: clip name, as ``.arrow`` files are called.
-            video: clip name by which flow files are known.
-            frames: frame number to file.
+            plan: the clip.
             visibility: find what is visible too.
             dense: pixels without a valid vector are an error.
 
@@ -77,17 +87,26 @@ class FlowChoice:
             UserError: the folder has no flow of this clip.
         """
         if self.method is not None:
-            pictures = Frames(frames)
-            return EstimatedFlow(pictures, self.method, visibility, self.label, pictures.describe)
+            frames = Frames(plan.frames)
+            return EstimatedFlow(frames, self.method, visibility, self.label, frames.describe)
         if self.shards is not None:
-            path = self.shards.get(name, self.shards.get(video))
-            if path is None:
-                raise UserError(f"{self.label}: no flow file {name}.arrow (it has {some(self.shards)})")
-            return StoredFlow(path)
-        found = [None if folder is None else folder.match(video) for folder in self.files]
-        if found[0] is None:
-            raise UserError(f"{self.files[0].root}: no flow of clip {name} (it has {self.files[0].known()})")
-        return FlowFiles(found[0], (found[1] or {}) if visibility else {}, dense)
+            return StoredFlow(self._known(self.shards, plan))
+        if self.pairs is not None:
+            files = self._known(self.pairs, plan)
+            return FlowFiles(files, next(iter(files.values())).parent, visibility, dense)
+        forward = self.forward.match(plan.video)
+        if forward is None:
+            raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {self.forward.known()})")
+        backward = (self.backward.match(plan.video) if self.backward else None) or {}
+        files = {(source, target): forward[source] for source, target in plan.pairs if source in forward}
+        files |= {(target, source): backward[target] for source, target in plan.pairs if target in backward}
+        return FlowFiles(files, next(iter(forward.values())).parent, visibility, dense)
+
+    def _known(self, clips: Mapping[str, Any], plan: ClipPlan) -> Any:
+        found = clips.get(plan.name, clips.get(plan.video))
+        if found is None:
+            raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {some(clips)})")
+        return found
 
 
 def choose_flow(text: str, preset: str) -> FlowChoice:
@@ -100,10 +119,10 @@ def choose_flow(text: str, preset: str) -> FlowChoice:
     Raises:
         UserError: it is none of these, or the folder holds no flow.
     """
-    if text == "exact":
-        raise UserError("--flow exact: exact flow is read, not computed: give the folder of its .arrow files")
     if Path(text).is_dir():
         return _folder(Path(text))
+    if text == "exact":
+        raise UserError("--flow exact: exact flow is read, not computed: give the folder of its .arrow files")
     if text.endswith(".onnx"):
         method, label = Method("onnx", (("path", text),)), text
     elif text == "dis":
@@ -113,7 +132,8 @@ def choose_flow(text: str, preset: str) -> FlowChoice:
     try:
         _built(method)
     except UserError as error:
-        raise UserError(f"--flow {text}: no such folder, and {error}") from error
+        where = "" if method.name in methods.METHODS else "no such folder, and "
+        raise UserError(f"--flow {text}: {where}{error}") from error
     return FlowChoice(label, method)
 
 
@@ -121,15 +141,31 @@ def _folder(root: Path) -> FlowChoice:
     shards = {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.arrow"))}
     if shards:
         return FlowChoice(str(root), shards=shards)
-    backward = None
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in FILE_SUFFIXES)
+    if files and all(_PAIR.fullmatch(path.stem) and not _ONE_FRAME.fullmatch(path.stem) for path in files):
+        return FlowChoice(str(root), pairs=_by_pair(root, files))
     if (root / "forward").is_dir():
-        if (root / "backward").is_dir():
-            backward = _flow_files(root / "backward")
-        root = root / "forward"
-    return FlowChoice(str(root), files=(_flow_files(root), backward))
+        backward = root / "backward"
+        return FlowChoice(
+            str(root),
+            forward=_by_frame(root / "forward"),
+            backward=_by_frame(backward) if backward.is_dir() else None,
+        )
+    return FlowChoice(str(root), forward=_by_frame(root))
 
 
-def _flow_files(root: Path) -> ClipFolder:
+def _by_pair(root: Path, files: list[Path]) -> Mapping[str, Pairs]:
+    clips: defaultdict[str, dict[tuple[int, int], Path]] = defaultdict(dict)
+    for path in files:
+        found = _PAIR.fullmatch(path.stem)
+        clip = found["clip"] or path.parent.relative_to(root).as_posix()
+        first = clips[clip].setdefault((int(found["source"]), int(found["target"])), path)
+        if first != path:
+            raise UserError(f"{path}: the same clip and pair as {first}; keep one of them")
+    return clips
+
+
+def _by_frame(root: Path) -> ClipFolder:
     folder = read_folder(root, FILE_SUFFIXES)
     if folder.strays:
         raise UserError(folder.strays[0])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -107,7 +108,7 @@ def evaluate_folders(request: Request) -> Outcome:
     flow = choose_flow(request.flow, request.preset)
     if protocol.needs_visibility:
         flow.check_visibility()
-    if flow.needs_frames and request.frames is None:
+    if flow.method and request.frames is None:
         raise UserError(f"--flow {request.flow} is computed from the frames: give --frames, or a folder of flow")
     frames = None if request.frames is None else read_folder(request.frames, FRAME_SUFFIXES)
     bad = _Bad(request.skip_bad)
@@ -185,7 +186,10 @@ class _Workers:
 
     def map(self, function: Any, items: Sequence[Any]) -> Iterator[Any]:
         if self._pool:
-            yield from self._pool.map(function, items)
+            try:
+                yield from self._pool.map(function, items)
+            except BrokenProcessPool as error:
+                raise UserError("a worker process died, perhaps for lack of memory: use fewer --workers") from error
             return
         with single_thread():
             yield from map(function, items)
@@ -271,7 +275,7 @@ def _tasks(
         if not any(pairs):
             continue
         try:
-            provider = flow.of_clip(name, plan.video, plan.frames, visibility, dense)
+            provider = flow.of_clip(plan, visibility, dense)
         except UserError as error:
             bad.pairs([SkippedPair(name, None, None, str(error))])
             continue

@@ -1,7 +1,7 @@
 """Flow of one clip from ``.flo`` files or KITTI PNG files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +16,18 @@ _OUT_OF_FRAME = np.float32(1e6)
 
 @dataclass(frozen=True)
 class FlowFiles:
-    """Flow files, each named by the frame on whose grid it lies and leading to the next frame (one step on).
+    """Flow files of one clip.
 
     Attributes:
-        forward: frame number t to the file of F_{t->s}.
-        backward: frame number s to the file of F_{s->t}; with it the forward-backward check tells what is visible.
+        files: (source, target) frame numbers to the file of F_{source->target}.
+        folder: where they are, for messages.
+        visibility: also read F_{target->source}, with which the forward-backward check tells what is visible.
         dense: every pixel is counted, so a pixel without a valid vector is an error and not left out.
     """
 
-    forward: Mapping[int, Path]
-    backward: Mapping[int, Path] = field(default_factory=dict)
+    files: Mapping[tuple[int, int], Path]
+    folder: Path
+    visibility: bool = False
     dense: bool = False
 
     def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -34,25 +36,24 @@ class FlowFiles:
         Raises:
             UserError: a file is missing, damaged, or has values that cannot be a motion inside its frame.
         """
-        flow = self._load(self.forward, source, f"flow from frame {source} to {target}")
-        if not self.backward:
+        flow = self._load(source, target)
+        if not self.visibility:
             return flow, None
-        backward = self._load(self.backward, target, f"backward flow from frame {target} to {source}")
+        backward = self._load(target, source)
         if backward.shape != flow.shape:
             raise UserError(
-                f"{self.backward[target]}: {backward.shape[1]}x{backward.shape[0]} pixels, the forward flow has "
-                f"{flow.shape[1]}x{flow.shape[0]}"
+                f"{self.files[target, source]}: {backward.shape[1]}x{backward.shape[0]} pixels, the flow the other way "
+                f"has {flow.shape[1]}x{flow.shape[0]}"
             )
         return flow, forward_backward_visible(flow, backward)
 
     def describe(self, source: int, target: int) -> str:
-        return str(self.forward.get(source, f"flow from frame {source} to {target}"))
+        return str(self.files.get((source, target), self.folder))
 
-    def _load(self, files: Mapping[int, Path], number: int, what: str) -> np.ndarray:
-        if number not in files:
-            folder = next(iter(files.values())).parent if files else "the folder of flow files"
-            raise UserError(f"{folder}: no {what}")
-        path = files[number]
+    def _load(self, source: int, target: int) -> np.ndarray:
+        path = self.files.get((source, target))
+        if path is None:
+            raise UserError(f"{self.folder}: no flow from frame {source} to {target}")
         if path.suffix.lower() == ".flo":
             flow = read_flo(path)
             _check_length(path, flow)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from etc.cli import app
 from etc.flow.io import write_flo, write_kitti_png
-from etc.flow.store import FlowWriter
+from etc.flow.store import FORMAT, FlowWriter
 from tests.commands import world
 from tests.commands.world import CLASSES, HEIGHT, MOTION, WIDTH
 
@@ -142,6 +142,26 @@ def test_shards_of_the_project_and_kitti_files(moving):
         assert tc(moving, "--protocol", protocol, flow=flow)["tc"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("clip", "pattern"),
+    [("walk", "{clip}/{source:06d}_{target:06d}"), ("ulm_000001", "x/{clip}_{source:06d}_{target:06d}_flow")],
+)
+def test_flow_files_named_by_their_pair(tmp_path, clip, pattern):
+    """Both ways in one folder, with a step of two: the backward flow is also what visibility is made of."""
+    root = world.make(tmp_path, (clip,), range(0, 10, 2), "{clip}_{number:06d}")
+    for source in range(0, 8, 2):
+        for pair, motion in (((source, source + 2), MOTION), ((source + 2, source), -MOTION)):
+            path = root / "pairs" / f"{pattern.format(clip=clip, source=pair[0], target=pair[1])}.flo"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_flo(path, np.full((*SIZE, 2), (motion, 0), np.float32))
+    for protocol in ("corrected", "occlusion_aware"):
+        found = tc(root, "--protocol", protocol, flow="pairs")
+        assert found["tc"] == 1.0 and found["pairs"] == 4
+    path.unlink()
+    (root / "out.json").unlink()
+    assert "no flow from frame 8 to 6" in refused(root, "--protocol", "occlusion_aware", flow="pairs")
+
+
 # Layouts.
 
 
@@ -231,7 +251,6 @@ def test_ignored_ids(tmp_path):
 
 def test_truth_adds_miou_and_vc(tmp_path):
     root = world.make(tmp_path, numbers=range(10), wrong=0.0)
-    world.make(root, numbers=range(0, 10, 2), frames=False, flow=False, name="unused")
     found = tc(root, "--labels", root / "predictions")
     assert found["miou"] == 1.0 and found["labelled_frames"] == 20
     assert found["vc8"] == 1.0 and found["vc8_windows"] == 6 and found["vc16"] is None
@@ -397,9 +416,9 @@ def test_corrupt_shards(moving, monkeypatch):
     with FlowWriter(path, "0" * 32, SIZE) as writer:
         writer.write(0, 1, np.zeros((*SIZE, 2), np.float32))
     monkeypatch.undo()
-    assert "walk.arrow: flow format 9, this version reads 1" in refused(moving, flow="shards")
+    assert f"walk.arrow: flow format 9, this version reads {FORMAT}" in refused(moving, flow="shards")
     path.unlink()
-    assert "no flow file walk.arrow (it has ride)" in refused(moving, flow="shards")
+    assert "shards: no flow of clip walk (it has ride)" in refused(moving, flow="shards")
     with FlowWriter(path, "0" * 32, SIZE) as writer:
         writer.write(0, 1, np.zeros((*SIZE, 2), np.float32))
     assert "walk.arrow: no flow from frame 1 to 2" in refused(moving, flow="shards")

@@ -40,7 +40,7 @@ def test_flow_files_of_both_formats(tmp_path):
     valid = np.ones(SIZE, bool)
     valid[0] = False
     write_kitti_png(tmp_path / "1.png", uniform(-2), valid)
-    provider = FlowFiles({0: tmp_path / "0.flo", 1: tmp_path / "1.png"})
+    provider = FlowFiles({(0, 1): tmp_path / "0.flo", (1, 2): tmp_path / "1.png"}, tmp_path)
     flow, visible = provider.read(0, 1)
     np.testing.assert_array_equal(flow, uniform(1.5))
     assert visible is None
@@ -48,7 +48,7 @@ def test_flow_files_of_both_formats(tmp_path):
     flow, _ = provider.read(1, 2)
     assert (flow[0] > 1e5).all() and (flow[1:] == (-2, 0)).all()
     with pytest.raises(UserError, match="1.png: 16 pixels have no valid vector, and this protocol counts every pixel"):
-        FlowFiles({1: tmp_path / "1.png"}, dense=True).read(1, 2)
+        FlowFiles({(1, 2): tmp_path / "1.png"}, tmp_path, dense=True).read(1, 2)
 
 
 def test_visibility_from_backward_files(tmp_path):
@@ -57,7 +57,8 @@ def test_visibility_from_backward_files(tmp_path):
     backward = uniform(-3)
     backward[4] = 0
     write_flo(tmp_path / "b.flo", backward)
-    _, visible = FlowFiles({0: tmp_path / "f.flo"}, {1: tmp_path / "b.flo"}).read(0, 1)
+    files = {(0, 1): tmp_path / "f.flo", (1, 0): tmp_path / "b.flo"}
+    _, visible = FlowFiles(files, tmp_path, visibility=True).read(0, 1)
     expected = np.ones(SIZE, bool)
     expected[4] = False
     expected[:, 13:] = False
@@ -79,7 +80,7 @@ def test_damaged_and_impossible_files_are_named(tmp_path, damage, message):
     write_flo(path, uniform(1))
     damage(path)
     with pytest.raises(UserError, match=message):
-        FlowFiles({0: path}).read(0, 1)
+        FlowFiles({(0, 1): path}, tmp_path).read(0, 1)
 
 
 def test_values_that_are_not_finite_are_named(tmp_path):
@@ -89,16 +90,19 @@ def test_values_that_are_not_finite_are_named(tmp_path):
     content[10] = np.nan
     path.write_bytes(content.tobytes())
     with pytest.raises(UserError, match="0.flo: the flow at row 0, column 3"):
-        FlowFiles({0: path}).read(0, 1)
+        FlowFiles({(0, 1): path}, tmp_path).read(0, 1)
 
 
 def test_missing_and_differently_sized_files(tmp_path):
     write_flo(tmp_path / "0.flo", uniform(1))
     write_flo(tmp_path / "1.flo", uniform(1, size=(5, 5)))
     with pytest.raises(UserError, match="no flow from frame 7 to 8"):
-        FlowFiles({0: tmp_path / "0.flo"}).read(7, 8)
-    with pytest.raises(UserError, match="1.flo: 5x5 pixels, the forward flow has 16x12"):
-        FlowFiles({0: tmp_path / "0.flo"}, {1: tmp_path / "1.flo"}).read(0, 1)
+        FlowFiles({(0, 1): tmp_path / "0.flo"}, tmp_path).read(7, 8)
+    with pytest.raises(UserError, match="no flow from frame 1 to 0"):
+        FlowFiles({(0, 1): tmp_path / "0.flo"}, tmp_path, visibility=True).read(0, 1)
+    files = {(0, 1): tmp_path / "0.flo", (1, 0): tmp_path / "1.flo"}
+    with pytest.raises(UserError, match="1.flo: 5x5 pixels, the flow the other way has 16x12"):
+        FlowFiles(files, tmp_path, visibility=True).read(0, 1)
 
 
 @pytest.fixture
