@@ -51,7 +51,7 @@ def _about(figures: Figures) -> str:
     if figures["classes_inferred"]:
         classes += " (the largest id found, plus one; --classes says it for certain)"
     return (
-        f"{figures['predictions']}: {len(figures['clips'])} clips, {figures['pairs']} pairs, "
+        f"{figures['predictions']}: {_many(len(clips), 'clip')}, {_many(figures['pairs'], 'pair')}, "
         f"{len(figures['skipped'])} skipped; frame step {', '.join(map(str, steps)) or '-'}\n"
         f"protocol {figures['protocol']}, flow {figures['flow']}, {classes}, "
         f"ignored ids {', '.join(map(str, figures['ignore']))}"
@@ -104,7 +104,8 @@ def _notes(figures: Figures) -> list[str]:
 def _comparison(against: Figures) -> str:
     text = (
         f"against {against['predictions']}: TC {_percent(against['tc'])} there, difference "
-        f"{100 * against['difference']:+.2f} points on {against['pairs']} pairs of {against['clips']} clips"
+        f"{100 * against['difference']:+.2f} points on {_many(against['pairs'], 'pair')} of "
+        f"{_many(against['clips'], 'clip')}"
     )
     if against["difference_low"] is not None:
         low, high = (100 * against[key] for key in ("difference_low", "difference_high"))
@@ -127,6 +128,10 @@ def _skipped(skipped: Sequence[Figures]) -> list[str]:
 
 def _place(one: Figures) -> str:
     return "" if one["source"] is None else f"{one['clip']} {one['source']} to {one['target']}: "
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _interval(figures: Figures, key: str) -> str:

@@ -54,6 +54,19 @@ def test_a_list_of_clips(frames):
         sample(frames, "test", clips=["street_000009", "street_000009"])
 
 
+def test_a_list_and_a_share_contradict_each_other(tmp_path):
+    block = {"split": "test", "sample_clips": 1, "batch": 4, "device": "cpu", "threads": 1}
+    block["sample"] = {"share": 0.5, "seed": 0, "clips": ["a"]}
+    path = tmp_path / "evaluate.yaml"
+    path.write_text(yaml.safe_dump({"street": block}))
+    with pytest.raises(UserError, match="evaluate.yaml: key 'street.sample'.* set share to 1 or clips to null"):
+        params.load("street", path)
+    block["sample"]["clips"] = "all"
+    path.write_text(yaml.safe_dump({"street": block}))
+    with pytest.raises(UserError, match="street.sample.clips"):
+        params.load("street", path)
+
+
 def test_the_list_of_the_paper(frames):
     with pytest.raises(UserError, match="108 of 108 clips are not there, first frankfurt_000000_001016"):
         sample(frames, "test", clips="cityscapes_tc")
