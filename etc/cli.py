@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from etc.commands.run import run
+from etc.commands.run import run as _run
 from etc.commands.tc import tc
 
 app = typer.Typer(
@@ -113,7 +113,7 @@ def show() -> None:
     """Print the table of schemes of every data set and where the other results are."""
     from etc import overview
 
-    run(lambda: print(overview.text()))
+    _run(lambda: print(overview.text()))
 
 
 @app.command()
@@ -121,18 +121,18 @@ def check() -> None:
     """Check all files of params/ without running anything."""
     from etc.params.check import check_all
 
-    run(lambda: print(f"params/ is in order; data sets: {', '.join(check_all().run)}"))
+    _run(lambda: print(f"params/ is in order; data sets: {', '.join(check_all().run)}"))
 
 
-def _stage(stage: Callable[[], str]) -> None:
+def _stage(run: Callable[[], str]) -> None:
     """Run one stage after checking all parameters, then print its closing line."""
     from etc.params.check import check_all
 
     def checked() -> None:
         check_all()
-        print(stage())
+        print(run())
 
-    run(checked)
+    _run(checked)
 
 
 def main() -> None:
