@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from etc.evaluation.folders import some
+
 Figures = Mapping[str, Any]
 
 # More clips than this are told by the JSON file alone.
@@ -93,6 +95,11 @@ def _notes(figures: Figures) -> list[str]:
     notes = []
     if figures["tc_low"] is None:
         notes.append("no interval: it says how far the figures would move with other clips, and there is one clip only")
+    if figures["unpredicted"]:
+        notes.append(
+            f"frames of {_many(len(figures['unpredicted']), 'more clip')} have no prediction: "
+            f"{some(figures['unpredicted'])}"
+        )
     if "vc8" in figures:
         windows = ", ".join(f"VC{length}: {figures[f'vc{length}_windows']}" for length in (8, 16))
         notes.append(f"{figures['labelled_frames']} labelled frames; windows of consecutive labelled frames: {windows}")

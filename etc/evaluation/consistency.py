@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 
 from etc.errors import UserError
-from etc.evaluation.flips import FlipCounts, flip_counts
+from etc.evaluation.flips import FlipCounts, change_map, flip_counts, seen_from
+from etc.evaluation.iou import joint_histogram
 from etc.evaluation.protocols import PairCounts, protocol_named
-from etc.evaluation.tc import DEFAULT_PROTOCOL, pair_counts
+from etc.evaluation.tc import DEFAULT_PROTOCOL
 from etc.evaluation.warp_error import WarpError, warp_error
 from etc.flow.providers import FlowProvider
 
@@ -86,9 +87,10 @@ class ClipJudge:
         flips: bool = False,
         skip_bad: bool = False,
     ):
-        self._clip, self._classes, self._protocols = clip, classes, tuple(protocols)
+        self._clip, self._classes = clip, classes
+        self._protocols = [protocol_named(name) for name in protocols]
         self._flips, self._skip_bad = flips, skip_bad
-        self._mask = any(protocol_named(name).needs_visibility for name in protocols)
+        self._mask = any(one.needs_visibility for one in self._protocols)
         self._ids: dict[int, np.ndarray] = {}
         self._probabilities: dict[int, np.ndarray] = {}
         self._before: tuple | None = None
@@ -124,20 +126,29 @@ class ClipJudge:
                 f"{_size(now)}"
             )
         with _named(f"clip {clip.name}, frames {source} and {target}"):
-            counts = {name: pair_counts(now, after, flow, visible, self._classes, name) for name in self._protocols}
+            seen = {one.name: one.warp(after, flow, visible) for one in self._protocols}
+            counts = {
+                one.name: one.count(joint_histogram(now, seen[one.name]), self._classes) for one in self._protocols
+            }
             mask = visible if self._mask else None
             error = self._warp_error(source, target, flow, mask)
-            flips = self._count_flips(source, target, flow, mask)
+            flips = self._count_flips(source, target, seen, flow, mask)
         return PairResult(clip.name, source, target, counts, flips, error)
 
-    def _count_flips(self, source: int, target: int, flow: np.ndarray, mask: np.ndarray | None) -> FlipCounts | None:
+    def _count_flips(
+        self, source: int, target: int, seen: dict[str, np.ndarray], flow: np.ndarray, mask: np.ndarray | None
+    ) -> FlipCounts | None:
         if not self._flips:
             return None
-        before, self._before = self._before, (target, self._ids[source], flow, mask)
+        # These two protocols warp just like this.
+        nearest = seen.get("corrected" if mask is None else "occlusion_aware")
+        if nearest is None:
+            nearest = seen_from(self._ids[target], flow, mask)
+        changes = change_map(self._ids[source], nearest)
+        before, self._before = self._before, (target, changes, flow, mask)
         if before is None or before[0] != source:
             return None
-        _, ids, flow_before, mask_before = before
-        return flip_counts((ids, self._ids[source], self._ids[target]), (flow_before, flow), (mask_before, mask))
+        return flip_counts(before[1], changes, *before[2:])
 
     def _warp_error(self, source: int, target: int, flow: np.ndarray, mask: np.ndarray | None) -> WarpError | None:
         if self._clip.probability is None:

@@ -10,6 +10,8 @@ with L the predictions
 
 The three classes may all differ; going back to the first one is not asked for. A boundary that passes a pixel once
 changes its class once and does not count, a flickering pixel does.
+
+Each pair of frames is boiled down to a change map, and the flips of a triple come from two of them.
 """
 
 from collections.abc import Iterable
@@ -33,38 +35,55 @@ class FlipCounts(NamedTuple):
     counted: int
 
 
-def flip_counts(
-    labels: tuple[np.ndarray, np.ndarray, np.ndarray],
-    flows: tuple[np.ndarray, np.ndarray],
-    visible: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
-) -> FlipCounts:
-    """Count the flips of one triple of frames.
+def seen_from(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
+    """The map of frame s as frame t sees it: nearest warp, 255 where the flow leaves the frame or nothing is visible.
 
     Args:
-        labels: predictions of t-1, t, t+1, each uint8 (H, W), 255 = not counted.
-        flows: F_{t-1->t} and F_{t->t+1}, each float32 (H, W, 2), pixels.
-        visible: bool (H, W) for each flow: pixels of its first frame that are seen in its second; None = all.
+        label: uint8 (H, W) of frame s.
+        flow: F_{t->s}, float32 (H, W, 2), pixels.
+        visible: bool (H, W) on the grid of frame t; None = all.
 
     Raises:
-        UserError: sizes differ, or a flow has NaN or infinite values.
+        UserError: sizes differ, or the flow has NaN or infinite values.
     """
-    before, now, after = labels
-    after = _seen(after, flows[1], visible[1])
-    now = _seen(now, flows[0], visible[0])
-    after = _seen(after, flows[0], visible[0])
-    counted = (before != IGNORE) & (now != IGNORE) & (after != IGNORE)
-    flips = counted & (before != now) & (now != after)
-    return FlipCounts(int(np.count_nonzero(flips)), int(np.count_nonzero(counted)))
+    warped = warp_labels_only(label, flow, outside=IGNORE)
+    if visible is not None:
+        warped[~visible] = IGNORE
+    return warped
+
+
+def change_map(now: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Where the class changes: uint8 (H, W), 1 changed, 0 not, 255 not known.
+
+    Args:
+        now: prediction of frame t, uint8 (H, W), 255 = not counted.
+        seen: prediction of frame t+1 as frame t sees it, see ``seen_from``.
+    """
+    changed = (now != seen).view(np.uint8)
+    changed[(now == IGNORE) | (seen == IGNORE)] = IGNORE
+    return changed
+
+
+def flip_counts(
+    before: np.ndarray, after: np.ndarray, flow: np.ndarray, visible: np.ndarray | None = None
+) -> FlipCounts:
+    """Count the flips of frames t-1, t, t+1.
+
+    Args:
+        before: change map of t-1 and t, on the grid of frame t-1.
+        after: change map of t and t+1, on the grid of frame t.
+        flow: F_{t-1->t}, float32 (H, W, 2), pixels: the one that ``before`` was made with.
+        visible: bool (H, W) on the grid of frame t-1; None = all.
+
+    Raises:
+        UserError: sizes differ, or the flow has NaN or infinite values.
+    """
+    after = seen_from(after, flow, visible)
+    flips = np.count_nonzero((before == 1) & (after == 1))
+    return FlipCounts(int(flips), int(np.count_nonzero((before != IGNORE) & (after != IGNORE))))
 
 
 def flip_rate(counts: Iterable[FlipCounts]) -> float:
     """Share of followed pixels that flip, 0 to 1; NaN when none was followed."""
     flips, counted = (sum(column) for column in zip(FlipCounts(0, 0), *counts, strict=True))
     return flips / counted if counted else float("nan")
-
-
-def _seen(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
-    warped = warp_labels_only(label, flow, outside=IGNORE)
-    if visible is not None:
-        warped[~visible] = IGNORE
-    return warped

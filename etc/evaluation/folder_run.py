@@ -14,7 +14,7 @@ from etc.errors import UserError
 from etc.evaluation.consistency import Clip, ClipJudge, PairResult, single_thread
 from etc.evaluation.flow_choice import FlowChoice, choose_flow
 from etc.evaluation.folders import FRAME_SUFFIXES, ID_SUFFIXES, ClipFolder, is_cityscapes, read_folder
-from etc.evaluation.pairing import ClipPlan, SkippedPair, detected_step, plan_clips
+from etc.evaluation.pairing import ClipPlan, SkippedPair, detected_step, plan_clips, unpredicted_clips
 from etc.evaluation.pictures import IdPictures, Probabilities, largest_id, looks_like_label_ids
 from etc.evaluation.protocols import protocol_named
 from etc.evaluation.samples import BUNDLED, clip_list, random_share
@@ -115,6 +115,9 @@ def evaluate_folders(request: Request) -> Outcome:
     if frames:
         bad.lines(frames.strays)
     runs = [_plans(request, request.predictions, frames, bad)]
+    unpredicted = []
+    if frames and request.sample is None:
+        unpredicted = unpredicted_clips(read_folder(request.predictions, ID_SUFFIXES), frames)
     if request.against:
         # What the other folder lacks is told by the number of pairs that the comparison leaves out.
         runs.append(_plans(request, request.against, frames, _Bad(request.skip_bad)))
@@ -123,7 +126,9 @@ def evaluate_folders(request: Request) -> Outcome:
         classes = request.classes or _inferred_classes(request, runs, workers)
         tasks = _tasks(request, runs, flow, classes, bad)
         judged = list(track(workers.map(judge_clip, tasks), len(tasks), "tc"))
-    return _outcome(request, runs, flow, classes, judged, bad)
+    outcome = _outcome(request, runs, flow, classes, judged, bad)
+    outcome.figures["unpredicted"] = unpredicted
+    return outcome
 
 
 def judge_clip(task: _Task) -> _Judged:

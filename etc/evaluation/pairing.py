@@ -69,6 +69,15 @@ def plan_clips(
     return [_plan(name, video, files, frames) for name, video, files in pieces]
 
 
+def unpredicted_clips(predictions: ClipFolder, frames: ClipFolder) -> list[str]:
+    """Clips of the frames of which no frame has a prediction."""
+    return [
+        name
+        for name, video, files in _pieces(frames, None)
+        if not (predictions.match(video) or {}).keys() & files.keys()
+    ]
+
+
 def detected_step(numbers: Iterable[int]) -> int | None:
     """The most common difference of sorted frame numbers, the smallest of equally common ones; None for one frame."""
     differences = Counter(second - first for first, second in pairwise(numbers))

@@ -453,6 +453,14 @@ def test_clips_that_only_one_folder_has(moving):
     assert found["against"]["pairs"] == 8 and found["against"]["left_out"] == 4
 
 
+def test_clips_without_predictions_are_told(moving):
+    for path in (moving / "predictions/walk").iterdir():
+        path.unlink()
+    assert tc(moving, flow="dis", frames="frames")["unpredicted"] == ["walk"]
+    paths = ["--predictions", moving / "predictions", "--frames", moving / "frames", "--workers", 1]
+    assert "frames of 1 more clip have no prediction: walk" in call(*paths).stdout
+
+
 def test_files_without_a_frame_number(moving):
     world.save(moving / "predictions/walk/legend.png", np.zeros(SIZE, np.uint8))
     assert "legend.png: no frame number in its name" in refused(moving)

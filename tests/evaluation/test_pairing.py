@@ -4,7 +4,7 @@ import pytest
 
 from etc.errors import UserError
 from etc.evaluation.folders import read_folder
-from etc.evaluation.pairing import detected_step, plan_clips
+from etc.evaluation.pairing import detected_step, plan_clips, unpredicted_clips
 
 
 def folder(root, clips, pattern="{clip}/{number:04d}.png"):
@@ -67,6 +67,13 @@ def test_a_clip_without_frames_and_a_clip_of_one_frame(tmp_path):
     assert missing.skipped[0].reason.endswith("f: no frames of clip a (it has b, c)")
     assert single.skipped[0].reason.endswith("b/0000.png: clip b has one frame only, so no pair")
     assert single.skipped[0].source is None
+
+
+def test_clips_without_any_prediction(tmp_path):
+    frames = {"ulm_000001": [*range(3), *range(50, 53)], "ulm_000002": range(3), "ulm_000003": range(3)}
+    predictions = folder(tmp_path / "p", {"ulm_000001": [50, 51], "ulm_000003": range(3)}, CITYSCAPES)
+    found = unpredicted_clips(predictions, folder(tmp_path / "f", frames, CITYSCAPES))
+    assert found == ["ulm_000001_000000-000002", "ulm_000002"]
 
 
 def test_one_prediction_of_a_longer_clip_lacks_the_others(tmp_path):
