@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from etc.errors import UserError
-from etc.evaluation.folders import ClipFolder, read_folder, some
+from etc.evaluation.folders import ClipFolder, read_folder, some, visible_files
 from etc.evaluation.pairing import ClipPlan
 from etc.evaluation.pictures import Frames
 from etc.flow import methods
@@ -138,10 +138,11 @@ def choose_flow(text: str, preset: str) -> FlowChoice:
 
 
 def _folder(root: Path) -> FlowChoice:
-    shards = {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.arrow"))}
+    present = sorted(visible_files(root))
+    shards = {path.relative_to(root).with_suffix("").as_posix(): path for path in present if path.suffix == ".arrow"}
     if shards:
         return FlowChoice(str(root), shards=shards)
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in FILE_SUFFIXES)
+    files = [path for path in present if path.suffix.lower() in FILE_SUFFIXES]
     if files and all(_PAIR.fullmatch(path.stem) and not _ONE_FRAME.fullmatch(path.stem) for path in files):
         return FlowChoice(str(root), pairs=_by_pair(root, files))
     if (root / "forward").is_dir():

@@ -1,17 +1,12 @@
 """Judge a folder of predictions: all that ``etc tc`` does between its options and its output."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from etc.errors import UserError
-from etc.evaluation.consistency import Clip, ClipJudge, PairResult, single_thread
+from etc.evaluation.consistency import Clip, ClipJudge, PairResult
 from etc.evaluation.flow_choice import FlowChoice, choose_flow
 from etc.evaluation.folders import FRAME_SUFFIXES, ID_SUFFIXES, ClipFolder, is_cityscapes, read_folder
 from etc.evaluation.pairing import ClipPlan, SkippedPair, detected_step, plan_clips, unpredicted_clips
@@ -20,6 +15,7 @@ from etc.evaluation.protocols import protocol_named
 from etc.evaluation.samples import BUNDLED, clip_list, random_share
 from etc.evaluation.summary import clip_truth_figures, compare, summarise, truth_figures
 from etc.evaluation.truth import TruthCounts, truth_counts
+from etc.evaluation.workers import Workers
 from etc.flow.providers import LastPair
 from etc.progress import track
 
@@ -114,21 +110,28 @@ def evaluate_folders(request: Request) -> Outcome:
     bad = _Bad(request.skip_bad)
     if frames:
         bad.lines(frames.strays)
-    runs = [_plans(request, request.predictions, frames, bad)]
-    unpredicted = []
-    if frames and request.sample is None:
-        unpredicted = unpredicted_clips(read_folder(request.predictions, ID_SUFFIXES), frames)
+    predictions = read_folder(request.predictions, ID_SUFFIXES)
+    runs = [_plans(request, predictions, frames, bad)]
+    unpredicted = unpredicted_clips(predictions, frames) if frames and request.sample is None else []
     if request.against:
         # What the other folder lacks is told by the number of pairs that the comparison leaves out.
-        runs.append(_plans(request, request.against, frames, _Bad(request.skip_bad)))
+        runs.append(_plans(request, read_folder(request.against, ID_SUFFIXES), frames, _Bad(request.skip_bad)))
     _check_same_pairs(request, runs)
-    with _Workers(request.workers) as workers:
+    with Workers(request.workers) as workers:
         classes = request.classes or _inferred_classes(request, runs, workers)
         tasks = _tasks(request, runs, flow, classes, bad)
         judged = list(track(workers.map(judge_clip, tasks), len(tasks), "tc"))
-    outcome = _outcome(request, runs, flow, classes, judged, bad)
-    outcome.figures["unpredicted"] = unpredicted
-    return outcome
+    figures = _figures(request, runs[0], judged, bad)
+    about = {
+        "predictions": str(request.predictions),
+        "flow": flow.label,
+        "classes": classes,
+        "classes_inferred": request.classes is None,
+        "ignore": sorted(request.ignore),
+        "sample": request.sample,
+        "unpredicted": unpredicted,
+    }
+    return Outcome(about | figures, [one for clip in judged for one in clip.results[0]])
 
 
 def judge_clip(task: _Task) -> _Judged:
@@ -145,8 +148,9 @@ def judge_clip(task: _Task) -> _Judged:
     truth, problem = None, ""
     if task.truth is not None and task.labelled:
         step = detected_step(task.labelled)
+        predictions = task.clips[0].prediction
         try:
-            truth = truth_counts(task.clips[0].prediction, task.truth, task.labelled, step, task.classes)
+            truth = truth_counts(predictions, task.truth, task.labelled, step, task.classes, task.truth.describe)
         except UserError as error:
             problem = f"clip {task.clips[0].name}: {error}"
             if not task.skip_bad:
@@ -171,37 +175,7 @@ class _Bad:
         self.skipped += skipped
 
 
-class _Workers:
-    """``map`` over processes in order, or in this process when one is enough."""
-
-    def __init__(self, number: int):
-        self._number = number
-
-    def __enter__(self) -> "_Workers":
-        self._pool = None
-        if self._number > 1:
-            self._pool = ProcessPoolExecutor(
-                self._number, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-            )
-        return self
-
-    def __exit__(self, kind: type | None, *_: Any) -> None:
-        if self._pool:
-            self._pool.shutdown(wait=kind is None, cancel_futures=True)
-
-    def map(self, function: Any, items: Sequence[Any]) -> Iterator[Any]:
-        if self._pool:
-            try:
-                yield from self._pool.map(function, items)
-            except BrokenProcessPool as error:
-                raise UserError("a worker process died, perhaps for lack of memory: use fewer --workers") from error
-            return
-        with single_thread():
-            yield from map(function, items)
-
-
-def _plans(request: Request, root: Path, frames: ClipFolder | None, bad: _Bad) -> dict[str, ClipPlan]:
-    folder = read_folder(root, ID_SUFFIXES)
+def _plans(request: Request, folder: ClipFolder, frames: ClipFolder | None, bad: _Bad) -> dict[str, ClipPlan]:
     bad.lines(folder.strays)
     share = _share(request.sample)
     listed = None if request.sample is None or share is not None else clip_list(request.sample)
@@ -237,9 +211,12 @@ def _check_same_pairs(request: Request, runs: Sequence[dict[str, ClipPlan]]) -> 
         )
 
 
-def _inferred_classes(request: Request, runs: Sequence[dict[str, ClipPlan]], workers: _Workers) -> int:
+def _inferred_classes(request: Request, runs: Sequence[dict[str, ClipPlan]], workers: Workers) -> int:
     tasks = [
-        (tuple(plan.predictions.values()), request.ignore, request.skip_bad) for run in runs for plan in run.values()
+        (tuple(plan.predictions.values()), request.ignore, request.skip_bad)
+        for run in runs
+        for plan in run.values()
+        if plan.predictions
     ]
     found = list(track(workers.map(_largest_id, tasks), len(tasks), "classes"))
     largest, path = max(found, default=(-1, None))
@@ -288,8 +265,9 @@ def _tasks(
         chances = Probabilities(probabilities.match(plan.video) or {}) if probabilities else None
         pictures = [IdPictures(one.predictions, classes, request.ignore) for one in plans]
         clips = tuple(
-            Clip(name, one.pairs, ids, provider, chances, ids.describe)
-            for one, ids in zip(plans, pictures, strict=True)
+            # The probabilities are those of the first folder.
+            Clip(name, one.pairs, ids, provider, None if number else chances, ids.describe)
+            for number, (one, ids) in enumerate(zip(plans, pictures, strict=True))
         )
         truth = (labels.match(plan.video) if labels else None) or {}
         tasks.append(
@@ -315,40 +293,21 @@ def _optional(root: Path | None, suffixes: Sequence[str], bad: _Bad, prefer: Seq
     return folder
 
 
-def _outcome(
-    request: Request,
-    runs: Sequence[dict[str, ClipPlan]],
-    flow: FlowChoice,
-    classes: int,
-    judged: Sequence[_Judged],
-    bad: _Bad,
-) -> Outcome:
+def _figures(request: Request, plans: dict[str, ClipPlan], judged: Sequence[_Judged], bad: _Bad) -> dict[str, Any]:
+    """What was measured, with everything that was skipped: by the names, while judging, and truth that does not fit."""
     results = [one for clip in judged for one in clip.results[0]]
     figures = summarise(results, request.protocol)
     truths = {clip.clip: clip.truth for clip in judged if clip.truth is not None}
     for name, clip in figures["clips"].items():
-        plan = runs[0][name]
-        clip |= {"frames": len(plan.predictions), "step": plan.step}
+        clip |= {"frames": len(plans[name].predictions), "step": plans[name].step}
         if name in truths:
             clip |= clip_truth_figures(truths[name])
     if truths:
         figures |= truth_figures(truths)
-    before = [pair._asdict() for pair in bad.skipped]
-    problems = [
-        {"clip": clip.clip, "source": None, "target": None, "reason": clip.truth_problem}
-        for clip in judged
-        if clip.truth_problem
-    ]
-    figures["skipped"] = before + figures["skipped"] + problems
+    problems = [SkippedPair(clip.clip, None, None, clip.truth_problem) for clip in judged if clip.truth_problem]
+    before, after = ([pair._asdict() for pair in pairs] for pairs in (bad.skipped, problems))
+    figures["skipped"] = before + figures["skipped"] + after
     if request.against:
         others = [one for clip in judged for run in clip.results[1:] for one in run]
         figures["against"] = {"predictions": str(request.against)} | compare(results, others, request.protocol)
-    about = {
-        "predictions": str(request.predictions),
-        "flow": flow.label,
-        "classes": classes,
-        "classes_inferred": request.classes is None,
-        "ignore": sorted(request.ignore),
-        "sample": request.sample,
-    }
-    return Outcome(about | figures, results)
+    return figures

@@ -12,7 +12,7 @@ Three layouts, found out by themselves:
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -72,13 +72,7 @@ def read_folder(root: str | os.PathLike, suffixes: Iterable[str], prefer: Iterab
     root, suffixes = Path(root), tuple(suffixes)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
-    paths = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in suffixes
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and path.is_file()
-    )
+    paths = sorted(path for path in visible_files(root) if path.suffix.lower() in suffixes)
     if not paths:
         raise UserError(f"{root}: the folder holds no {' or '.join(suffixes)} file")
     paths = _preferred(paths, prefer)
@@ -112,6 +106,13 @@ def cityscapes_kind(path: Path) -> str:
     """What stands behind the frame number of a Cityscapes name, e.g. ``gtFine_labelIds``; else an empty text."""
     found = _CITYSCAPES.fullmatch(path.stem)
     return (found["kind"] or "") if found else ""
+
+
+def visible_files(root: Path) -> Iterator[Path]:
+    """Files that are not hidden. Links to folders are followed: clips are often linked together from elsewhere."""
+    for folder, below, files in os.walk(root, followlinks=True):
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield from (Path(folder, name) for name in files if not name.startswith("."))
 
 
 def _preferred(paths: list[Path], prefer: Iterable[str]) -> list[Path]:

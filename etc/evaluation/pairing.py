@@ -29,6 +29,14 @@ class SkippedPair(NamedTuple):
     reason: str
 
 
+class Piece(NamedTuple):
+    """Predictions that belong together: clip name, name of the video that it is a part of, files."""
+
+    name: str
+    video: str
+    files: Files
+
+
 @dataclass(frozen=True)
 class ClipPlan:
     """What is compared in one clip.
@@ -63,10 +71,10 @@ def plan_clips(
         listed: only these clips: names of clips, or annotated Cityscapes frames, which stand for their 30 frames.
 
     Raises:
-        UserError: a listed clip has no predictions.
+        UserError: none of the listed clips has a prediction.
     """
     pieces = _pieces(predictions, frames) if listed is None else _listed(predictions, frames, listed)
-    return [_plan(name, video, files, frames) for name, video, files in pieces]
+    return [_plan(predictions, *piece, frames) for piece in pieces]
 
 
 def unpredicted_clips(predictions: ClipFolder, frames: ClipFolder) -> list[str]:
@@ -86,34 +94,37 @@ def detected_step(numbers: Iterable[int]) -> int | None:
     return min(differences, key=lambda difference: (-differences[difference], difference))
 
 
-def _listed(predictions: ClipFolder, frames: ClipFolder | None, listed: Iterable[str]) -> Iterator:
-    known = {name: (video, files) for name, video, files in _pieces(predictions, frames)}
-    missing = []
+def _listed(predictions: ClipFolder, frames: ClipFolder | None, listed: Iterable[str]) -> Iterator[Piece]:
+    known = {piece.name: piece for piece in _pieces(predictions, frames)}
+    found, missing = [], []
     for name in sorted(listed):
-        window = snippet(name) if predictions.cityscapes else None
-        if name in known:
-            yield name, *known[name]
-            continue
-        files = {}
-        if window:
-            video = predictions.clips.get(window.video, {})
-            files = {number: path for number, path in video.items() if window.first <= number <= window.last}
-        if files:
-            yield name, window.video, files
-        else:
-            missing.append(name)
-    if missing:
-        raise UserError(f"{predictions.root}: no prediction for {len(missing)} of the listed clips, first {missing[0]}")
+        piece = known.get(name) or _window(predictions, name)
+        (found if piece.files else missing).append(piece)
+    if not found:
+        raise UserError(
+            f"{predictions.root}: no prediction for {len(missing)} of the listed clips, first {missing[0].name}"
+        )
+    return iter(found + missing)
 
 
-def _pieces(predictions: ClipFolder, frames: ClipFolder | None) -> Iterator[tuple[str, str, Files]]:
-    """Name, video and files of every clip; a long Cityscapes recording is cut where its numbering jumps."""
+def _window(predictions: ClipFolder, name: str) -> Piece:
+    """The files of the clip around an annotated Cityscapes frame; without files when the name is no such frame."""
+    window = snippet(name) if predictions.cityscapes else None
+    if window is None:
+        return Piece(name, name, {})
+    video = predictions.clips.get(window.video, {})
+    files = {number: path for number, path in video.items() if window.first <= number <= window.last}
+    return Piece(name, window.video, files)
+
+
+def _pieces(predictions: ClipFolder, frames: ClipFolder | None) -> Iterator[Piece]:
+    """Every clip; a long Cityscapes recording is cut where its numbering jumps."""
     for video, files in predictions.clips.items():
         runs = _runs(files, frames.match(video) if frames else None) if predictions.cityscapes else [list(files)]
         for run in runs:
             name = video or "clip"
             name = name if len(runs) == 1 else f"{video}_{run[0]:06d}-{run[-1]:06d}"
-            yield name, video, {number: files[number] for number in run}
+            yield Piece(name, video, {number: files[number] for number in run})
 
 
 def _runs(files: Files, frames: Files | None) -> list[list[int]]:
@@ -129,7 +140,10 @@ def _runs(files: Files, frames: Files | None) -> list[list[int]]:
     return runs
 
 
-def _plan(name: str, video: str, files: Files, folder: ClipFolder | None) -> ClipPlan:
+def _plan(predictions: ClipFolder, name: str, video: str, files: Files, folder: ClipFolder | None) -> ClipPlan:
+    if not files:
+        reason = f"{predictions.root}: no prediction of the listed clip {name}"
+        return ClipPlan(name, video, None, {}, {}, (), (SkippedPair(name, None, None, reason),))
     numbers = sorted(files)
     step = detected_step(numbers)
     frames: Mapping[int, Path] = {}

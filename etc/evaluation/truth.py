@@ -34,6 +34,7 @@ def truth_counts(
     numbers: Sequence[int],
     step: int | None,
     classes: int,
+    describe: Callable[[int], str] = "frame {}".format,
     lengths: Sequence[int] = VC_LENGTHS,
 ) -> TruthCounts:
     """Compare one clip's predictions with its truth, two frames in memory at a time.
@@ -45,6 +46,7 @@ def truth_counts(
         step: difference of consecutive labelled frames. A window of VC_n is n labelled frames this far apart; a larger
             distance ends a run.
         classes: C.
+        describe: frame number to the name of its truth in messages, e.g. its file.
         lengths: window lengths n.
 
     Raises:
@@ -52,10 +54,11 @@ def truth_counts(
     """
     confusion = np.zeros((classes, classes), np.int64)
     for number in numbers:
+        answer, right = prediction(number), truth(number)
         try:
-            confusion += confusion_matrix(prediction(number), truth(number), classes)
+            confusion += confusion_matrix(answer, right, classes)
         except UserError as error:
-            raise UserError(f"frame {number}: {error}") from error
+            raise UserError(f"{describe(number)}: {error}") from error
     windows = {}
     for length in lengths:
         counted = [

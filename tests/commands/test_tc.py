@@ -297,7 +297,11 @@ def test_samples_of_the_clips(tmp_path):
     assert len(share[0]) == 3 and share[0] == share[1] != share[2]
     (root / "list.txt").write_text("c7\nc1\n")
     assert list(tc(root, "--sample", root / "list.txt")["clips"]) == ["c1", "c7"]
+    (root / "list.txt").write_text("c7\nc1\nc11\n")
+    found = tc(root, "--sample", root / "list.txt", "--skip-bad")
+    assert list(found["clips"]) == ["c1", "c7"] and "listed clip c11" in found["skipped"][0]["reason"]
     (root / "out.json").unlink()
+    assert "no prediction of the listed clip c11" in refused(root, "--sample", root / "list.txt")
     assert "first frankfurt_000000_001016" in refused(root, "--sample", "cityscapes_tc")
     assert "a share lies above 0" in refused(root, "--sample", 1.5)
     assert "neither a list of clips" in refused(root, "--sample", "nowhere.txt")
@@ -488,6 +492,6 @@ def test_truth_that_does_not_fit(moving):
     assert "labels: no label of a predicted frame" in refused(moving, "--labels", moving / "labels")
     world.make(moving, ("ride",), name="truth", frames=False, flow=False)
     world.save(moving / "truth/ride/0003.png", np.zeros((5, 5), np.uint8))
-    assert "clip ride: frame 3: " in refused(moving, "--labels", moving / "truth")
+    assert "truth/ride/0003.png: two label maps uint8 of one size" in refused(moving, "--labels", moving / "truth")
     found = tc(moving, "--labels", moving / "truth", "--skip-bad")
-    assert "miou" not in found and "frame 3" in found["skipped"][0]["reason"]
+    assert "miou" not in found and "ride/0003.png" in found["skipped"][0]["reason"]

@@ -66,6 +66,13 @@ def test_hidden_files_and_other_types_are_left_out(tmp_path):
     assert found(tmp_path, (".png", ".jpg")) == {"a": [0, 3, 4]}
 
 
+def test_linked_folders_are_followed(tmp_path):
+    touch(tmp_path, "store/0.png", "store/1.png")
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/a").symlink_to(tmp_path / "store")
+    assert found(tmp_path / "clips") == {"a": [0, 1]}
+
+
 def test_files_without_a_place_are_named(tmp_path):
     touch(tmp_path, "a/legend.png", "a/01.png", "a/1.png")
     strays = read_folder(tmp_path, [".png"]).strays

@@ -122,8 +122,14 @@ def test_a_listed_clip_is_expected_whole(tmp_path):
 
 def test_listed_clips_that_are_not_there(tmp_path):
     predictions = folder(tmp_path / "p", {"ulm_000001": range(30), "ulm_000002": range(30)}, CITYSCAPES)
+    here, *missing = plan_clips(predictions, None, ["ulm_000001", "jena_000000_000019", "ulm_000002_000100"])
+    assert here.name == "ulm_000001" and len(here.pairs) == 29
+    assert [plan.skipped[0].reason.split(": ")[1] for plan in missing] == [
+        "no prediction of the listed clip jena_000000_000019",
+        "no prediction of the listed clip ulm_000002_000100",
+    ]
     with pytest.raises(UserError, match="no prediction for 2 of the listed clips, first jena_000000_000019"):
-        plan_clips(predictions, None, ["ulm_000001", "jena_000000_000019", "ulm_000002_000100"])
+        plan_clips(predictions, None, ["jena_000000_000019", "ulm_000002_000100"])
 
 
 def test_folders_of_clips_may_be_listed(tmp_path):
