@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from etc.losses.functional import motion_loss, pair_of_frames_loss, pair_wise_loss, pixel_wise_divergence
 from etc.losses.segmentation import SegmentationLoss
 from etc.models import registry
-from etc.models.pspnet import Output
+from etc.models.output import Output
 from etc.params import student as params
 from etc.params.base import load_block
 from etc.training.data import Batch
@@ -43,7 +43,7 @@ def outputs(seed, channels=6):
 
     def output():
         logits = torch.randn(B, CLASSES, 2, 3, generator=generator)
-        return Output(logits, torch.randn(B, channels, 2, 3, generator=generator), None)
+        return Output(logits, torch.randn(B, channels, 2, 3, generator=generator))
 
     return [output() for _ in range(3)]
 
