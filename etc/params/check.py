@@ -32,8 +32,8 @@ def _check_architectures(experiment: data.DataParams, dataset: str) -> None:
     for name in experiment.architectures:
         if not re.fullmatch(data.NAME, name):
             raise UserError(
-                f"{data.PATH}: key 'architectures' = '{name}': use lower-case letters, digits and '_' alone; a Hugging Face "
-                f"model stands under such a name in 'widths' of {student.PATH}"
+                f"{data.PATH}: key 'architectures' = '{name}': use lower-case letters, digits and '_' alone; a Hugging "
+                f"Face model stands under such a name in 'widths' of {student.PATH}"
             )
         student.load(dataset).network(name)
 
