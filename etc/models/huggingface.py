@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from etc.errors import UserError
@@ -105,8 +107,13 @@ class HuggingFaceNetwork(nn.Module):
                 hooks.callback(handle.remove)
             try:
                 self.model(pixel_values=self.normalise(image))
-            except ValueError as error:
-                raise UserError(f"hf: {type(self.model).__name__} refuses the images: {_one_line(error)}") from error
+            except torch.OutOfMemoryError:
+                raise
+            except (ValueError, RuntimeError) as error:
+                size = f"{image.shape[2]} x {image.shape[3]}"
+                raise UserError(
+                    f"{type(self.model).__name__} does not take images of {size} ({_one_line(error)}); use another size"
+                ) from error
         (features, logits), *others = (seen[name] for name in heads)
         return Output(logits, features, tuple(output for _, output in others))
 
@@ -264,7 +271,7 @@ def _explained(architecture: str) -> Iterator[None]:
             f"{architecture}: cannot be fetched ({_one_line(error)}); check the name and the connection, or download "
             "the model once and name its folder, hf:FOLDER, which works without the hub"
         ) from error
-    except (ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+    except (ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
         raise UserError(
             f"{architecture}: not to be built as a semantic-segmentation model ({_one_line(error)}); use a model of "
             "that kind, or another version of transformers"

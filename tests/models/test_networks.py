@@ -143,7 +143,8 @@ class TestArchitecture:
 
     def test_same_seed_same_weights(self, architecture):
         first, second, other = (seeded(architecture, seed) for seed in (3, 3, 4))
-        assert all(torch.equal(x, second.state_dict()[name]) for name, x in first.state_dict().items())
+        pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+        assert all(torch.equal(x, y) for x, y in pairs)
         assert not torch.equal(first_convolution(first).weight, first_convolution(other).weight)
 
     def test_normalises_inside(self, architecture):
@@ -161,6 +162,8 @@ class TestArchitecture:
         assert parameters == sorted(set(parameters))
 
     def test_export_computes_the_same(self, architecture):
+        if architecture in ("pspnet34", "pspnet101"):
+            pytest.skip("the same blocks as pspnet18 and pspnet50, more of them")
         network = shake(seeded(architecture)).eval()
         image = torch.rand(1, 3, 40, 56)
         exported = torch.export.export(network, (image,)).module()

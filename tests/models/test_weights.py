@@ -39,7 +39,8 @@ def test_round_trip(architecture, tmp_path):
     image = torch.rand(1, 3, 32, 40)
     with torch.no_grad():
         assert torch.equal(loaded(image).logits, saved.eval()(image).logits)
-    assert all(torch.equal(x, loaded.state_dict()[name]) for name, x in saved.state_dict().items())
+    read_back = loaded.state_dict()
+    assert all(torch.equal(x, read_back[name]) for name, x in saved.state_dict().items())
 
 
 def test_equal_networks_give_equal_bytes(tmp_path):
