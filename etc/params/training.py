@@ -50,7 +50,9 @@ class NetworkParams(Params):
     """A network."""
 
     architecture: str = Field(description="name of a network in etc/models/registry.py, or hf:NAME")
-    width: int | None = Field(ge=4, le=512, multiple_of=4, description="base width; 64 as published; null for hf:NAME")
+    # Below 8 channels, oneDNN (torch 2.13, AVX2) writes outside its memory in the backward pass of a strided 1x1
+    # convolution.
+    width: int | None = Field(ge=8, le=512, multiple_of=4, description="base width; 64 as published; null for hf:NAME")
 
     @model_validator(mode="after")
     def _known(self) -> "NetworkParams":
