@@ -52,7 +52,10 @@ def export(run: Path, target: Path, size: tuple[int, int]) -> str:
         raise UserError(f"{target}: files that end in {' or '.join(WRITERS)} can be written; name one")
     network, config = weights.load(run)
     metadata = {key: json.dumps(config[key]) for key in KEYS}
-    content = WRITERS[target.suffix](Segmenter(network).eval(), torch.zeros(1, 3, *size), metadata, target)
+    with warnings.catch_warnings():
+        # What torch says of its own deprecated parts is of no use here.
+        warnings.simplefilter("ignore")
+        content = WRITERS[target.suffix](Segmenter(network).eval(), torch.zeros(1, 3, *size), metadata, target)
     with atomic(target) as stream:
         stream.write(content)
     return f"{run} exported to {target} for images of {size[0]} x {size[1]} ({len(content) / 1e6:.1f} MB)"
@@ -86,8 +89,7 @@ def _onnx(network: nn.Module, image: Tensor, metadata: dict[str, str], target: P
 
 def _traced(network: nn.Module, image: Tensor, target: Path) -> ExportedProgram:
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.no_grad():
             return torch.export.export(network, (image,))
     except Exception as error:  # tracing fails with errors of many kinds
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]

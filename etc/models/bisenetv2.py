@@ -36,9 +36,8 @@ class Stem(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = conv_bn_relu(3, channels, 3, stride=2)
-        self.convolved = nn.Sequential(
-            conv_bn_relu(channels, channels // 2, 1), conv_bn_relu(channels // 2, channels, 3, stride=2)
-        )
+        half = max(8, channels // 2)
+        self.convolved = nn.Sequential(conv_bn_relu(channels, half, 1), conv_bn_relu(half, channels, 3, stride=2))
         self.pooled = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         self.fuse = conv_bn_relu(2 * channels, channels, 3)
 

@@ -59,7 +59,7 @@ class HRNet(nn.Module):
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
-        finest = max(4, 2 * round(9 * width / 64))
+        finest = max(8, 2 * round(9 * width / 64))
         self.channels = [finest << place for place in range(4)]
         self.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)

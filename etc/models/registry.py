@@ -14,6 +14,10 @@ from etc.models.mobilenetv2 import MobileNetV2
 from etc.models.names import explain, is_huggingface
 from etc.models.pspnet import PSPNet
 
+# Below 8 channels, oneDNN (torch 2.13, AVX2) writes outside its memory in the backward pass of a strided 1x1
+# convolution.
+SMALLEST_WIDTH = 8
+
 
 class Architecture(NamedTuple):
     """A network that this package builds.
@@ -57,7 +61,7 @@ def build(architecture: str, classes: int, width: int | None = 64) -> nn.Module:
     Args:
         architecture: a key of ``ARCHITECTURES``, or ``hf:`` with the name or folder of a Hugging Face model.
         classes: number of classes, >= 1.
-        width: base width, >= 1; 64 is the published network. Not used for a Hugging Face model.
+        width: base width, >= 8; 64 is the published network. Not used for a Hugging Face model.
 
     Raises:
         UserError: unknown architecture, a number out of range, or a Hugging Face model that is not to be had.
@@ -68,8 +72,8 @@ def build(architecture: str, classes: int, width: int | None = 64) -> nn.Module:
         return huggingface.fetch(architecture, classes)
     if architecture not in ARCHITECTURES:
         raise UserError(explain(architecture))
-    if width is None or width < 1:
-        raise UserError(f"{architecture}: width {width}; use a positive number, 64 for the published network")
+    if width is None or width < SMALLEST_WIDTH:
+        raise UserError(f"{architecture}: width {width}; use at least {SMALLEST_WIDTH}, 64 for the published network")
     return ARCHITECTURES[architecture].make(classes=classes, width=width)
 
 

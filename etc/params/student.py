@@ -21,9 +21,9 @@ Grid = tuple[Annotated[int, Field(ge=1, le=128)], Annotated[int, Field(ge=1, le=
 def _width_or_model(value: object) -> int | str:
     if isinstance(value, str) and is_huggingface(value) and value != HUGGINGFACE:
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and 4 <= value <= 512 and value % 4 == 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 8 <= value <= 512 and value % 4 == 0:
         return value
-    raise ValueError("give a base width, a multiple of 4 from 4 to 512, or hf:NAME for the Hugging Face model NAME")
+    raise ValueError("give a base width, a multiple of 4 from 8 to 512, or hf:NAME for the Hugging Face model NAME")
 
 
 Network = Annotated[int | str, PlainValidator(_width_or_model)]

@@ -6,7 +6,7 @@ from torch import nn
 from etc.models.registry import build
 
 
-def seeded(architecture: str, seed: int = 0, classes: int = 4, width: int = 4) -> nn.Module:
+def seeded(architecture: str, seed: int = 0, classes: int = 4, width: int = 8) -> nn.Module:
     """A small network with its own random weights; the caller's generator is left as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

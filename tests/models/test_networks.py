@@ -204,7 +204,7 @@ def test_names_are_those_of_the_registry():
     [
         (("pspnet19", 4), "unknown architecture 'pspnet19'; use one of pspnet18, pspnet34, .*, or hf:NAME"),
         (("pspnet18", 0), "pspnet18: 0 classes"),
-        (("pspnet18", 4, 0), "pspnet18: width 0"),
+        (("pspnet18", 4, 7), "pspnet18: width 7; use at least 8"),
         (("pspnet18", 4, None), "pspnet18: width None"),
     ],
 )
