@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -114,6 +115,30 @@ def show() -> None:
     from etc import overview
 
     _run(lambda: print(overview.text()))
+
+
+@app.command()
+def networks() -> None:
+    """Print the networks that this package builds: output stride, parameters, multiply-accumulates at 1024 x 2048."""
+    from etc import networks as module
+
+    _run(lambda: print(module.table()))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a trained network, e.g. data/street/students/pspnet18-etc-0.")],
+    to: Annotated[Path, typer.Option(help="File to write: .onnx, or .pt2 for torch.export.load.")],
+    height: Annotated[int, typer.Option(min=1, help="Height of the images in pixels; it is fixed in the file.")] = 1024,
+    width: Annotated[int, typer.Option(min=1, help="Width of the images in pixels; it is fixed in the file.")] = 2048,
+) -> None:
+    """Write a trained network as one file that runs without this package.
+
+    It maps one image, float32 (1, 3, HEIGHT, WIDTH), RGB in 0..1, to the class scores of every pixel.
+    """
+    from etc import export as module
+
+    _run(lambda: print(module.export(run, to, (height, width))))
 
 
 @app.command()

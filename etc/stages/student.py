@@ -9,7 +9,6 @@ from etc.datasets.labels import LabelSet, label_set
 from etc.errors import UserError
 from etc.models import weights
 from etc.params import student as params
-from etc.params.training import NetworkParams
 from etc.training import flows, session
 from etc.training.fingerprint import hash_files
 from etc.training.frames import frame_inputs, training_clips
@@ -39,13 +38,13 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     folder = Path("data") / dataset
     classes = label_set(dataset)
     term_weights = dict(settings.scheme(scheme))
-    network = NetworkParams(architecture=architecture, width=settings.width(architecture))
+    network = settings.network(architecture)
     iterations = max(1, round(settings.training.iterations * settings.iterations_factor.get(scheme, 1.0)))
     pseudo, flow = settings.sampling.pseudo_share > 0, "tl" in term_weights
     distils = params.needs_teacher(term_weights)
     losses = settings.losses.model_dump()
     described = {
-        "architecture": architecture,
+        "architecture": network.architecture,
         "width": network.width,
         "seed": seed,
         "iterations": iterations,
