@@ -3,10 +3,13 @@
 import os
 import sys
 from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from etc.default_command import DefaultCommandGroup
 from etc.errors import UserError
 
 app = typer.Typer(
@@ -22,6 +25,7 @@ Architecture = Annotated[str, typer.Option(help="Student network, a name from 'a
 Scheme = Annotated[str, typer.Option(help="Training scheme, a name from 'schemes' in params/student.yaml.")]
 CORES = os.cpu_count() or 1
 Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes; the result does not depend on it.")]
+Format = StrEnum("Format", ["flo", "kitti"])
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, sample order and augmentation.")]
 
 
@@ -59,8 +63,18 @@ def pseudo_labels(dataset: Dataset) -> None:
     _stage(lambda: stage.run(dataset))
 
 
-@app.command()
-def flow(
+flow = typer.Typer(
+    cls=DefaultCommandGroup,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Compute optical flow, or bring it out of and into the project's flow files. "
+    "'etc flow DATASET …' is short for 'etc flow compute DATASET …'.",
+)
+app.add_typer(flow, name="flow")
+
+
+@flow.command("compute")
+def compute_flow(
     dataset: Dataset,
     purpose: Annotated[
         str, typer.Option(help="What the flow is for: train or evaluate (blocks of params/flow.yaml).")
@@ -71,6 +85,35 @@ def flow(
     from etc.stages import flow as stage
 
     _stage(lambda: stage.run(dataset, purpose, workers))
+
+
+@flow.command("export")
+def export_flow(
+    source: Annotated[Path, typer.Argument(help="A flow file (clip.arrow), or a folder of them.")],
+    to: Annotated[Path, typer.Option(help="Folder that gets CLIP/SOURCE_TARGET.flo (or .png).")],
+    format: Annotated[
+        Format, typer.Option(help="flo: Middlebury, float32. kitti: 16-bit PNG with a mask of valid pixels.")
+    ] = Format.flo,
+) -> None:
+    """Write stored flow as .flo or KITTI PNG, one file a pair, for other programs."""
+    from etc.flow import exchange
+
+    _run(lambda: print(exchange.export(source, to, format.value)))
+
+
+@flow.command("import")
+def import_flow(
+    source: Annotated[
+        Path, typer.Argument(help="Folder of SOURCE_TARGET.flo or .png, or of such folders, one a clip.")
+    ],
+    to: Annotated[Path, typer.Option(help="The flow file to write (clip.arrow); for several clips, a folder.")],
+    steps_per_pixel: Annotated[int, typer.Option(min=1, max=128, help="Precision: steps of 1/N pixels.")] = 16,
+    scale: Annotated[int, typer.Option(help="Stored size: 1/N of the frame's sides; 1, 2 or 4.")] = 1,
+) -> None:
+    """Pack .flo files or KITTI PNGs into flow files, one a clip."""
+    from etc.flow import exchange
+
+    _run(lambda: print(exchange.pack(source, to, 1 / steps_per_pixel, scale)))
 
 
 @app.command()

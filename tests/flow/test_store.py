@@ -85,7 +85,7 @@ def test_half_resolution(tmp_path, shape):
     slow = np.stack([0.1 * x - 2, 0.05 * y + 1], -1)
     uniform = np.full((*shape, 2), (3.25, -1.5), np.float32)
     visible = np.random.default_rng(0).random(shape) < 0.5
-    with FlowWriter(tmp_path / "clip.arrow", "k", shape, half=True) as writer:
+    with FlowWriter(tmp_path / "clip.arrow", "k", shape, scale=2) as writer:
         writer.write(0, 1, slow, visible)
         writer.write(1, 2, uniform, visible)
     reader = FlowReader(tmp_path / "clip.arrow")
@@ -100,7 +100,7 @@ def test_smooth_flow_packs_well(tmp_path):
     shape = (256, 512)
     with FlowWriter(tmp_path / "full.arrow", "k", shape) as writer:
         writer.write(0, 1, smooth_flow(0, shape), np.ones(shape, bool))
-    with FlowWriter(tmp_path / "half.arrow", "k", shape, half=True) as writer:
+    with FlowWriter(tmp_path / "half.arrow", "k", shape, scale=2) as writer:
         writer.write(0, 1, smooth_flow(0, shape), np.ones(shape, bool))
     raw = 8 * shape[0] * shape[1]
     assert (tmp_path / "full.arrow").stat().st_size < raw / 5
