@@ -153,7 +153,11 @@ class OnnxNetwork:
             sizes.add(tuple(one.shape[2:] if self._layout == "nchw" else one.shape[1:3]))
         size = sizes.pop()
         if sizes or len({isinstance(side, int) for side in size}) > 1:
-            raise UserError(f"{self.path}: both images must have one size, either fixed or free")
+            shapes = " and ".join(str(one.shape) for one in self._inputs)
+            raise UserError(
+                f"{self.path}: its inputs have the shapes {shapes}; both images must have one size, fixed or free: "
+                "change 'layout' or use another network"
+            )
         return size if isinstance(size[0], int) else None
 
 
