@@ -22,6 +22,7 @@ import numpy as np
 
 from etc.datasets import labels as label_sets
 from etc.datasets.street import generate_clip
+from etc.errors import UserError
 from etc.evaluation.tc import pair_counts, pool, temporal_consistency
 from etc.flow.methods import build
 from etc.flow.store import FlowReader, FlowWriter
@@ -94,7 +95,7 @@ def measure(clip: Clip, folder: Path) -> tuple[float, dict[tuple[int, int], list
         path = folder / "clip.arrow"
         try:
             writer = FlowWriter(path, "benchmark", images[0].shape[:2], 1 / steps, "dis", scale)
-        except Exception as error:  # a step that is too fine for frames of this size
+        except UserError as error:  # a step that is too fine for frames of this size
             print(f"1/{steps} px at scale {scale}: {error}")
             continue
         with writer:

@@ -1,16 +1,14 @@
 """The ``etc`` command: one command a stage, and commands to look at what was made. Logic lives elsewhere."""
 
-import os
-import sys
-from collections.abc import Callable
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from etc.default_command import DefaultCommandGroup
-from etc.errors import UserError
+from etc.commands.arguments import CORES, Dataset, Workers
+from etc.commands.flow import flow
+from etc.commands.run import run as _run
+from etc.commands.run import run_stage as _stage
+from etc.commands.tc import tc
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,12 +18,8 @@ app = typer.Typer(
     help="Temporally consistent per-frame semantic video segmentation (ETC, ECCV 2020), stage by stage.",
 )
 
-Dataset = Annotated[str, typer.Argument(help="Data set: a name from the list 'run' in params/data.yaml, e.g. street.")]
 Architecture = Annotated[str, typer.Option(help="Student network, a name from 'architectures' in params/data.yaml.")]
 Scheme = Annotated[str, typer.Option(help="Training scheme, a name from 'schemes' in params/student.yaml.")]
-CORES = os.cpu_count() or 1
-Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes; the result does not depend on it.")]
-Format = StrEnum("Format", ["flo", "kitti"])
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, sample order and augmentation.")]
 
 
@@ -63,57 +57,7 @@ def pseudo_labels(dataset: Dataset) -> None:
     _stage(lambda: stage.run(dataset))
 
 
-flow = typer.Typer(
-    cls=DefaultCommandGroup,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Compute optical flow, or bring it out of and into the project's flow files. "
-    "'etc flow DATASET …' is short for 'etc flow compute DATASET …'.",
-)
 app.add_typer(flow, name="flow")
-
-
-@flow.command("compute")
-def compute_flow(
-    dataset: Dataset,
-    purpose: Annotated[
-        str, typer.Option(help="What the flow is for: train or evaluate (blocks of params/flow.yaml).")
-    ] = "train",
-    workers: Workers = CORES,
-) -> None:
-    """Compute optical flow once per pair of frames and keep it in data/DATASET/flow, one file a clip."""
-    from etc.stages import flow as stage
-
-    _stage(lambda: stage.run(dataset, purpose, workers))
-
-
-@flow.command("export")
-def export_flow(
-    source: Annotated[Path, typer.Argument(help="A flow file (clip.arrow), or a folder of them.")],
-    to: Annotated[Path, typer.Option(help="Folder that gets CLIP/SOURCE_TARGET.flo (or .png).")],
-    format: Annotated[
-        Format, typer.Option(help="flo: Middlebury, float32. kitti: 16-bit PNG with a mask of valid pixels.")
-    ] = Format.flo,
-) -> None:
-    """Write stored flow as .flo or KITTI PNG, one file a pair, for other programs."""
-    from etc.flow import exchange
-
-    _run(lambda: print(exchange.export(source, to, format.value)))
-
-
-@flow.command("import")
-def import_flow(
-    source: Annotated[
-        Path, typer.Argument(help="Folder of SOURCE_TARGET.flo or .png, or of such folders, one a clip.")
-    ],
-    to: Annotated[Path, typer.Option(help="The flow file to write (clip.arrow); for several clips, a folder.")],
-    steps_per_pixel: Annotated[int, typer.Option(min=1, max=128, help="Precision: steps of 1/N pixels.")] = 16,
-    scale: Annotated[int, typer.Option(help="Stored size: 1/N of the frame's sides; 1, 2 or 4.")] = 1,
-) -> None:
-    """Pack .flo files or KITTI PNGs into flow files, one a clip."""
-    from etc.flow import exchange
-
-    _run(lambda: print(exchange.pack(source, to, 1 / steps_per_pixel, scale)))
 
 
 @app.command()
@@ -148,6 +92,9 @@ def report(dataset: Dataset) -> None:
     _stage(lambda: stage.run(dataset))
 
 
+app.command()(tc)
+
+
 @app.command()
 def show() -> None:
     """Print the table of schemes of every data set and where the other results are."""
@@ -162,28 +109,6 @@ def check() -> None:
     from etc.params.check import check_all
 
     _run(lambda: print(f"params/ is in order; data sets: {', '.join(check_all().run)}"))
-
-
-def _stage(run: Callable[[], str]) -> None:
-    """Run one stage after checking all parameters, then print its closing line."""
-    from etc.params.check import check_all
-
-    def checked() -> None:
-        check_all()
-        print(run())
-
-    _run(checked)
-
-
-def _run(action: Callable[[], None]) -> None:
-    try:
-        action()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted; run the same command to go on", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def main() -> None:

@@ -77,6 +77,22 @@ def test_flow_of_another_size_is_named(tmp_path):
         build("folder", path=tmp_path).clip("c", SHAPE).read(0, 1)
 
 
+def test_a_vector_longer_than_the_frame_is_named(tmp_path):
+    """The diagonal of 6x9 pixels is 10.8."""
+    for length, refused in ((10.75, False), (10.9, True), (1e8, True)):
+        flow = uniform(1)
+        flow[2, 3] = -length
+        write_flo(tmp_path / "c" / "0_1.flo", flow)
+        clip = build("folder", path=tmp_path).clip("c", SHAPE)
+        if refused:
+            with pytest.raises(
+                UserError, match=r"0_1\.flo: a component of .* px is longer than the diagonal of its 9x6"
+            ):
+                clip.read(0, 1)
+        else:
+            np.testing.assert_array_equal(clip.read(0, 1)[0], flow)
+
+
 def test_checksums_follow_the_content_alone(tmp_path):
     for place in ("one", "two"):
         write_flo(tmp_path / place / "c" / "0_1.flo", uniform(1))

@@ -99,7 +99,8 @@ class ClipFolder:
             of every frame. Known, bool (H, W).
 
         Raises:
-            UserError: the file is missing or damaged, holds NaN or infinite values, or is of another size.
+            UserError: the file is missing or damaged, holds NaN or infinite values, is of another size, or has a known
+                vector longer than its frame's diagonal.
         """
         path = self._file(source, target)
         flow, known = read_flow(path)
@@ -108,6 +109,7 @@ class ClipFolder:
                 f"{path}: {known.shape[1]}x{known.shape[0]} pixels, the frames of clip '{self.clip}' have "
                 f"{self.shape[1]}x{self.shape[0]}"
             )
+        _check_length(path, flow[known], known.shape)
         return flow, known
 
     def checksums(self, pairs: Iterable[tuple[int, int]]) -> list[str]:
@@ -125,3 +127,13 @@ class ClipFolder:
                 f"add {self.clip}/{source:06}_{target:06}.flo (or .png), or lower max_offset"
             )
         return self.files[source, target]
+
+
+def _check_length(path: Path, vectors: np.ndarray, shape: tuple[int, int]) -> None:
+    """A vector longer than the frame's diagonal says nothing about this frame."""
+    longest = float(np.abs(vectors).max(initial=0))
+    if longest > np.hypot(*shape):
+        raise UserError(
+            f"{path}: a component of {longest:.4g} px is longer than the diagonal of its {shape[1]}x{shape[0]} frame: "
+            "not a flow in pixels; mark unknown vectors by 1e10 (.flo) or as not valid (PNG)"
+        )
