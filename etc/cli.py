@@ -1,13 +1,14 @@
 """The ``etc`` command: one command a stage, and commands to look at what was made. Logic lives elsewhere."""
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from etc.commands.arguments import CORES, Dataset, Workers
+from etc.commands.flow import flow
 from etc.commands.run import run as _run
+from etc.commands.run import run_stage as _stage
 from etc.commands.tc import tc
 
 app = typer.Typer(
@@ -18,11 +19,8 @@ app = typer.Typer(
     help="Temporally consistent per-frame semantic video segmentation (ETC, ECCV 2020), stage by stage.",
 )
 
-Dataset = Annotated[str, typer.Argument(help="Data set: a name from the list 'run' in params/data.yaml, e.g. street.")]
 Architecture = Annotated[str, typer.Option(help="Student network, a name from 'architectures' in params/data.yaml.")]
 Scheme = Annotated[str, typer.Option(help="Training scheme, a name from 'schemes' in params/student.yaml.")]
-CORES = os.cpu_count() or 1
-Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes; the result does not depend on it.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, sample order and augmentation.")]
 
 
@@ -60,18 +58,7 @@ def pseudo_labels(dataset: Dataset) -> None:
     _stage(lambda: stage.run(dataset))
 
 
-@app.command()
-def flow(
-    dataset: Dataset,
-    purpose: Annotated[
-        str, typer.Option(help="What the flow is for: train or evaluate (blocks of params/flow.yaml).")
-    ] = "train",
-    workers: Workers = CORES,
-) -> None:
-    """Compute optical flow once per pair of frames and keep it in data/DATASET/flow, one file a clip."""
-    from etc.stages import flow as stage
-
-    _stage(lambda: stage.run(dataset, purpose, workers))
+app.add_typer(flow, name="flow")
 
 
 @app.command()
@@ -147,17 +134,6 @@ def check() -> None:
     from etc.params.check import check_all
 
     _run(lambda: print(f"params/ is in order; data sets: {', '.join(check_all().run)}"))
-
-
-def _stage(run: Callable[[], str]) -> None:
-    """Run one stage after checking all parameters, then print its closing line."""
-    from etc.params.check import check_all
-
-    def checked() -> None:
-        check_all()
-        print(run())
-
-    _run(checked)
 
 
 def main() -> None:

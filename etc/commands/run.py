@@ -16,3 +16,14 @@ def run(action: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted; run the same command to go on", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def run_stage(action: Callable[[], str]) -> None:
+    """Run one stage after checking all parameters, then print its closing line."""
+    from etc.params.check import check_all
+
+    def checked() -> None:
+        check_all()
+        print(action())
+
+    run(checked)
