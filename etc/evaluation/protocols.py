@@ -121,7 +121,8 @@ def _warp_etc(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -
         value = (remain_x * remain_y * corner[..., 0]).astype(np.float32)
         value += (across * remain_y * corner[..., 1]).astype(np.float32)
         value += (remain_x * down * corner[..., 2]).astype(np.float32)
-        # The product is exact in double, so only the sum is rounded, as in a fused add.
+        # The product is exact in double. The sum is rounded to double, then to float; a fused add rounds once, which
+        # differs only where the double lies exactly half-way between two floats.
         fused *= corner[..., 3]
         fused += value
         warped[rows] = fused.astype(np.float32)
@@ -173,7 +174,8 @@ def _mean_etc(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
 def _warp_vspw(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
     """Nearest warp with positions divided by W - 1, then read with ``align_corners=False``.
 
-    So zero flow stretches the map by W / (W - 1) about its centre. Outside the frame the id is 0, and it is counted.
+    So positions are stretched by W / (W - 1) about the centre, half a pixel at the edges. Outside the frame the id is
+    0, and it is counted; with an even W or H that takes the last column or row even under zero flow.
     """
     check_flow(flow, label.shape)
     height, width = label.shape
