@@ -89,18 +89,37 @@ def plain_resample2d(label, flow):
     return ((x - left) * (y - top) * label[rows[1], columns[1]].astype(np.float64) + value).astype(np.float32)
 
 
+def any_flow(rng, shape, spread):
+    return rng.normal(0, spread, (*shape, 2)).astype(np.float32)
+
+
+def in_steps(step):
+    return lambda rng, shape, spread: (np.rint(any_flow(rng, shape, spread) / step) * step).astype(np.float32)
+
+
+def near_whole(rng, shape, spread):
+    """Fractions a few 2^-20 above and below whole pixels."""
+    return np.rint(any_flow(rng, shape, spread)) + (rng.integers(-3, 4, (*shape, 2)) * 2**-20).astype(np.float32)
+
+
+def in_steps_across_only(rng, shape, spread):
+    flow = any_flow(rng, shape, spread)
+    flow[..., 0] = np.rint(flow[..., 0] * 16) / 16
+    return flow
+
+
 @pytest.mark.parametrize("spread", [0.3, 20.0, 1e9], ids=["slow", "fast", "far outside"])
-@pytest.mark.parametrize("step", [None, 1 / 16, 2**-20], ids=["any", "sixteenths", "tiny"])
-def test_etc_released_on_large_maps(spread, step):
-    """Blocks of rows meet, ids up to 255 occur, and fractions lie close to 0 and 1."""
+@pytest.mark.parametrize(
+    "make",
+    [any_flow, in_steps(1 / 16), in_steps(1 / 256), in_steps(2**-12), near_whole, in_steps_across_only],
+    ids=["any", "1/16", "1/256", "2^-12", "near whole", "across only"],
+)
+def test_etc_released_on_large_maps(make, spread):
+    """Blocks of rows meet, ids up to 255 occur, with and without fractions so fine that sums are rounded."""
     rng = np.random.default_rng(0)
     label = np.kron(rng.integers(0, 256, (21, 30)), np.ones((8, 8))).astype(np.uint8)[: 8 * 21 - 3]
     label[rng.random(label.shape) < 0.1] = 7
-    flow = rng.normal(0, spread, (*label.shape, 2)).astype(np.float32)
-    if step == 2**-20:
-        flow = np.rint(flow) + (rng.integers(-3, 4, flow.shape) * step).astype(np.float32)
-    elif step:
-        flow = (np.rint(flow / step) * step).astype(np.float32)
+    flow = make(rng, label.shape, spread)
     warped = protocol_named("etc_released").warp(label, flow, None)
     np.testing.assert_array_equal(warped, plain_resample2d(label, flow).astype(np.uint8))
 
@@ -129,6 +148,10 @@ def test_etc_released_closes_the_last_bin():
     counts = pair_counts(label, label, np.zeros((1, 4, 2), np.float32), None, 4, "etc_released")
     np.testing.assert_array_equal(counts.intersection, [1, 0, 0, 2])
     assert_counts(counts, definitions.pooled_by_histogram(label, label, 4))
+
+
+def test_etc_released_divides_as_the_script():
+    assert PROTOCOLS["etc_released"].mean(np.array([1, 0]), np.array([1, 0])) == 1 / (1 + 1e-10) / 2
 
 
 @pytest.mark.parametrize("seed", range(12))
