@@ -1,13 +1,13 @@
 """The ``etc`` command: one command a stage, and commands to look at what was made. Logic lives elsewhere."""
 
 import os
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from etc.errors import UserError
+from etc.commands.run import run as _run
+from etc.commands.tc import tc
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -105,6 +105,9 @@ def report(dataset: Dataset) -> None:
     _stage(lambda: stage.run(dataset))
 
 
+app.command()(tc)
+
+
 @app.command()
 def show() -> None:
     """Print the table of schemes of every data set and where the other results are."""
@@ -130,17 +133,6 @@ def _stage(run: Callable[[], str]) -> None:
         print(run())
 
     _run(checked)
-
-
-def _run(action: Callable[[], None]) -> None:
-    try:
-        action()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted; run the same command to go on", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def main() -> None:

@@ -49,7 +49,8 @@ class NetworkParams(Params):
     """A network."""
 
     architecture: str = Field(description="name of a network in etc/models/registry.py")
-    # Below 8 channels, oneDNN's backward pass of a strided 1x1 convolution (torch 2.13, AVX2) writes outside its memory.
+    # Below 8 channels, oneDNN (torch 2.13, AVX2) writes outside its memory in the backward pass of a strided 1x1
+    # convolution.
     width: int = Field(ge=8, le=512, multiple_of=4, description="channels of the first layer; 64 as published")
 
 
