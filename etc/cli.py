@@ -70,6 +70,14 @@ def teacher(dataset: Dataset) -> None:
 
 
 @app.command()
+def pretrain(dataset: Dataset, architecture: Architecture = "pspnet18") -> None:
+    """Train the network that all students start from, on the annotated training frames only."""
+    from etc.stages import pretrain as stage
+
+    _stage(lambda: stage.run(dataset, architecture))
+
+
+@app.command()
 def student(dataset: Dataset, scheme: Scheme, seed: Seed, architecture: Architecture = "pspnet18") -> None:
     """Train one student. A killed run goes on from its last checkpoint and ends with the same weights."""
     from etc.stages import student as stage

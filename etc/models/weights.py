@@ -70,6 +70,19 @@ def load_backbone(network: nn.Module, path: str | Path) -> LoadReport:
     return load_state(network.backbone, read_state(path), str(path), getattr(network.backbone, "left_out", ()))
 
 
+def load_start(network: nn.Module, folder: str | Path) -> LoadReport:
+    """Put the weights of the trained network in ``folder`` into a network of the same architecture, width and classes.
+
+    Returns:
+        What was loaded.
+
+    Raises:
+        UserError: the file is missing or damaged, or its weights do not fit.
+    """
+    path = Path(folder) / WEIGHTS
+    return load_state(network, read_state(path), str(path))
+
+
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """Read named tensors from ``.safetensors``, or from a ``.pth`` of elsewhere without running code from it.
 

@@ -3,9 +3,9 @@
 import re
 
 from etc.errors import UserError
-from etc.params import data, evaluate, flow, frames, labeller, pseudo_labels, report, student, teacher
+from etc.params import data, evaluate, flow, frames, labeller, pretrain, pseudo_labels, report, student, teacher
 
-PER_DATASET = (frames, labeller, pseudo_labels, flow, teacher, student, evaluate, report)
+PER_DATASET = (frames, labeller, pretrain, pseudo_labels, flow, teacher, student, evaluate, report)
 
 
 def check_all() -> data.DataParams:

@@ -72,6 +72,9 @@ class StudentParams(Params):
     iterations_factor: dict[str, Annotated[float, Field(gt=0, le=20)]] = Field(
         description="schemes that train longer or shorter than training.iterations, and how many times"
     )
+    start: Literal["pretrained", "random"] = Field(
+        description="weights at the start: those of the stage pretrain, or random (with training.backbone's, if given)"
+    )
     losses: LossParams
     sampling: SamplingParams
     training: TrainingParams

@@ -18,7 +18,7 @@ from etc.training.terms import build_terms
 def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     """Train a student, write ``data/<dataset>/students/<architecture>-<scheme>-<seed>/`` and its history.
 
-    Flow is opened only for a scheme with the term tl, the teacher only for one with sf, pf or mf.
+    It starts from the network of the stage ``pretrain``, unless ``start`` says random. Flow is opened only for a scheme with the term tl, the teacher only for one with sf, pf or mf.
 
     Args:
         dataset: data set name.
@@ -48,6 +48,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
         "width": network.width,
         "seed": seed,
         "iterations": iterations,
+        "start": settings.start,
         "weights": term_weights,
         "losses": {name: losses[name] for name in term_weights},
         "sampling": settings.sampling.model_dump(),
@@ -75,6 +76,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             terms=lambda: build_terms(term_weights, settings.losses),
             term_weights=term_weights,
             teacher=partial(_read_teacher, folder, classes) if distils else None,
+            start=folder / "pretrained" / architecture if settings.start == "pretrained" else None,
             reach=settings.sampling.partner_reach,
             pseudo_share=settings.sampling.pseudo_share,
         )

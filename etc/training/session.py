@@ -51,6 +51,7 @@ class Plan:
         inputs: content hash of each input.
         clips: opens the frames; called with whether flow is needed.
         teacher: reads the frozen teacher; None when no term needs it.
+        start: folder of the trained network that this one starts from; None for fresh weights.
         reach: largest distance of the partner, places in the clip.
         pseudo_share: share of pseudo-labelled samples.
     """
@@ -69,6 +70,7 @@ class Plan:
     terms: Callable[[], dict[str, Term]] = dict
     term_weights: Mapping[str, float] | None = None
     teacher: Callable[[], nn.Module] | None = None
+    start: Path | None = None
     reach: int = 1
     pseudo_share: float = 0.0
 
@@ -119,6 +121,8 @@ def _inputs(plan: Plan) -> dict[str, str]:
     # Reading them is left to make_objective, which has said by now what is wrong with them.
     if plan.training.backbone is not None:
         inputs["backbone"] = hash_files([Path(plan.training.backbone)])
+    if plan.start is not None:
+        inputs["start"] = hash_files([plan.start / weights.WEIGHTS])
     if is_huggingface(plan.network.architecture):
         inputs["model"] = hash_files(huggingface.local_files(plan.network.architecture))
     return inputs
@@ -129,7 +133,7 @@ def _tell(report: LoadReport) -> None:
 
 
 def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None) -> Objective:
-    """Student with fresh or ImageNet weights, and its losses. The same seed gives the same student in every scheme.
+    """Student with fresh, ImageNet or pretrained weights, and its losses. The same seed gives the same student in every scheme.
 
     Args:
         plan: the training.
@@ -148,6 +152,8 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
     reports = [getattr(student, "report", None)]
     if training.backbone is not None:
         reports.append(weights.load_backbone(student, training.backbone))
+    if plan.start is not None:
+        reports.append(weights.load_start(student, plan.start))
     for report in filter(None, reports):
         if tell is not None:
             tell(report)
