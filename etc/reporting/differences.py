@@ -19,8 +19,8 @@ class Evaluation:
     Attributes:
         run: architecture, scheme and seed.
         iou: columns ``clip, frame, class, tp, fp, fn``, one row per frame and class.
-        tc: columns ``clip, source, target, flow, protocol, class, intersection, union``, one row per pair, flow (the one
-            that judges, or the one to compare with), protocol and class.
+        tc: columns ``clip, source, target, flow, protocol, class, intersection, union``, one row per
+            pair, flow (the one that judges, or the one to compare with), protocol and class.
         iterations: training iterations.
         train_seconds: wall-clock seconds of training.
     """

@@ -169,8 +169,8 @@ def note(confidence: float) -> str:
         "Shares in percent, Δ in percentage points against the baseline. Means over seeds, ± one standard deviation "
         f"over seeds (ddof 1). In brackets the {100 * confidence:g} % bootstrap interval over clips and seeds; "
         "only seeds that both schemes have enter Δ, and with one such seed the interval is over clips alone. "
-        "Iterations and training seconds are means over seeds. TC is judged by the flow 'evaluate' of params/flow.yaml, "
-        "'TC 2nd flow' by the flow 'compare'."
+        "Iterations and training seconds are means over seeds. TC is judged by the flow 'evaluate' of "
+        "params/flow.yaml, 'TC 2nd flow' by the flow 'compare'."
     )
 
 
