@@ -13,7 +13,7 @@ from etc.params.training import MotionParams, SamplingParams, TrainingParams
 PATH = DIRECTORY / "student.yaml"
 TermName = Literal["tl", "sf", "pf", "mf"]
 Scheme = Mapping[str, float]
-Width = Annotated[int, Field(ge=4, le=512, multiple_of=4)]
+Width = Annotated[int, Field(ge=8, le=512, multiple_of=4)]
 Weight = Annotated[float, Field(gt=0, le=1000)]
 Grid = tuple[Annotated[int, Field(ge=1, le=128)], Annotated[int, Field(ge=1, le=128)]]
 

@@ -43,7 +43,7 @@ def multiply_accumulates(network, height, width):
     return total
 
 
-def seeded(architecture, seed=0, classes=4, width=4):
+def seeded(architecture, seed=0, classes=4, width=8):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(architecture, classes, width)

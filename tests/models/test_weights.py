@@ -13,7 +13,7 @@ from etc.models import weights
 from etc.models.registry import ARCHITECTURES, build
 
 
-def config(architecture="pspnet18", classes=3, width=4):
+def config(architecture="pspnet18", classes=3, width=8):
     names = [f"class {k}" for k in range(classes)]
     return {"architecture": architecture, "classes": classes, "width": width, "class_names": names, "seed": 7}
 
@@ -101,7 +101,7 @@ def test_long_lists_are_cut():
 
 def test_weights_of_another_network_are_refused(tmp_path):
     weights.save(tmp_path, network(), config())
-    (tmp_path / "config.json").write_text(json.dumps(config(width=8)))
+    (tmp_path / "config.json").write_text(json.dumps(config(width=12)))
     with pytest.raises(UserError, match="weights.safetensors: weights do not fit"):
         weights.load(tmp_path)
 

@@ -52,7 +52,7 @@ def test_teacher_trains_with_tl(project):
     assert set(map(str, table.schema.types)) == {"double"}
     assert table["sf"].null_count == 6 and table["tl"].null_count == 0
     for row in table.to_pylist():
-        assert row["total"] == pytest.approx(row["ce"] + 3.0 * row["tl"], rel=1e-5)
+        assert row["total"] == pytest.approx(row["ce"] + toy.TERMS["tl"] * row["tl"], rel=1e-5)
 
 
 def test_baseline_reads_neither_teacher_nor_flow(project):
@@ -130,13 +130,17 @@ def test_cut_batches_train_and_precision_can_be_lowered(project):
 
 
 def test_losses_are_those_committed(project):
-    """A refactor must not change what a training computes."""
+    """A refactor must not change what a training computes.
+
+    The rate is low, so that the rounding of another CPU's kernels does not grow from step to step; the tolerances are
+    above what oneDNN's and torch's own convolutions differ by.
+    """
     expected = json.loads(ASSET.read_text())
-    toy.write_params(project, "student", {"training.iterations": 20})
+    toy.write_params(project, "student", {"training.iterations": 20, "training.lr": 0.002})
     student.run("street", "pspnet18", "etc", 0)
     table = history("pspnet18-etc-0")
     for name, values in expected["losses"].items():
-        assert table[name].to_pylist() == pytest.approx(values, rel=expected["relative_tolerance"]), name
+        assert table[name].to_pylist() == pytest.approx(values, rel=expected["relative_tolerance"][name]), name
 
 
 def test_loss_that_is_not_finite_stops_with_step_term_and_frames(project, monkeypatch):
@@ -211,7 +215,7 @@ def test_settings_that_cannot_work_are_named(project, key, value, message):
 
 def test_weights_of_a_backbone_are_taken(project):
     torch.manual_seed(5)
-    backbone = registry.build("pspnet18", 9, 4).backbone
+    backbone = registry.build("pspnet18", 9, toy.WIDTH).backbone
     torch.save(backbone.state_dict(), "backbone.pth")
     rate = {"training.lr": 1e-9, "training.backbone": "backbone.pth"}
     toy.write_params(project, "student", rate)
