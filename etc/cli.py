@@ -1,13 +1,15 @@
 """The ``etc`` command: one command a stage, and commands to look at what was made. Logic lives elsewhere."""
 
-import os
-import sys
-from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from etc.errors import UserError
+from etc.commands.arguments import CORES, Dataset, Workers
+from etc.commands.flow import flow
+from etc.commands.run import run as _run
+from etc.commands.run import run_stage as _stage
+from etc.commands.tc import tc
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,11 +19,8 @@ app = typer.Typer(
     help="Temporally consistent per-frame semantic video segmentation (ETC, ECCV 2020), stage by stage.",
 )
 
-Dataset = Annotated[str, typer.Argument(help="Data set: a name from the list 'run' in params/data.yaml, e.g. street.")]
 Architecture = Annotated[str, typer.Option(help="Student network, a name from 'architectures' in params/data.yaml.")]
 Scheme = Annotated[str, typer.Option(help="Training scheme, a name from 'schemes' in params/student.yaml.")]
-CORES = os.cpu_count() or 1
-Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes; the result does not depend on it.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, sample order and augmentation.")]
 
 
@@ -59,18 +58,7 @@ def pseudo_labels(dataset: Dataset) -> None:
     _stage(lambda: stage.run(dataset))
 
 
-@app.command()
-def flow(
-    dataset: Dataset,
-    purpose: Annotated[
-        str, typer.Option(help="What the flow is for: train or evaluate (blocks of params/flow.yaml).")
-    ] = "train",
-    workers: Workers = CORES,
-) -> None:
-    """Compute optical flow once per pair of frames and keep it in data/DATASET/flow, one file a clip."""
-    from etc.stages import flow as stage
-
-    _stage(lambda: stage.run(dataset, purpose, workers))
+app.add_typer(flow, name="flow")
 
 
 @app.command()
@@ -79,6 +67,14 @@ def teacher(dataset: Dataset) -> None:
     from etc.stages import teacher as stage
 
     _stage(lambda: stage.run(dataset))
+
+
+@app.command()
+def pretrain(dataset: Dataset, architecture: Architecture = "pspnet18") -> None:
+    """Train the network that all students start from, on the annotated training frames only."""
+    from etc.stages import pretrain as stage
+
+    _stage(lambda: stage.run(dataset, architecture))
 
 
 @app.command()
@@ -105,6 +101,9 @@ def report(dataset: Dataset) -> None:
     _stage(lambda: stage.run(dataset))
 
 
+app.command()(tc)
+
+
 @app.command()
 def show() -> None:
     """Print the table of schemes of every data set and where the other results are."""
@@ -114,33 +113,35 @@ def show() -> None:
 
 
 @app.command()
+def networks() -> None:
+    """Print the networks that this package builds: output stride, parameters, multiply-accumulates at 1024 x 2048."""
+    from etc import networks as module
+
+    _run(lambda: print(module.table()))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a trained network, e.g. data/street/students/pspnet18-etc-0.")],
+    to: Annotated[Path, typer.Option(help="File to write: .onnx, or .pt2 for torch.export.load.")],
+    height: Annotated[int, typer.Option(min=1, help="Height of the images in pixels; it is fixed in the file.")] = 1024,
+    width: Annotated[int, typer.Option(min=1, help="Width of the images in pixels; it is fixed in the file.")] = 2048,
+) -> None:
+    """Write a trained network as one file that runs without this package.
+
+    It maps one image, float32 (1, 3, HEIGHT, WIDTH), RGB in 0..1, to the class scores of every pixel.
+    """
+    from etc import export as module
+
+    _run(lambda: print(module.export(run, to, (height, width))))
+
+
+@app.command()
 def check() -> None:
     """Check all files of params/ without running anything."""
     from etc.params.check import check_all
 
     _run(lambda: print(f"params/ is in order; data sets: {', '.join(check_all().run)}"))
-
-
-def _stage(run: Callable[[], str]) -> None:
-    """Run one stage after checking all parameters, then print its closing line."""
-    from etc.params.check import check_all
-
-    def checked() -> None:
-        check_all()
-        print(run())
-
-    _run(checked)
-
-
-def _run(action: Callable[[], None]) -> None:
-    try:
-        action()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted; run the same command to go on", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def main() -> None:

@@ -2,11 +2,15 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from etc.errors import UserError
 
 IGNORE = 255
+
+# cv2.calcHist counts in float32, which is exact up to 2^24.
+_EXACT = 1 << 24
 
 
 class IouCounts(NamedTuple):
@@ -32,10 +36,13 @@ def joint_histogram(first: np.ndarray, second: np.ndarray) -> np.ndarray:
             f"two label maps uint8 of one size are compared, got {first.dtype} {first.shape} "
             f"and {second.dtype} {second.shape}"
         )
-    pair = first.astype(np.uint16)
-    pair <<= 8
-    pair |= second
-    return np.bincount(pair.ravel(), minlength=1 << 16).reshape(256, 256)
+    joint = np.zeros((256, 256), np.int64)
+    maps = [values.reshape(1, -1) for values in (first, second)]
+    for start in range(0, first.size, _EXACT):
+        part = [values[:, start : start + _EXACT] for values in maps]
+        # Twice as fast as np.bincount, and without its 8 bytes a pixel.
+        joint += cv2.calcHist(part, [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+    return joint
 
 
 def check_ids(counts: np.ndarray, classes: int, what: str) -> None:

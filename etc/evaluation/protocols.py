@@ -8,15 +8,19 @@
 The two released protocols reproduce those scripts with their faults, for comparison with published numbers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from etc.errors import UserError
 from etc.evaluation.iou import IGNORE, check_ids, mean_ratio
-from etc.flow.warp import check_flow, warp_labels_only
+from etc.flow.warp import check_flow, pixel_positions, warp_labels_only
+
+# Rows warped at a time, see ``_targets``.
+_BLOCK = 16
 
 
 class PairCounts(NamedTuple):
@@ -75,7 +79,8 @@ def _warp_visible(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | Non
     if visible.shape != label.shape:
         raise UserError(f"the visibility's size {visible.shape} differs from the frame's size {label.shape}")
     warped = warp_labels_only(label, flow, outside=IGNORE)
-    warped[~visible] = IGNORE
+    # 0 where visible, 255 where not: no branch, no index.
+    warped |= visible.view(np.uint8) - np.uint8(1)
     return warped
 
 
@@ -94,26 +99,98 @@ def _count_matrix(matrix: np.ndarray) -> PairCounts:
 def _warp_etc(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
     """Bilinear warp of the class ids themselves, clamped at the border, cut to uint8.
 
-    The arithmetic is that of FlowNet2's ``resample2d`` kernel: three terms are computed in double and rounded to
-    float, the fourth in float with a fused add (nvcc's default), and the sum runs in float. It is kept because
-    truncation makes the last bit matter: between equal ids c the sum can fall just below c and becomes c - 1.
-    This follows the kernel's source; it has not been compared with a run of the kernel on a GPU.
+    The arithmetic is that of FlowNet2's ``resample2d`` kernel, see ``_resample2d``. It is kept because truncation makes
+    the last bit matter: between equal ids c the sum can fall just below c and becomes c - 1.
     """
-    check_flow(flow)
-    height, width = label.shape
-    x = np.arange(width, dtype=np.float32) + flow[..., 0]
-    y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
+    check_flow(flow, label.shape)
+    corners = _corners(label)
+    if _in_steps(flow):
+        return _warp_etc_in_steps(label, flow, corners)
+    warped = np.empty_like(label)
+    for rows, x, y in _targets(flow):
+        warped[rows] = _resample2d(corners, x, y)
+    return warped
+
+
+def _corners(label: np.ndarray) -> np.ndarray:
+    """The four ids around every gap between pixels in one number, uint32 (H + 1, W + 1).
+
+    Gap 0 lies before the first pixel, gap W after the last; ids beyond the border are those at the border.
+    """
+    framed = cv2.copyMakeBorder(label, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    around = cv2.merge([framed[:-1, :-1], framed[:-1, 1:], framed[1:, :-1], framed[1:, 1:]])
+    return around.view(np.uint32)[..., 0]
+
+
+def _resample2d(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The kernel at the positions x, y, float32 (...), cut to uint8 (...).
+
+    Three terms are computed in double and rounded to float, the fourth in float with a fused add (nvcc's default), and
+    the sum runs in float. This follows the kernel's source; it has not been compared with a run on a GPU.
+    """
+    rows, columns = corners.shape
     left, top = np.floor(x), np.floor(y)
+    gap = (np.clip(top, -1, rows - 2) + 1).astype(np.intp)
+    gap *= columns
+    gap += (np.clip(left, -1, columns - 2) + 1).astype(np.intp)
+    corner = corners.ravel()[gap][..., None].view(np.uint8)
     across, down = x - left, y - top
-    columns = [np.clip(edge, 0, width - 1).astype(np.intp) for edge in (left, left + np.float32(1))]
-    rows = [np.clip(edge, 0, height - 1).astype(np.intp) for edge in (top, top + np.float32(1))]
-    corner = [[label[row, column].astype(np.float64) for column in columns] for row in rows]
-    remain_x, remain_y = 1.0 - across.astype(np.float64), 1.0 - down.astype(np.float64)
-    value = (remain_x * remain_y * corner[0][0]).astype(np.float32)
-    value += (across * remain_y * corner[0][1]).astype(np.float32)
-    value += (remain_x * down * corner[1][0]).astype(np.float32)
-    fused = (across * down).astype(np.float64) * corner[1][1] + value
+    fused = (across * down).astype(np.float64)
+    across, down = across.astype(np.float64), down.astype(np.float64)
+    remain_x, remain_y = 1.0 - across, 1.0 - down
+    value = (remain_x * remain_y * corner[..., 0]).astype(np.float32)
+    value += (across * remain_y * corner[..., 1]).astype(np.float32)
+    value += (remain_x * down * corner[..., 2]).astype(np.float32)
+    # The product is exact in double. The sum is rounded to double, then to float; a fused add rounds once, which
+    # differs only where the double lies exactly half-way between two floats.
+    fused *= corner[..., 3]
+    fused += value
     return fused.astype(np.float32).astype(np.uint8)
+
+
+def _in_steps(flow: np.ndarray) -> bool:
+    """Whether all vectors are multiples of 1/256 px, as stored flow is.
+
+    Then every weight is a multiple of 2^-16, and float32 holds every sum of weighted ids: nothing is rounded.
+    """
+    for start in range(0, len(flow), _BLOCK):
+        steps = flow[start : start + _BLOCK] * np.float32(256)
+        if not np.array_equal(steps, np.rint(steps)):
+            return False
+    return True
+
+
+def _warp_etc_in_steps(label: np.ndarray, flow: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Nothing is rounded, so four equal corners give their id, and only gaps between different ids are computed."""
+    gap = corners[1:, 1:]
+    # Each byte against the next: zero when the four are equal.
+    mixed = ((gap ^ (gap >> 8)) & 0xFFFFFF) != 0
+    marked = label | mixed.astype(np.uint16) << 8
+    seen = cv2.remap(
+        marked, pixel_positions(flow, label.shape, np.floor), None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
+    )
+    warped = seen.astype(np.uint8)
+    rows, columns = np.nonzero(seen > IGNORE)
+    vectors = flow[rows, columns]
+    x, y = columns.astype(np.float32) + vectors[:, 0], rows.astype(np.float32) + vectors[:, 1]
+    warped[rows, columns] = _resample2d(corners, x, y)
+    return warped
+
+
+def _targets(flow: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Rows, and the positions x and y that their pixels move to, float32. Few rows at a time stay in the cache."""
+    height, width = flow.shape[:2]
+    columns, lines = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    for start in range(0, height, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        yield rows, columns + flow[rows, :, 0], lines[rows] + flow[rows, :, 1]
+
+
+def _look_up(values: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """``values[row, column]`` for whole numbers that int16 can hold; 0 outside."""
+    positions = np.empty((*column.shape, 2), np.int16)
+    positions[..., 0], positions[..., 1] = column, row
+    return cv2.remap(values, positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
 
 
 def _count_etc(joint: np.ndarray, classes: int) -> PairCounts:
@@ -145,15 +222,15 @@ def _mean_etc(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
 def _warp_vspw(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
     """Nearest warp with positions divided by W - 1, then read with ``align_corners=False``.
 
-    So zero flow stretches the map by W / (W - 1) about its centre. Outside the frame the id is 0, and it is counted.
+    So positions are stretched by W / (W - 1) about the centre, half a pixel at the edges. Outside the frame the id is
+    0, and it is counted; with an even W or H that takes the last column or row even under zero flow.
     """
-    check_flow(flow)
+    check_flow(flow, label.shape)
     height, width = label.shape
-    column = _grid_sample_index(np.arange(width, dtype=np.float32) + flow[..., 0], width)
-    row = _grid_sample_index(np.arange(height, dtype=np.float32)[:, None] + flow[..., 1], height)
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    warped = np.zeros_like(label)
-    warped[inside] = label[row[inside].astype(np.intp), column[inside].astype(np.intp)]
+    warped = np.empty_like(label)
+    for rows, x, y in _targets(flow):
+        column, row = _grid_sample_index(x, width), _grid_sample_index(y, height)
+        warped[rows] = _look_up(label, np.clip(column, -1, width), np.clip(row, -1, height))
     return warped
 
 

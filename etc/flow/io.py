@@ -12,6 +12,9 @@ from etc.flow.warp import check_flow
 
 _FLO_TAG = np.float32(202021.25)
 _FLO_HEADER = 12
+# Middlebury marks a vector as unknown by a component above 1e9 and writes 1e10.
+_UNKNOWN_ABOVE = 1e9
+UNKNOWN = 1e10
 
 # KITTI 2015 development kit: value = flow * 64 + 2^15 in 16 bits.
 _KITTI_SCALE = 64.0
@@ -105,6 +108,25 @@ def write_kitti_png(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarray
     encoded = np.dstack([valid, values[..., 1], values[..., 0]]).astype(np.uint16)
     with atomic(path) as stream:
         stream.write(cv2.imencode(".png", encoded)[1].tobytes())
+
+
+def read_flow(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """Read a ``.flo`` file or, by its suffix ``.png``, a KITTI PNG.
+
+    Returns:
+        Flow float32 (H, W, 2) in pixels, ``UNKNOWN`` (out of every frame) where the file does not know it; known,
+        bool (H, W).
+
+    Raises:
+        UserError: see ``read_flo`` and ``read_kitti_png``.
+    """
+    if Path(path).suffix == ".png":
+        flow, known = read_kitti_png(path)
+    else:
+        flow = read_flo(path)
+        known = (np.abs(flow) <= _UNKNOWN_ABOVE).all(axis=2)
+    flow[~known] = UNKNOWN
+    return flow, known
 
 
 def _read_bytes(path: str | os.PathLike) -> bytes:

@@ -2,10 +2,12 @@
 
 Each record batch holds one pair. Flow is rounded to int16 at the stated step, differenced along the rows (modulo
 2^16, so nothing is lost), its low and high bytes are parted, and zstd packs them. A checksum covers each row and the
-file's header. Equal input gives equal bytes.
+file's header. The last batch is a seal over all rows, so that a damaged table of contents cannot hide a pair. Equal
+input gives equal bytes. Why Arrow, and what was measured: docs/decisions/flow-store.md.
 
-Components beyond the int16 range saturate. That is harmless: the writer refuses a step at which a saturated vector
-could still end inside the frame.
+Components beyond the int16 range (unknown vectors of a ``.flo`` file are) saturate. That is harmless: the writer
+refuses a step at which a saturated vector could still end inside the frame. At a reduced size such vectors would
+spill over into their neighbours and are refused.
 """
 
 import contextlib
@@ -24,10 +26,13 @@ from etc.errors import UserError
 from etc.files import atomic
 from etc.flow.warp import check_flow
 
-FORMAT = 1
+FORMAT = 2
 DEFAULT_STEP = 1 / 16
+SCALES = (1, 2, 4)
 _LIMIT = 32767
 _LEVEL = 3
+# Rows unpacked at a time: they stay in the processor's cache.
+_ROWS = 32
 _COLUMNS = [
     ("source", pa.int32()),
     ("target", pa.int32()),
@@ -35,6 +40,8 @@ _COLUMNS = [
     ("visible", pa.binary()),
     ("crc", pa.uint32()),
 ]
+# Frame numbers of the seal, the last row; it has no flow.
+_SEAL = (-1, -1)
 
 
 def content_key(checksums: Iterable[str], method: str, parameters: dict[str, Any], version: str) -> str:
@@ -63,10 +70,11 @@ class FlowWriter:
         shape: (H, W) of the frames.
         step: precision in pixels of the stored flow.
         method: name of the flow method, for whoever opens the file.
-        half: store the flow at half the resolution (still in pixels of the full one); it is enlarged on reading.
+        scale: 1, 2 or 4: the flow is reduced to 1/scale of the frame's height and width by area averages (still in
+            pixels of the frame) and enlarged bilinearly on reading. Visibility is kept at full size.
 
     Raises:
-        UserError: the step is too fine for frames of this size.
+        UserError: the step is too fine for frames of this size, or there is no such scale.
     """
 
     def __init__(
@@ -76,24 +84,26 @@ class FlowWriter:
         shape: tuple[int, int],
         step: float = DEFAULT_STEP,
         method: str = "",
-        half: bool = False,
+        scale: int = 1,
     ):
+        if scale not in SCALES:
+            raise UserError(f"{path}: flow cannot be stored at 1/{scale} of its size: use one of {SCALES}")
         if step <= 0 or _LIMIT * step <= max(shape) - 0.5:
             raise UserError(
                 f"{path}: a step of {step} px holds vectors up to {_LIMIT * step:.1f} px only, "
                 f"the frame is {shape[1]}x{shape[0]}: use a coarser step"
             )
-        self.path, self.shape, self.step, self.half = path, tuple(shape), float(step), half
+        self.path, self.shape, self.step, self.scale = path, tuple(shape), float(step), scale
         self._header = {
             "format": str(FORMAT),
             "key": key,
             "shape": f"{shape[0]} {shape[1]}",
             "step": repr(float(step)),
-            "scale": "2" if half else "1",
+            "scale": str(scale),
             "method": method,
         }
         self._schema = pa.schema(_COLUMNS, metadata=self._header)
-        self._pairs: set[tuple[int, int]] = set()
+        self._checksums: dict[tuple[int, int], int] = {}
 
     def __enter__(self) -> "FlowWriter":
         self._stack = contextlib.ExitStack()
@@ -101,23 +111,26 @@ class FlowWriter:
         self._file = self._stack.enter_context(pa.ipc.new_file(stream, self._schema))
         return self
 
-    def __exit__(self, *error: Any) -> bool | None:
-        return self._stack.__exit__(*error)
+    def __exit__(self, kind: type | None, *error: Any) -> bool | None:
+        if kind is None:
+            self._append(*_SEAL, None, None, _seal(self._header, self._checksums))
+        return self._stack.__exit__(kind, *error)
 
     def write(self, source: int, target: int, flow: np.ndarray, visible: np.ndarray | None = None) -> None:
         """Append one pair.
 
         Args:
-            source: frame number t.
-            target: frame number s.
+            source: frame number t, from 0.
+            target: frame number s, from 0.
             flow: F_{t->s}, float32 (H, W, 2), pixels.
             visible: bool (H, W) on frame t's grid; None where it is not known.
 
         Raises:
-            UserError: wrong shape, NaN or infinite values, a pair that is there already.
+            UserError: wrong shape, NaN or infinite values, a pair that is there already, or a vector beyond the
+                int16 range when the flow is reduced.
         """
         name = f"{self.path}: pair {source} to {target}"
-        if (source, target) in self._pairs:
+        if (source, target) in self._checksums:
             raise UserError(f"{name} is written twice")
         if flow.shape[:2] != self.shape or (visible is not None and visible.shape != self.shape):
             raise UserError(f"{name}: flow {flow.shape} and visibility must have the frame's size {self.shape}")
@@ -125,14 +138,20 @@ class FlowWriter:
             check_flow(flow)
         except UserError as error:
             raise UserError(f"{name}: {error}") from error
-        self._pairs.add((source, target))
-        if self.half:
-            flow = _resize(flow, _half_shape(self.shape), cv2.INTER_AREA)
+        if self.scale > 1:
+            if (largest := float(np.abs(flow).max())) > _LIMIT * self.step:
+                raise UserError(
+                    f"{name}: a component of {largest:.6g} px (an unknown vector?) cannot be kept at 1/{self.scale} "
+                    "of the frame's size: store at scale 1"
+                )
+            flow = _resize(flow, _reduced(self.shape, self.scale), cv2.INTER_AREA)
         payload = _pack_flow(flow, self.step)
         mask = None if visible is None else _pack(np.packbits(visible).tobytes())
-        crc = _checksum(self._header, source, target, payload, mask)
-        values = [[source], [target], [payload], [mask], [crc]]
-        arrays = [pa.array(value, kind) for value, (_, kind) in zip(values, _COLUMNS, strict=True)]
+        crc = self._checksums[source, target] = _checksum(self._header, source, target, payload, mask)
+        self._append(source, target, payload, mask, crc)
+
+    def _append(self, *row: Any) -> None:
+        arrays = [pa.array([value], kind) for value, (_, kind) in zip(row, _COLUMNS, strict=True)]
         self._file.write_batch(pa.record_batch(arrays, schema=self._schema))
 
 
@@ -145,7 +164,8 @@ class FlowReader:
 
     Attributes:
         pairs: the (source, target) frame numbers, in the order written.
-        shape: (H, W). step: precision in pixels. method: name of the flow method. key: content key.
+        shape: (H, W). step: precision in pixels. scale: see ``FlowWriter``. method: name of the flow method.
+        key: content key. limit: components of this size in pixels have saturated; such vectors leave the frame.
 
     Raises:
         UserError: the file is missing, damaged, of another format version, or made from other content.
@@ -159,7 +179,8 @@ class FlowReader:
             header = {name.decode(): value.decode() for name, value in (self._file.schema.metadata or {}).items()}
             if header.get("format") != str(FORMAT):
                 raise UserError(
-                    f"{path}: flow format {header.get('format')}, this version reads {FORMAT}: make the flow again"
+                    f"{path}: flow format {header.get('format')}, this version reads {FORMAT}: "
+                    "delete it and make the flow again"
                 )
             self.key = header["key"]
             if key is not None and key != self.key:
@@ -174,11 +195,15 @@ class FlowReader:
             self.shape = (int(height), int(width))
             self.step = float(header["step"])
             self.method = header["method"]
-            self._half = header["scale"] == "2"
-            batches = [self._batch(index) for index in range(self._file.num_record_batches)]
-            self._index = {
-                (batch.column(0)[0].as_py(), batch.column(1)[0].as_py()): index for index, batch in enumerate(batches)
-            }
+            self.limit = _LIMIT * self.step
+            self.scale = int(header["scale"])
+            if self.scale not in SCALES:
+                raise self._damaged(f"scale {self.scale}")
+            rows = [self._row(index) for index in range(self._file.num_record_batches)]
+            checksums = dict(rows[:-1])
+            if not rows or rows[-1] != (_SEAL, _seal(header, checksums)):
+                raise self._damaged("seal")
+            self._index = {pair: index for index, pair in enumerate(checksums)}
 
     def __reduce__(self) -> tuple:
         return FlowReader, (self.path, self._expected_key)
@@ -203,15 +228,19 @@ class FlowReader:
             payload, mask = (batch.column(column)[0].as_buffer() for column in (2, 3))
             if batch.column(4)[0].as_py() != _checksum(self._header, source, target, payload, mask):
                 raise self._damaged("checksum")
-            stored = _half_shape(self.shape) if self._half else self.shape
-            flow = _unpack_flow(payload, stored, self.step)
-            if self._half:
+            flow = _unpack_flow(payload, _reduced(self.shape, self.scale), self.step)
+            if self.scale > 1:
                 flow = _resize(flow, self.shape, cv2.INTER_LINEAR)
             if mask is None:
                 return flow, None
             size = self.shape[0] * self.shape[1]
             bits = np.frombuffer(_unpack(mask, (size + 7) // 8), np.uint8)
             return flow, np.unpackbits(bits, count=size).view(bool).reshape(self.shape)
+
+    def _row(self, index: int) -> tuple[tuple[int, int], int]:
+        """The pair and the checksum in record batch ``index``; the compressed data is not touched."""
+        source, target, crc = (self._batch(index).column(column)[0].as_py() for column in (0, 1, 4))
+        return (source, target), crc
 
     def _batch(self, index: int) -> pa.RecordBatch:
         batch = self._file.get_batch(index)
@@ -234,8 +263,8 @@ class FlowReader:
             raise self._damaged(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 
-def _half_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    return (shape[0] + 1) // 2, (shape[1] + 1) // 2
+def _reduced(shape: tuple[int, int], scale: int) -> tuple[int, int]:
+    return -(-shape[0] // scale), -(-shape[1] // scale)
 
 
 def _resize(flow: np.ndarray, shape: tuple[int, int], interpolation: int) -> np.ndarray:
@@ -255,16 +284,19 @@ def _pack_flow(flow: np.ndarray, step: float) -> bytes:
 def _unpack_flow(payload: pa.Buffer, shape: tuple[int, int], step: float) -> np.ndarray:
     """Inverse of ``_pack_flow``, up to the rounding."""
     height, width = shape
-    size = 2 * height * width
-    data = np.frombuffer(_unpack(payload, 2 * size), np.uint8)
-    difference = data[size:].astype(np.uint16)
-    difference <<= 8
-    difference |= data[:size]
-    difference = difference.reshape(2, height, width)
-    values = np.cumsum(difference, axis=2, dtype=np.uint16, out=difference).view(np.int16)
+    data = np.frombuffer(_unpack(payload, 4 * height * width), np.uint8)
+    (low_u, low_v), (high_u, high_v) = data.reshape(2, 2, height, width)
+    zero = np.zeros((_ROWS, width), np.uint8)
     flow = np.empty((height, width, 2), np.float32)
-    np.multiply(values[0], np.float32(step), out=flow[..., 0])
-    np.multiply(values[1], np.float32(step), out=flow[..., 1])
+    for start in range(0, height, _ROWS):
+        rows = slice(start, min(start + _ROWS, height))
+        none = zero[: rows.stop - start]
+        # One 64-bit number a pixel: u in its lower half, v in the upper. One sum along the row then adds up both, and
+        # 32 bits hold the carries of more pixels than a row has.
+        pixels = cv2.merge([low_u[rows], high_u[rows], none, none, low_v[rows], high_v[rows], none, none])
+        sums = pixels.view("<u8")
+        np.cumsum(sums, axis=1, out=sums)
+        np.multiply(pixels.view("<i2")[..., ::2], np.float32(step), out=flow[rows])
     return flow
 
 
@@ -280,3 +312,9 @@ def _checksum(header: dict[str, str], source: int, target: int, payload: Any, ma
     crc = zlib.crc32(json.dumps([header, source, target, mask is None], sort_keys=True).encode())
     crc = zlib.crc32(payload, crc)
     return crc if mask is None else zlib.crc32(mask, crc)
+
+
+def _seal(header: dict[str, str], checksums: dict[tuple[int, int], int]) -> int:
+    """Checksum of the header and of every row's pair and checksum, in order."""
+    rows = [[source, target, crc] for (source, target), crc in checksums.items()]
+    return zlib.crc32(json.dumps([header, rows], sort_keys=True).encode())

@@ -8,6 +8,7 @@ of the column), and it treats a motion and its opposite alike. A pixel is inside
 """
 
 import functools
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -19,6 +20,9 @@ IGNORE = 255
 # cv2.remap takes int16 positions: a coordinate and a clipped displacement must fit into one together.
 _REACH = 16383
 
+# Rows worked on at a time: their temporary arrays stay in the processor's cache.
+_BLOCK = 64
+
 
 def inside_frame(flow: np.ndarray) -> np.ndarray:
     """Where the flow ends inside the frame, by the rounding rule of this module.
@@ -29,7 +33,7 @@ def inside_frame(flow: np.ndarray) -> np.ndarray:
     Returns:
         bool (H, W).
     """
-    return _inside(_nearest_positions(flow))
+    return _inside(pixel_positions(flow, flow.shape))
 
 
 def warp_labels(label: np.ndarray, flow: np.ndarray, outside: int = IGNORE) -> tuple[np.ndarray, np.ndarray]:
@@ -46,13 +50,13 @@ def warp_labels(label: np.ndarray, flow: np.ndarray, outside: int = IGNORE) -> t
     Raises:
         UserError: the shapes do not match, or the flow has NaN or infinite values.
     """
-    positions = _matched_positions(label, flow)
+    positions = pixel_positions(flow, label.shape)
     return _remap_nearest(label, positions, outside), _inside(positions)
 
 
 def warp_labels_only(label: np.ndarray, flow: np.ndarray, outside: int = IGNORE) -> np.ndarray:
     """``warp_labels`` without the mask, for counting loops in which ``outside`` marks what is not counted."""
-    return _remap_nearest(label, _matched_positions(label, flow), outside)
+    return _remap_nearest(label, pixel_positions(flow, label.shape), outside)
 
 
 def warp_image(image: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +73,7 @@ def warp_image(image: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndar
     Raises:
         UserError: the shapes do not match, or the flow has NaN or infinite values.
     """
-    positions = _matched_positions(image, flow)
+    positions = pixel_positions(flow, image.shape)
     height, width = flow.shape[:2]
     # cv2.remap's own border rule stops working far outside, so the positions are clamped here.
     x = np.clip(flow[..., 0] + np.arange(width, dtype=np.float32), 0, width - 1)
@@ -78,8 +82,37 @@ def warp_image(image: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndar
     return warped.reshape(image.shape), _inside(positions)
 
 
-def check_flow(flow: np.ndarray) -> None:
-    """Raise ``UserError`` unless ``flow`` is finite, float32 and (H, W, 2)."""
+def pixel_positions(
+    flow: np.ndarray, frame: tuple[int, ...], rounding: Callable[[np.ndarray], np.ndarray] = np.rint
+) -> np.ndarray:
+    """The pixel of frame s that each pixel of frame t is read from.
+
+    Args:
+        flow: float32 (H, W, 2) in pixels.
+        frame: shape of frame s, to compare with.
+        rounding: of the flow to whole pixels.
+
+    Returns:
+        (x, y), int16 (H, W, 2), as ``cv2.remap`` takes it. It may lie outside the frame.
+
+    Raises:
+        UserError: see ``check_flow``.
+    """
+    check_flow(flow, frame)
+    positions = np.empty(flow.shape, np.int16)
+    for start in range(0, len(flow), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        whole = rounding(flow[rows])
+        positions[rows] = np.clip(whole, -_REACH, _REACH, out=whole)
+    positions += _grid(*flow.shape[:2])
+    return positions
+
+
+def check_flow(flow: np.ndarray, frame: tuple[int, ...] | None = None) -> None:
+    """Raise ``UserError`` unless ``flow`` is finite, float32 and (H, W, 2), and, if given, of the frame's size (H, W).
+
+    A frame of more than 16383 pixels a side cannot be warped and is refused too.
+    """
     if flow.ndim != 3 or flow.shape[2] != 2 or flow.dtype != np.float32:
         raise UserError(f"a flow must be float32 of shape (H, W, 2), this one is {flow.dtype} {flow.shape}")
     if not np.isfinite(flow).all():
@@ -88,24 +121,13 @@ def check_flow(flow: np.ndarray) -> None:
             f"the flow at row {row}, column {column} is {flow[row, column].tolist()}: "
             "set unknown vectors to finite values"
         )
-
-
-def _matched_positions(values: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    if values.shape[:2] != flow.shape[:2]:
-        raise UserError(f"the flow's size {flow.shape[:2]} differs from the frame's size {values.shape[:2]}")
-    return _nearest_positions(flow)
-
-
-def _nearest_positions(flow: np.ndarray) -> np.ndarray:
-    check_flow(flow)
+    if frame is None:
+        return
     height, width = flow.shape[:2]
+    if frame[:2] != (height, width):
+        raise UserError(f"the flow's size {(height, width)} differs from the frame's size {frame[:2]}")
     if max(height, width) > _REACH:
         raise UserError(f"a frame of {width}x{height} is too large: at most {_REACH} pixels a side can be warped")
-    rounded = np.rint(flow)
-    np.clip(rounded, -_REACH, _REACH, out=rounded)
-    positions = rounded.astype(np.int16)
-    positions += _grid(height, width)
-    return positions
 
 
 def _inside(positions: np.ndarray) -> np.ndarray:

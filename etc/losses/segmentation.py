@@ -1,5 +1,7 @@
 """Loss of the labelled frames."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,12 +10,14 @@ from etc.losses.functional import cross_entropy
 
 
 class SegmentationLoss(nn.Module):
-    """Cross entropy of the head plus a share of the auxiliary head's (PSPNet, Zhao et al., CVPR 2017).
+    """Cross entropy of the head plus a share of each auxiliary head's.
+
+    PSPNet (Zhao et al., CVPR 2017) has one such head and the weight 0.4, BiSeNetV2 (Yu et al., IJCV 2021) four and 1.
 
     Args:
         class_weights: one weight a class, or None.
         ohem_threshold, ohem_fraction: hard example mining, see ``functional.cross_entropy``; None turns it off.
-        auxiliary_weight: weight of the auxiliary head, 0.4 in the paper.
+        auxiliary_weight: weight of every auxiliary head.
     """
 
     def __init__(
@@ -30,17 +34,17 @@ class SegmentationLoss(nn.Module):
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights, persistent=False)
 
-    def forward(self, logits: Tensor, labels: Tensor, auxiliary: Tensor | None = None) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, auxiliary: Sequence[Tensor] = ()) -> Tensor:
         """Loss of a batch; the logits are upsampled to the labels.
 
         Args:
             logits: (B, C, h, w).
             labels: int64 (B, H, W), 255 = ignore.
-            auxiliary: logits (B, C, h', w') of the auxiliary head, or None.
+            auxiliary: logits (B, C, h', w') of each auxiliary head, each of a size of its own.
         """
         loss = self._upsampled(logits, labels)
-        if auxiliary is not None:
-            loss = loss + self.auxiliary_weight * self._upsampled(auxiliary, labels)
+        for head in auxiliary:
+            loss = loss + self.auxiliary_weight * self._upsampled(head, labels)
         return loss
 
     def _upsampled(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,38 +1,91 @@
 """The networks by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from etc.errors import UserError
+from etc.models import huggingface
+from etc.models.bisenetv2 import BiSeNetV2
+from etc.models.hrnet import HRNetSegmenter
+from etc.models.mobilenetv2 import MobileNetV2
+from etc.models.names import explain, is_huggingface
 from etc.models.pspnet import PSPNet
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "pspnet18": partial(PSPNet, 18),
-    "pspnet34": partial(PSPNet, 34),
-    "pspnet50": partial(PSPNet, 50),
-    "pspnet101": partial(PSPNet, 101),
+# Below 8 channels, oneDNN (torch 2.13, AVX2) writes outside its memory in the backward pass of a strided 1x1
+# convolution.
+SMALLEST_WIDTH = 8
+
+
+class Architecture(NamedTuple):
+    """A network that this package builds.
+
+    Attributes:
+        make: called with ``classes`` and ``width``.
+        stride: output stride of the logits.
+        description: backbone, head and source.
+        backbone_weights: whose ImageNet weights fit the backbone, empty when there are none.
+    """
+
+    make: Callable[..., nn.Module]
+    stride: int
+    description: str
+    backbone_weights: str
+
+
+def _pspnet(depth: int) -> Architecture:
+    description = f"PSPNet on a dilated ResNet-{depth} (Zhao et al., CVPR 2017)"
+    return Architecture(partial(PSPNet, depth), 8, description, f"torchvision `resnet{depth}`")
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    **{f"pspnet{depth}": _pspnet(depth) for depth in (18, 34, 50, 101)},
+    "mobilenetv2": Architecture(
+        MobileNetV2, 16, "MobileNetV2 with R-ASPP (Sandler et al., CVPR 2018)", "torchvision `mobilenet_v2`"
+    ),
+    "hrnet_w18_small": Architecture(
+        HRNetSegmenter, 4, "HRNetV2-W18-Small-v2 (Wang et al., TPAMI 2020)", "the authors' `HRNet-W18-C-Small-v2`"
+    ),
+    "bisenetv2": Architecture(BiSeNetV2, 8, "BiSeNetV2 (Yu et al., IJCV 2021)", ""),
 }
 
 
-def build(architecture: str, classes: int, width: int = 64) -> nn.Module:
+def build(architecture: str, classes: int, width: int | None = 64) -> nn.Module:
     """A network with fresh weights, drawn from torch's global generator: fork and seed it for the same weights again.
 
-    Every network maps images, float (B, 3, H, W) RGB in 0..1, to an ``etc.models.pspnet.Output``.
+    A Hugging Face model keeps the weights that it comes with; only what does not fit the number of classes is drawn.
+    What every network maps and has is written in :mod:`etc.models.output`.
 
     Args:
-        architecture: a key of ``ARCHITECTURES``.
+        architecture: a key of ``ARCHITECTURES``, or ``hf:`` with the name or folder of a Hugging Face model.
         classes: number of classes, >= 1.
-        width: base width, >= 1; 64 is the published network.
+        width: base width, >= 8; 64 is the published network. Not used for a Hugging Face model.
 
     Raises:
-        UserError: unknown architecture, or a number out of range.
+        UserError: unknown architecture, a number out of range, or a Hugging Face model that is not to be had.
     """
-    if architecture not in ARCHITECTURES:
-        raise UserError(f"unknown architecture {architecture!r}; use one of {', '.join(ARCHITECTURES)}")
     if classes < 1:
         raise UserError(f"{architecture}: {classes} classes; at least 1 is needed")
-    if width < 1:
-        raise UserError(f"{architecture}: width {width}; use a positive number, 64 for the published network")
-    return ARCHITECTURES[architecture](classes=classes, width=width)
+    if is_huggingface(architecture):
+        return huggingface.fetch(architecture, classes)
+    if architecture not in ARCHITECTURES:
+        raise UserError(explain(architecture))
+    if width is None or width < SMALLEST_WIDTH:
+        raise UserError(f"{architecture}: width {width}; use at least {SMALLEST_WIDTH}, 64 for the published network")
+    return ARCHITECTURES[architecture].make(classes=classes, width=width)
+
+
+def rebuild(config: Mapping[str, Any]) -> nn.Module:
+    """The network that a saved config describes, with weights to be replaced; reads nothing else.
+
+    Args:
+        config: architecture, classes and width, and for a Hugging Face model what its ``saved_config`` was.
+
+    Raises:
+        UserError: as for :func:`build`.
+    """
+    if is_huggingface(config["architecture"]):
+        return huggingface.rebuild(config)
+    return build(config["architecture"], config["classes"], config["width"])

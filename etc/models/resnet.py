@@ -79,6 +79,8 @@ class ResNet(nn.Module):
         width: channels of the stem and planes of layer1; 64 is the published network.
     """
 
+    left_out = ("fc.",)
+
     def __init__(self, depth: int, width: int = 64) -> None:
         super().__init__()
         block, counts = BLOCKS[depth]

@@ -1,7 +1,7 @@
 """Networks on disk: ``weights.safetensors`` with ``config.json`` beside it, and weights from elsewhere."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from etc.errors import UserError
 from etc.files import atomic, read_json, write_json
-from etc.models.registry import build
+from etc.models.load_report import LoadReport, compare
+from etc.models.names import is_huggingface
+from etc.models.registry import rebuild
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
-_SHOWN = 5
 
 
 def save(folder: str | Path, network: nn.Module, config: Mapping[str, Any]) -> None:
@@ -24,12 +25,14 @@ def save(folder: str | Path, network: nn.Module, config: Mapping[str, Any]) -> N
     Args:
         folder: made when missing; its ``weights.safetensors`` and ``config.json`` are replaced.
         network: any device and memory format.
-        config: JSON values; at least architecture, classes, width and class_names.
+        config: JSON values; at least architecture, classes, width and class_names. What a network of its own says in
+            ``saved_config`` is added: a Hugging Face model can then be built again without the hub.
 
     Raises:
         UserError: the config lacks a key, or has another number of class names than classes.
     """
     _check_config(config, "config")
+    config = {**config, **getattr(network, "saved_config", {})}
     folder = Path(folder)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with atomic(folder / WEIGHTS) as stream:
@@ -48,19 +51,36 @@ def load(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     _check_config(config, str(folder / CONFIG))
     # The random numbers of the discarded first weights must not shift those of the caller.
     with torch.random.fork_rng(devices=[]):
-        network = build(config["architecture"], config["classes"], config["width"])
+        network = rebuild(config)
     load_state(network, read_state(folder / WEIGHTS), str(folder / WEIGHTS))
     return network.eval(), config
 
 
-def load_backbone(network: nn.Module, path: str | Path) -> None:
-    """Put ImageNet weights with torchvision's or timm's ResNet names into ``network.backbone``; ``fc`` is left out.
+def load_backbone(network: nn.Module, path: str | Path) -> LoadReport:
+    """Put weights trained on ImageNet into ``network.backbone``; the classifier of the source is left out.
+
+    The keys are those of torchvision's ResNets (timm's too) and MobileNetV2 and of the authors' HRNet.
+
+    Returns:
+        What was loaded and what was left out.
 
     Raises:
         UserError: the file is missing or damaged, or its weights do not fit.
     """
-    state = {name: tensor for name, tensor in read_state(path).items() if not name.startswith("fc.")}
-    load_state(network.backbone, state, str(path))
+    return load_state(network.backbone, read_state(path), str(path), getattr(network.backbone, "left_out", ()))
+
+
+def load_start(network: nn.Module, folder: str | Path) -> LoadReport:
+    """Put the weights of the trained network in ``folder`` into a network of the same architecture, width and classes.
+
+    Returns:
+        What was loaded.
+
+    Raises:
+        UserError: the file is missing or damaged, or its weights do not fit.
+    """
+    path = Path(folder) / WEIGHTS
+    return load_state(network, read_state(path), str(path))
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -92,36 +112,33 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
-def load_state(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Load ``state`` into ``network``; every key and shape must fit.
+def load_state(
+    network: nn.Module, state: Mapping[str, Tensor], source: str, left_out: Iterable[str] = ()
+) -> LoadReport:
+    """Load ``state`` into ``network``; every key and shape must fit, see :func:`etc.models.load_report.compare`.
 
-    Only the counters ``num_batches_tracked`` may be missing: files from before torch 0.4.1 do not have them.
+    Args:
+        network: unchanged when something does not fit.
+        state: named tensors.
+        source: where they come from, for messages.
+        left_out: beginnings of keys of ``state`` that are not wanted.
 
     Raises:
         UserError: names the missing, unexpected and differently shaped keys of ``source``.
     """
-    own = network.state_dict()
-    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in state if name not in own]
-    mismatched = [
-        f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    problems = [
-        f"{len(names)} {kind}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
-        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", mismatched))
-        if names
-    ]
-    if problems:
+    report = compare(network.state_dict(), state, source, left_out)
+    if not report.fits:
         raise UserError(
-            f"{source}: weights do not fit the network ({'; '.join(problems)}); check architecture, classes and width"
+            f"{source}: weights do not fit the network ({report.problems}); check architecture, classes and width"
         )
-    network.load_state_dict(state, strict=False)
+    network.load_state_dict({name: state[name] for name in report.loaded}, strict=False)
+    return report
 
 
 def _check_config(config: Any, source: str) -> None:
     kinds = {"architecture": str, "classes": int, "width": int, "class_names": list | tuple}
+    if isinstance(config, Mapping) and is_huggingface(str(config.get("architecture"))):
+        kinds["width"] = type(None)
     if not isinstance(config, Mapping):
         raise UserError(f"{source}: expected an object with {', '.join(kinds)}")
     absent = [key for key in kinds if key not in config]

@@ -1,9 +1,11 @@
 """Every parameter file checked at once, before anything runs."""
 
-from etc.errors import UserError
-from etc.params import data, evaluate, flow, frames, labeller, pseudo_labels, report, student, teacher
+import re
 
-PER_DATASET = (frames, labeller, pseudo_labels, flow, teacher, student, evaluate, report)
+from etc.errors import UserError
+from etc.params import data, evaluate, flow, frames, labeller, pretrain, pseudo_labels, report, student, teacher
+
+PER_DATASET = (frames, labeller, pretrain, pseudo_labels, flow, teacher, student, evaluate, report)
 
 
 def check_all() -> data.DataParams:
@@ -19,9 +21,21 @@ def check_all() -> data.DataParams:
     for dataset in experiment.run:
         for module in PER_DATASET:
             module.load(dataset)
+        _check_architectures(experiment, dataset)
         _check_schemes(experiment, dataset)
         report.check_declared(dataset, report.load(dataset), experiment.runs())
     return experiment
+
+
+def _check_architectures(experiment: data.DataParams, dataset: str) -> None:
+    """The architectures of data.yaml can be part of a run's name, and are defined."""
+    for name in experiment.architectures:
+        if not re.fullmatch(data.NAME, name):
+            raise UserError(
+                f"{data.PATH}: key 'architectures' = '{name}': use lower-case letters, digits and '_' alone; a Hugging "
+                f"Face model stands under such a name in 'widths' of {student.PATH}"
+            )
+        student.load(dataset).network(name)
 
 
 def _check_schemes(experiment: data.DataParams, dataset: str) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from etc.params.base import DIRECTORY, Params, load_block
 
@@ -15,6 +15,15 @@ class Sample(Params):
 
     share: float = Field(gt=0.0, le=1.0, description="share of the split's clips")
     seed: int = Field(ge=0, le=2**32 - 1, description="which clips")
+    clips: Literal["cityscapes_tc"] | list[str] | None = Field(
+        default=None, description="these clips instead of a random share"
+    )
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> "Sample":
+        if self.clips is not None and self.share != 1:
+            raise ValueError(f"sample names clips and a share of {self.share}: set share to 1 or clips to null")
+        return self
 
 
 class EvaluateParams(Params):

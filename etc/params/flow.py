@@ -1,25 +1,84 @@
 """``params/flow.yaml``: the optical flow that students train with and that consistency is judged with."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from etc.params.base import DIRECTORY, Params, load_block
 
 PATH = DIRECTORY / "flow.yaml"
-Purpose = Literal["train", "evaluate"]
+Purpose = Literal["train", "evaluate", "compare"]
+
+
+class NetworkParams(Params):
+    """How an ONNX network wants its two images. The defaults fit RAFT of the OpenCV model zoo."""
+
+    inputs: list[str] | None = Field(
+        None, min_length=2, max_length=2, description="names of the inputs of the first and the second image"
+    )
+    output: str | None = Field(None, description="name of the output that holds the flow")
+    layout: Literal["nchw", "nhwc"] = Field("nchw", description="order of the dimensions of images and flow")
+    value_range: Literal["0..255", "0..1", "-1..1"] = Field("0..255", description="black and white as it expects them")
+    colour: Literal["rgb", "bgr"] = Field("rgb", description="order of the channels")
+    multiple: int = Field(8, ge=1, le=256, description="a network of free size gets multiples of this, pixels")
 
 
 class FlowParams(Params):
-    """One use of optical flow."""
+    """One use of optical flow. What the chosen method does not need is ignored."""
 
-    method: Literal["dis", "farneback", "exact"] = Field(description="how flow is computed")
-    preset: Literal["ultrafast", "fast", "medium"] = Field(description="quality of DIS; other methods ignore it")
+    method: Literal["dis", "farneback", "raft", "onnx", "folder", "exact"] = Field(description="how flow is computed")
+    preset: Literal["ultrafast", "fast", "medium"] | None = Field(None, description="dis: quality")
+    size: Literal["small", "large"] | None = Field(None, description="raft: size of the network")
+    iterations: int | None = Field(None, ge=1, le=100, description="raft: refinements of the flow")
+    path: str | None = Field(
+        None, description="onnx: the network's file; folder: the folder; raft: the weights' file, null = download them"
+    )
+    checksum: str | None = Field(
+        None,
+        pattern="^[0-9a-fA-F]{8,64}$",
+        description="onnx, raft: first hex digits of the SHA-256 of the file 'path'",
+    )
+    network: NetworkParams | None = Field(None, description="onnx: how the network wants its images")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="onnx, raft: auto takes a GPU when there is one")
     splits: list[Literal["train", "dev", "test"]] = Field(min_length=1, description="splits whose clips get flow")
     max_offset: int = Field(ge=1, le=10, description="pairs (t, t+k) for all k from -max_offset to max_offset but 0")
     steps_per_pixel: int = Field(ge=1, le=128, description="flow is stored in steps of 1/steps_per_pixel pixels")
+    scale: Literal[1, 2, 4] = Field(1, description="flow is stored at 1/scale of the frame's height and width")
     visibility: Literal["forward_backward", "exact"] = Field(description="how occluded pixels are found")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.method in ("onnx", "folder") and self.path is None:
+            raise ValueError(f"method {self.method} needs 'path'")
+        # The file's content is not in this file, its checksum is: so a changed network makes the stage due.
+        if self.method in ("onnx", "raft") and self.path is not None and self.checksum is None:
+            raise ValueError(f"method {self.method} with a file of your own needs 'checksum': sha256sum {self.path}")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of ``etc.flow.methods.build`` for the chosen method, without those that are left to it."""
+        network = (self.network or NetworkParams()).model_dump()
+        if network["inputs"]:
+            network["inputs"] = tuple(network["inputs"])
+        names = {
+            "dis": {"preset": self.preset},
+            "raft": {
+                "weights": self.path,
+                "size": self.size,
+                "iterations": self.iterations,
+                "device": self.device,
+                "checksum": self.checksum if self.path else None,
+            },
+            "onnx": {
+                **network,
+                "path": self.path,
+                "device": self.device,
+                "checksum": self.checksum,
+            },
+            "folder": {"path": self.path},
+        }
+        return {name: value for name, value in names.get(self.method, {}).items() if value is not None}
 
 
 class FlowBlock(Params):
@@ -27,6 +86,7 @@ class FlowBlock(Params):
 
     train: FlowParams
     evaluate: FlowParams
+    compare: FlowParams
 
 
 def load(dataset: str, path: Path = PATH) -> FlowBlock:

@@ -4,18 +4,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator, model_validator
 
 from etc.errors import UserError
+from etc.models.names import HUGGINGFACE, NETWORKS, explain, is_huggingface
 from etc.params.base import DIRECTORY, Params, load_block
-from etc.params.training import MotionParams, SamplingParams, TrainingParams
+from etc.params.training import MotionParams, NetworkParams, SamplingParams, TrainingParams
 
 PATH = DIRECTORY / "student.yaml"
 TermName = Literal["tl", "sf", "pf", "mf"]
 Scheme = Mapping[str, float]
-Width = Annotated[int, Field(ge=8, le=512, multiple_of=4)]
 Weight = Annotated[float, Field(gt=0, le=1000)]
 Grid = tuple[Annotated[int, Field(ge=1, le=128)], Annotated[int, Field(ge=1, le=128)]]
+
+
+def _width_or_model(value: object) -> int | str:
+    if isinstance(value, str) and is_huggingface(value) and value != HUGGINGFACE:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 8 <= value <= 512 and value % 4 == 0:
+        return value
+    raise ValueError("give a base width, a multiple of 4 from 8 to 512, or hf:NAME for the Hugging Face model NAME")
+
+
+Network = Annotated[int | str, PlainValidator(_width_or_model)]
 
 
 class SingleFrameParams(Params):
@@ -54,14 +65,26 @@ class LossParams(Params):
 class StudentParams(Params):
     """Everything that trains the students."""
 
-    widths: dict[str, Width] = Field(min_length=1, description="base width of each network")
+    widths: dict[str, Network] = Field(
+        min_length=1, description="base width of each network; a name of your own for hf:NAME"
+    )
     schemes: dict[str, dict[TermName, Weight]] = Field(min_length=1, description="weight of each term, by scheme")
     iterations_factor: dict[str, Annotated[float, Field(gt=0, le=20)]] = Field(
         description="schemes that train longer or shorter than training.iterations, and how many times"
     )
+    start: Literal["pretrained", "random"] = Field(
+        description="weights at the start: those of the stage pretrain, or random (with training.backbone's, if given)"
+    )
     losses: LossParams
     sampling: SamplingParams
     training: TrainingParams
+
+    @model_validator(mode="after")
+    def _known(self) -> "StudentParams":
+        for name, network in self.widths.items():
+            if isinstance(network, int) and name not in NETWORKS:
+                raise ValueError(f"widths: {explain(name)}, under a name of your own")
+        return self
 
     def scheme(self, name: str) -> Scheme:
         """Weights of the terms of a scheme.
@@ -73,15 +96,18 @@ class StudentParams(Params):
             raise UserError(f"{PATH}: no scheme '{name}'; known: {', '.join(self.schemes)}")
         return self.schemes[name]
 
-    def width(self, architecture: str) -> int:
-        """Base width of a network.
+    def network(self, architecture: str) -> NetworkParams:
+        """The network that stands under a name: one of this package with its width, or a Hugging Face model.
 
         Raises:
             UserError: none is given.
         """
         if architecture not in self.widths:
             raise UserError(f"{PATH}: no width for '{architecture}' under 'widths'; given: {', '.join(self.widths)}")
-        return self.widths[architecture]
+        network = self.widths[architecture]
+        if isinstance(network, str):
+            return NetworkParams(architecture=network, width=None)
+        return NetworkParams(architecture=architecture, width=network)
 
 
 def needs_teacher(scheme: Scheme) -> bool:

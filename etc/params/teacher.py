@@ -1,6 +1,7 @@
 """``params/teacher.yaml``: the network that the students learn from."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -15,6 +16,9 @@ class TeacherParams(Params):
 
     network: NetworkParams
     seed: int = Field(ge=0, lt=2**31, description="seed of weights, batches, augmentation and dropout")
+    start: Literal["labeller", "random"] = Field(
+        description="weights at the start: the labeller's, of the same network; or random"
+    )
     tl: float = Field(ge=0, le=1000, description="weight of the temporal loss; 0 trains without it")
     motion: MotionParams
     sampling: SamplingParams

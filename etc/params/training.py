@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from etc.models.names import NETWORKS, explain, is_huggingface
 from etc.params.base import Params
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -48,9 +49,21 @@ class MachineParams(Params):
 class NetworkParams(Params):
     """A network."""
 
-    architecture: str = Field(description="name of a network in etc/models/registry.py")
-    # Below 8 channels, oneDNN's backward pass of a strided 1x1 convolution (torch 2.13, AVX2) writes outside its memory.
-    width: int = Field(ge=8, le=512, multiple_of=4, description="channels of the first layer; 64 as published")
+    architecture: str = Field(description="name of a network in etc/models/registry.py, or hf:NAME")
+    # Below 8 channels, oneDNN (torch 2.13, AVX2) writes outside its memory in the backward pass of a strided 1x1
+    # convolution.
+    width: int | None = Field(ge=8, le=512, multiple_of=4, description="base width; 64 as published; null for hf:NAME")
+
+    @model_validator(mode="after")
+    def _known(self) -> "NetworkParams":
+        if not is_huggingface(self.architecture) and self.architecture not in NETWORKS:
+            raise ValueError(explain(self.architecture))
+        if is_huggingface(self.architecture) != (self.width is None):
+            raise ValueError(
+                f"architecture '{self.architecture}' with width {self.width}: a network of this package needs a width, "
+                "a Hugging Face model (hf:NAME) has none: null"
+            )
+        return self
 
 
 class SamplingParams(Params):
@@ -80,13 +93,13 @@ class TrainingParams(Params):
     power: float = Field(ge=0, le=10, description="power of the polynomial decay of the learning rate")
     warmup: int = Field(ge=0, description="iterations over which the learning rate first rises linearly")
     clip_gradient: float | None = Field(gt=0, description="largest norm of the gradient; null does not clip")
-    backbone: str | None = Field(description="file with ImageNet weights of the ResNet; null: random weights")
+    backbone: str | None = Field(description="file with ImageNet weights of the backbone; null: random weights")
     class_weights: list[float] | None = Field(description="weight of each class in the cross-entropy; null: all 1")
     ohem_threshold: float | None = Field(
         gt=0, le=1, description="only pixels whose true class has at most this probability count; null: all count"
     )
     ohem_fraction: Probability = Field(description="share of the labelled pixels that counts at least, hardest first")
-    auxiliary_weight: float = Field(ge=0, le=10, description="weight of the cross-entropy on the auxiliary head")
+    auxiliary_weight: float = Field(ge=0, le=10, description="weight of the cross-entropy on each auxiliary head")
     history_every: int = Field(ge=1, description="iterations between two rows of the loss history")
     augment: AugmentParams
     machine: MachineParams

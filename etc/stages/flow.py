@@ -1,11 +1,13 @@
 """Stage ``flow``: optical flow of every pair that training or evaluation will ask for, computed once."""
 
+import functools
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,11 +18,14 @@ from etc.errors import UserError
 from etc.flow import methods
 from etc.flow.store import FlowReader, FlowWriter, content_key
 from etc.flow.visibility import forward_backward_visible
+from etc.flow.warp import check_flow
 from etc.params import flow as params
 from etc.progress import track
 
 # Raised when this module would compute other flow from the same frames and parameters.
-VERSION = "1"
+VERSION = "2"
+# Methods that read the flow of a clip instead of computing it.
+_READ = ("exact", "folder")
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,35 @@ class Task:
     rows: list[dict]
     settings: params.FlowParams
     path: Path
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the clip's frames."""
+        return self.rows[0]["height"], self.rows[0]["width"]
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The pairs to make, each followed by its opposite."""
+        return frame_pairs([row["frame"] for row in self.rows], self.settings.max_offset)
+
+
+class Source(Protocol):
+    """Where the flow of one clip comes from."""
+
+    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """F_{source->target}, float32 (H, W, 2), pixels; and bool (H, W): folder, where it is known; exact, visible."""
+        ...
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Flow computed from the frames when it is asked for."""
+
+    estimate: methods.FlowMethod
+    images: dict[int, np.ndarray]
+
+    def read(self, source: int, target: int) -> tuple[np.ndarray, None]:
+        return self.estimate(self.images[source], self.images[target]), None
 
 
 def run(dataset: str, purpose: str, workers: int) -> str:
@@ -45,7 +79,8 @@ def run(dataset: str, purpose: str, workers: int) -> str:
         workers: processes; the files do not depend on it.
 
     Raises:
-        UserError: unknown purpose, or frames that are missing, damaged or of several sizes.
+        UserError: unknown purpose, frames that are missing, damaged or of several sizes, or a flow method that is not
+            installed or lacks what it needs.
     """
     block = params.load(dataset)
     if purpose not in type(block).model_fields:
@@ -63,6 +98,9 @@ def run(dataset: str, purpose: str, workers: int) -> str:
         Task(str(clip), folder / "root", _rows(group), settings, scratch / f"{clip}.arrow")
         for clip, group in frames.groupby("clip", sort=True)
     ]
+    if settings.method == "raft" and settings.path is None:
+        # Download the weights once, not in every process.
+        _method(settings)
     pairs = 0
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(compute_clip, task) for task in tasks]
@@ -84,57 +122,89 @@ def run(dataset: str, purpose: str, workers: int) -> str:
 def compute_clip(task: Task) -> int:
     """Make the flow file of one clip unless a valid one is there; return its number of pairs."""
     cv2.setNumThreads(1)
-    numbers = [row["frame"] for row in task.rows]
-    wanted = frame_pairs(numbers, task.settings.max_offset)
     key = clip_key(task)
-    if _is_complete(task.path, key, wanted):
-        return len(wanted)
-    exact = _exact_flow(task) if _needs_exact(task.settings) else None
-    if task.settings.method == "exact":
-        flows = None
-    else:
-        images = {row["frame"]: manifest.load_image(task.root, row) for row in task.rows}
-        estimate = _method(task.settings)
-        flows = {(source, target): estimate(images[source], images[target]) for source, target in wanted}
-    shape = (task.rows[0]["height"], task.rows[0]["width"])
-    step = 1 / task.settings.steps_per_pixel
-    with FlowWriter(task.path, key, shape, step, task.settings.method) as writer:
-        for source, target in wanted:
-            if flows is None:
-                flow, visible = exact.read(source, target)
-            else:
-                flow = flows[source, target]
-                if task.settings.visibility == "exact":
-                    _, visible = exact.read(source, target)
-                else:
-                    visible = forward_backward_visible(flow, flows[target, source])
-            writer.write(source, target, flow, visible)
-    return len(wanted)
+    if _is_complete(task.path, key, task.pairs):
+        return len(task.pairs)
+    settings = task.settings
+    source = _source(task)
+    exact = _exact_flow(task) if settings.visibility == "exact" else None
+    with FlowWriter(
+        task.path, key, task.shape, 1 / settings.steps_per_pixel, settings.method, settings.scale
+    ) as writer:
+        # A pair and its opposite at a time: a long clip of large frames does not fit into memory.
+        for there, back in zip(task.pairs[::2], task.pairs[1::2], strict=True):
+            flows = {pair: source.read(*pair) for pair in (there, back)}
+            for pair, opposite in ((there, back), (back, there)):
+                flow = _checked(task, pair, flows[pair][0])
+                visible = exact.read(*pair)[1] if exact else forward_backward_visible(flow, flows[opposite][0])
+                if settings.method == "folder":
+                    visible &= flows[pair][1]
+                writer.write(*pair, flow, visible)
+    return len(task.pairs)
 
 
 def frame_pairs(numbers: list[int], max_offset: int) -> list[tuple[int, int]]:
-    """All ordered pairs of frames of a clip that are at most ``max_offset`` places apart, in both directions."""
+    """All ordered pairs of frames of a clip that are at most ``max_offset`` places apart, each before its opposite."""
     numbers = sorted(numbers)
     return [
-        (numbers[source], numbers[target])
-        for source in range(len(numbers))
-        for target in range(max(0, source - max_offset), min(len(numbers), source + max_offset + 1))
-        if target != source
+        pair
+        for position, number in enumerate(numbers)
+        for other in numbers[position + 1 : position + 1 + max_offset]
+        for pair in ((number, other), (other, number))
     ]
 
 
 def clip_key(task: Task) -> str:
-    """Key of the clip's flow file: content of its frames, method, parameters, versions."""
-    settings = task.settings.model_dump(exclude={"splits"})
-    method = methods.ExactFlow(task.root) if task.settings.method == "exact" else _method(task.settings)
-    return content_key([row["checksum"] for row in task.rows], method.name, settings, f"{VERSION} {method.version}")
+    """Key of the clip's flow file: content of its frames and of the flow it is read from, method, parameters, versions.
+
+    Raises:
+        UserError: the method is not installed, or a file that the flow is read from is missing.
+    """
+    settings = task.settings
+    stored = settings.model_dump(include={"max_offset", "steps_per_pixel", "scale", "visibility"})
+    content = [row["checksum"] for row in task.rows]
+    if "exact" in (settings.method, settings.visibility):
+        content.append(manifest.checksum(_exact_path(task).read_bytes()))
+    if settings.method == "folder":
+        content += methods.build("folder", **settings.options()).clip(task.clip).checksums(task.pairs)
+    if settings.method in _READ:
+        return content_key(content, settings.method, stored, VERSION)
+    method = _method(settings)
+    return content_key(content, method.name, {**stored, **method.parameters}, f"{VERSION} {method.version}")
 
 
 def _method(settings: params.FlowParams) -> methods.FlowMethod:
-    return methods.build("dis", preset=settings.preset) if settings.method == "dis" else methods.build(settings.method)
+    """The estimator, made once in a process: a network takes its time to load."""
+    return _built(settings.method, tuple(settings.options().items()))
 
 
-def _exact_flow(task: Task) -> FlowReader:
+@functools.lru_cache(maxsize=1)
+def _built(name: str, options: tuple) -> methods.FlowMethod:
+    return methods.build(name, **dict(options))
+
+
+def _source(task: Task) -> Source:
+    if task.settings.method == "exact":
+        return _exact_flow(task)
+    if task.settings.method == "folder":
+        return methods.build("folder", **task.settings.options()).clip(task.clip, task.shape)
+    images = {row["frame"]: manifest.load_image(task.root, row) for row in task.rows}
+    return Estimates(_method(task.settings), images)
+
+
+def _checked(task: Task, pair: tuple[int, int], flow: np.ndarray) -> np.ndarray:
+    """What a source gave, unless it cannot be flow of this clip."""
+    name = f"{task.settings.method} flow of clip '{task.clip}' from frame {pair[0]} to {pair[1]}"
+    if flow.shape[:2] != task.shape:
+        raise UserError(f"{name}: its size {flow.shape[:2]} differs from the frames' size {task.shape}")
+    try:
+        check_flow(flow)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+    return flow
+
+
+def _exact_path(task: Task) -> Path:
     """The flow that a generated data set brings along, ``<root>/flow/<split>/<city>/<clip>.arrow``."""
     found = next((task.root / "flow").rglob(f"{task.clip}.arrow"), None)
     if found is None:
@@ -142,11 +212,11 @@ def _exact_flow(task: Task) -> FlowReader:
             f"{task.root / 'flow'}: no exact flow of clip '{task.clip}'; only generated data sets have it: "
             f"use another 'method' and 'visibility' in {params.PATH}"
         )
-    return methods.ExactFlow(found.parent).clip(task.clip)
+    return found
 
 
-def _needs_exact(settings: params.FlowParams) -> bool:
-    return "exact" in (settings.method, settings.visibility)
+def _exact_flow(task: Task) -> FlowReader:
+    return methods.build("exact", folder=_exact_path(task).parent).clip(task.clip)
 
 
 def _is_complete(path: Path, key: str, pairs: list[tuple[int, int]]) -> bool:

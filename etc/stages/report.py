@@ -21,9 +21,9 @@ from etc.reporting.differences import Evaluation
 # Results live in git, which is no place for big files.
 MOST_BYTES = 500_000
 # Networks beside the students that leave a history.
-NETWORKS = {"labeller", "teacher"}
+NETWORKS = ("labeller", "teacher")
 IOU = ["clip", "frame", "class", "tp", "fp", "fn"]
-TC = ["clip", "source", "target", "protocol", "class", "intersection", "union"]
+TC = ["clip", "source", "target", "flow", "protocol", "class", "intersection", "union"]
 HISTORY = ["step", *plots.TERMS]
 AUDIT = ["class", "kept_share", "accuracy_before", "accuracy_kept"]
 
@@ -67,7 +67,8 @@ def run(dataset: str) -> str:
     records = _records(folder, sample)
     declared, aside = {one.name for one in runs}, Path("work") / "undeclared" / dataset
     set_aside(folder / "evaluation", declared, aside)
-    set_aside(folder / "history", declared | NETWORKS, aside)
+    starts = {f"pretrained-{one.architecture}" for one in runs}
+    set_aside(folder / "history", declared | starts | {*NETWORKS}, aside)
 
     label_set = labels.label_set(dataset)
     run_table = tables.run_table(evaluations)

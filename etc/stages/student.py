@@ -9,7 +9,6 @@ from etc.datasets.labels import LabelSet, label_set
 from etc.errors import UserError
 from etc.models import weights
 from etc.params import student as params
-from etc.params.training import NetworkParams
 from etc.training import flows, session
 from etc.training.fingerprint import hash_files
 from etc.training.frames import frame_inputs, training_clips
@@ -19,7 +18,8 @@ from etc.training.terms import build_terms
 def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     """Train a student, write ``data/<dataset>/students/<architecture>-<scheme>-<seed>/`` and its history.
 
-    Flow is opened only for a scheme with the term tl, the teacher only for one with sf, pf or mf.
+    It starts from the network of the stage ``pretrain``, unless ``start`` says random. Flow is opened only for a scheme
+    with the term tl, the teacher only for one with sf, pf or mf.
 
     Args:
         dataset: data set name.
@@ -39,16 +39,17 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     folder = Path("data") / dataset
     classes = label_set(dataset)
     term_weights = dict(settings.scheme(scheme))
-    network = NetworkParams(architecture=architecture, width=settings.width(architecture))
+    network = settings.network(architecture)
     iterations = max(1, round(settings.training.iterations * settings.iterations_factor.get(scheme, 1.0)))
     pseudo, flow = settings.sampling.pseudo_share > 0, "tl" in term_weights
     distils = params.needs_teacher(term_weights)
     losses = settings.losses.model_dump()
     described = {
-        "architecture": architecture,
+        "architecture": network.architecture,
         "width": network.width,
         "seed": seed,
         "iterations": iterations,
+        "start": settings.start,
         "weights": term_weights,
         "losses": {name: losses[name] for name in term_weights},
         "sampling": settings.sampling.model_dump(),
@@ -76,6 +77,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             terms=lambda: build_terms(term_weights, settings.losses),
             term_weights=term_weights,
             teacher=partial(_read_teacher, folder, classes) if distils else None,
+            start=folder / "pretrained" / architecture if settings.start == "pretrained" else None,
             reach=settings.sampling.partner_reach,
             pseudo_share=settings.sampling.pseudo_share,
         )

@@ -37,6 +37,7 @@ def run(dataset: str) -> str:
             terms=lambda: {name: MotionTerm(settings.motion) for name in weights},
             term_weights=weights,
             reach=settings.sampling.partner_reach,
+            start=folder / "labeller" if settings.start == "labeller" else None,
             pseudo_share=settings.sampling.pseudo_share,
         )
     )

@@ -1,12 +1,19 @@
-"""SF, PF and MF as terms of the objective."""
+"""SF, PF and MF as terms of the objective.
+
+Student and teacher may have different output strides: the teacher's maps are brought to the student's size, bilinearly
+with aligned pixel centres, wherever pixels are compared with pixels (:func:`at_size_of`). So the student is always
+compared at the resolution that it has, and gets its gradient there; features that are averaged to a grid of nodes are
+averaged at their own resolution.
+"""
 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from etc.losses.distillation import MultiFrameLoss, PairOfFramesLoss, SingleFrameLoss
-from etc.models.pspnet import Output
+from etc.models.output import Output
 from etc.params.student import MultiFrameParams, PairParams, SingleFrameParams
 from etc.training.data import Batch
 from etc.training.objective import Term
@@ -23,6 +30,7 @@ class SingleFrameTerm(Term):
     def __init__(self, params: SingleFrameParams, frames: int) -> None:
         super().__init__()
         self.loss = SingleFrameLoss(params.temperature, params.pair_weight, params.grid)
+        self.grid = params.grid
         self.other_frames = params.other_frames
         self.teacher_frames = frames if params.other_frames else 1
 
@@ -33,7 +41,8 @@ class SingleFrameTerm(Term):
         return total
 
     def _of_frame(self, student: Output, teacher: Output) -> Tensor:
-        return self.loss(student.logits, teacher.logits, student.features, teacher.features)
+        logits = at_size_of(student.logits, teacher.logits)
+        return self.loss(student.logits, logits, student.features, _nodes_of(student, teacher, self.grid))
 
 
 class PairTerm(Term):
@@ -45,9 +54,11 @@ class PairTerm(Term):
     def __init__(self, params: PairParams) -> None:
         super().__init__()
         self.loss = PairOfFramesLoss(params.grid)
+        self.grid = params.grid
 
     def forward(self, batch: Batch, student: Sequence[Output], teacher: Sequence[Output]) -> Tensor:
-        return self.loss(student[0].features, student[1].features, teacher[0].features, teacher[1].features)
+        features = [_nodes_of(*each, self.grid) for each in zip(student[:2], teacher[:2], strict=True)]
+        return self.loss(student[0].features, student[1].features, *features)
 
 
 class MultiFrameTerm(Term):
@@ -65,6 +76,19 @@ class MultiFrameTerm(Term):
 
     def after_step(self) -> None:
         self.loss.clip_weights()
+
+
+def at_size_of(student: Tensor, teacher: Tensor) -> Tensor:
+    """The teacher's map (B, C_t, h', w') at the size of the student's (B, C_s, h, w); the same tensor if it fits."""
+    size = student.shape[-2:]
+    if teacher.shape[-2:] == size:
+        return teacher
+    return F.interpolate(teacher, size=size, mode="bilinear", align_corners=False)
+
+
+def _nodes_of(student: Output, teacher: Output, grid: tuple[int, int] | None) -> Tensor:
+    """The teacher's features with as many nodes as the student's: pixels, unless both are averaged to a grid."""
+    return teacher.features if grid is not None else at_size_of(student.features, teacher.features)
 
 
 def _in_order(outputs: Sequence[Output], order: Tensor) -> list[Tensor]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from etc.errors import UserError
 from etc.losses.functional import IGNORE
-from etc.models.pspnet import Output
+from etc.models.output import Output
 from etc.params.training import MachineParams, TrainingParams
 from etc.progress import track
 from etc.training.checkpoint import WorkFolder

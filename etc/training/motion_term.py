@@ -7,7 +7,7 @@ from torch import Tensor
 
 from etc.losses.functional import resize_flow, resize_visible
 from etc.losses.motion import MotionLoss
-from etc.models.pspnet import Output
+from etc.models.output import Output
 from etc.params.training import MotionParams
 from etc.training.data import Batch
 from etc.training.objective import Term

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from etc.losses.segmentation import SegmentationLoss
-from etc.models.pspnet import Output
+from etc.models.output import Output
 from etc.training.data import Batch
 
 
@@ -108,5 +108,7 @@ def see(network: nn.Module, images: Tensor) -> list[Output]:
     """Run a network on K frames of B samples at once, (K, B, 3, h, w), and give its outputs frame by frame."""
     count = images.shape[0]
     output = network(images.flatten(0, 1))
-    fields = [[None] * count if field is None else field.chunk(count) for field in output]
-    return [Output(*each) for each in zip(*fields, strict=True)]
+    heads = [head.chunk(count) for head in output.auxiliary]
+    auxiliary = [tuple(head[frame] for head in heads) for frame in range(count)]
+    logits, features = output.logits.chunk(count), output.features.chunk(count)
+    return [Output(*each) for each in zip(logits, features, auxiliary, strict=True)]

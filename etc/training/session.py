@@ -1,6 +1,7 @@
 """One training from parameters to files: devices, lock, checkpoint, loop, outputs."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from etc.datasets.labels import LabelSet
 from etc.errors import UserError
 from etc.files import atomic, write_json
 from etc.losses.segmentation import SegmentationLoss
-from etc.models import registry, weights
+from etc.models import huggingface, registry, weights
+from etc.models.load_report import LoadReport
+from etc.models.names import is_huggingface
 from etc.params.training import NetworkParams, TrainingParams
 from etc.training.checkpoint import WorkFolder
 from etc.training.data import Clips, Samples
@@ -48,6 +51,7 @@ class Plan:
         inputs: content hash of each input.
         clips: opens the frames; called with whether flow is needed.
         teacher: reads the frozen teacher; None when no term needs it.
+        start: folder of the trained network that this one starts from; None for fresh weights.
         reach: largest distance of the partner, places in the clip.
         pseudo_share: share of pseudo-labelled samples.
     """
@@ -66,6 +70,7 @@ class Plan:
     terms: Callable[[], dict[str, Term]] = dict
     term_weights: Mapping[str, float] | None = None
     teacher: Callable[[], nn.Module] | None = None
+    start: Path | None = None
     reach: int = 1
     pseudo_share: float = 0.0
 
@@ -79,7 +84,7 @@ def run(plan: Plan) -> str:
     training = plan.training
     set_determinism(plan.seed, training.machine.threads)
     accelerator = start_accelerator(training.machine)
-    objective = make_objective(plan)
+    objective = make_objective(plan, tell=_tell if accelerator.is_main_process else None)
     work = WorkFolder(Path("work") / plan.dataset / plan.name, fingerprint(plan.described, _inputs(plan)))
     with contextlib.ExitStack() as stack:
         done = [False]
@@ -112,14 +117,29 @@ def run(plan: Plan) -> str:
 
 
 def _inputs(plan: Plan) -> dict[str, str]:
-    if plan.training.backbone is None:
-        return dict(plan.inputs)
-    # Reading it is left to make_objective, which has said by now what is wrong with it.
-    return {**plan.inputs, "backbone": hash_files([Path(plan.training.backbone)])}
+    inputs = dict(plan.inputs)
+    # Reading them is left to make_objective, which has said by now what is wrong with them.
+    if plan.training.backbone is not None:
+        inputs["backbone"] = hash_files([Path(plan.training.backbone)])
+    if plan.start is not None:
+        inputs["start"] = hash_files([plan.start / weights.WEIGHTS])
+    if is_huggingface(plan.network.architecture):
+        inputs["model"] = hash_files(huggingface.local_files(plan.network.architecture))
+    return inputs
 
 
-def make_objective(plan: Plan) -> Objective:
-    """Student with fresh or ImageNet weights, and its losses. The same seed gives the same student in every scheme.
+def _tell(report: LoadReport) -> None:
+    print(report.line(), file=sys.stderr, flush=True)
+
+
+def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None) -> Objective:
+    """Student with fresh, ImageNet or pretrained weights, and its losses.
+
+    The same seed gives the same student in every scheme.
+
+    Args:
+        plan: the training.
+        tell: is given the report on every weights file that is loaded.
 
     Raises:
         UserError: unknown architecture, weights that do not fit, or a wrong number of class weights.
@@ -131,8 +151,14 @@ def make_objective(plan: Plan) -> Objective:
             f"{', '.join(plan.label_set.names)}, or null"
         )
     student = registry.build(plan.network.architecture, plan.label_set.count, plan.network.width)
+    reports = [getattr(student, "report", None)]
     if training.backbone is not None:
-        weights.load_backbone(student, training.backbone)
+        reports.append(weights.load_backbone(student, training.backbone))
+    if plan.start is not None:
+        reports.append(weights.load_start(student, plan.start))
+    for report in filter(None, reports):
+        if tell is not None:
+            tell(report)
     segmentation = SegmentationLoss(
         training.class_weights, training.ohem_threshold, training.ohem_fraction, training.auxiliary_weight
     )

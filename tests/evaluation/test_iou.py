@@ -56,6 +56,17 @@ def test_nothing_to_count_has_no_score():
     assert np.isnan(mean_ratio(empty.intersection, empty.union))
 
 
+def test_large_maps_are_counted_in_parts(monkeypatch):
+    """Parts stay below the count at which float32 loses ones; where they are cut does not matter."""
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 37, 41)).astype(np.uint8)
+    expected = np.zeros((256, 256), int)
+    np.add.at(expected, (first, second), 1)
+    for size in (1 << 24, 1, 100, 37 * 41):
+        monkeypatch.setattr("etc.evaluation.iou._EXACT", size)
+        np.testing.assert_array_equal(joint_histogram(first, second), expected)
+        assert joint_histogram(first[::2, ::3], second[::2, ::3]).sum() == 19 * 14
+
+
 def test_mean_ratio_works_on_stacks():
     intersection = np.array([[1, 2, 0], [0, 0, 0]])
     union = np.array([[2, 2, 0], [0, 0, 0]])

@@ -76,23 +76,29 @@ def test_exact_flow_reads_the_clip(tmp_path):
         method.clip("street_1")
 
 
-def test_every_method_says_what_its_key_needs(tmp_path):
-    for name in METHODS:
-        method = build(name, **({"folder": tmp_path} if name == "exact" else {}))
-        assert method.name == name
-        assert isinstance(method.version, str) and method.version
-        assert isinstance(method.parameters, dict)
+@pytest.mark.parametrize("name", ["dis", "farneback", "folder", "exact"])
+def test_every_method_says_what_its_key_needs(tmp_path, name):
+    """Those of networks: test_raft.py and test_onnx.py."""
+    method = build(name, **{"exact": {"folder": tmp_path}, "folder": {"path": tmp_path}}.get(name, {}))
+    assert METHODS[name].name == method.name == name
+    assert isinstance(method.version, str) and method.version
+    assert isinstance(method.parameters, dict)
+
+
+def test_the_key_of_dis_holds_preset_and_version():
     assert build("dis", preset="fast").parameters == {"preset": "fast"}
     assert cv2.__version__ in build("dis").version
 
 
 def test_wrong_requests_are_refused(shifted):
-    with pytest.raises(UserError, match="choose one of dis"):
-        build("raft")
+    with pytest.raises(UserError, match="choose one of dis, farneback, raft, onnx, folder, exact"):
+        build("flownet")
     with pytest.raises(UserError, match="preset"):
         build("dis", preset="slow")
-    with pytest.raises(UserError, match="speed"):
+    with pytest.raises(UserError, match="speed.*it takes preset"):
         build("dis", speed=1)
+    with pytest.raises(UserError, match="'path'.*it takes path"):
+        build("onnx")
     with pytest.raises(UserError, match="one size"):
         build("dis")(shifted[0], shifted[1][:-1])
     with pytest.raises(UserError, match="uint8"):

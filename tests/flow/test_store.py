@@ -78,29 +78,46 @@ def test_a_step_too_fine_for_the_frame_is_refused(tmp_path):
             FlowWriter(tmp_path / "clip.arrow", "k", (1024, 2048), step=step)
 
 
+@pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("shape", [(36, 52), (37, 53), (1, 1)])
-def test_half_resolution(tmp_path, shape):
-    """A flow that changes slowly survives the halving; a uniform one stays; sizes and visibility are untouched."""
+def test_reduced_resolution(tmp_path, shape, scale):
+    """A flow that changes slowly survives the reduction; a uniform one stays; sizes and visibility are untouched."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     slow = np.stack([0.1 * x - 2, 0.05 * y + 1], -1)
     uniform = np.full((*shape, 2), (3.25, -1.5), np.float32)
     visible = np.random.default_rng(0).random(shape) < 0.5
-    with FlowWriter(tmp_path / "clip.arrow", "k", shape, half=True) as writer:
+    with FlowWriter(tmp_path / "clip.arrow", "k", shape, scale=scale) as writer:
         writer.write(0, 1, slow, visible)
         writer.write(1, 2, uniform, visible)
     reader = FlowReader(tmp_path / "clip.arrow")
     read, read_visible = reader.read(0, 1)
     assert read.shape == (*shape, 2)
-    assert np.abs(read - slow).max() < 0.12
+    assert reader.scale == scale
+    # Enlarging repeats the border, where the flow goes on: half a block times its slope, and half a step.
+    assert np.abs(read - slow).max() <= 0.1 * (scale - 0.5) / 1 + 1 / 32 + 1e-5
     np.testing.assert_array_equal(read_visible, visible)
     np.testing.assert_allclose(reader.read(1, 2)[0], uniform, rtol=1e-6)
+
+
+def test_vectors_beyond_the_range_are_refused_at_a_reduced_size(tmp_path):
+    """There they would pull their neighbours out of place."""
+    flow = np.zeros((4, 8, 2), np.float32)
+    flow[1, 2, 0] = 1e10
+    with (
+        pytest.raises(UserError, match=r"clip\.arrow: pair 0 to 1: a component of 1e\+10 px.*store at scale 1"),
+        FlowWriter(tmp_path / "clip.arrow", "k", (4, 8), scale=2) as writer,
+    ):
+        writer.write(0, 1, flow)
+    with pytest.raises(UserError, match=r"1/3 of its size: use one of \(1, 2, 4\)"):
+        FlowWriter(tmp_path / "clip.arrow", "k", (4, 8), scale=3)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_smooth_flow_packs_well(tmp_path):
     shape = (256, 512)
     with FlowWriter(tmp_path / "full.arrow", "k", shape) as writer:
         writer.write(0, 1, smooth_flow(0, shape), np.ones(shape, bool))
-    with FlowWriter(tmp_path / "half.arrow", "k", shape, half=True) as writer:
+    with FlowWriter(tmp_path / "half.arrow", "k", shape, scale=2) as writer:
         writer.write(0, 1, smooth_flow(0, shape), np.ones(shape, bool))
     raw = 8 * shape[0] * shape[1]
     assert (tmp_path / "full.arrow").stat().st_size < raw / 5
@@ -118,7 +135,9 @@ def test_the_file_is_plain_arrow(tmp_path):
     content = write(tmp_path / "clip.arrow")
     table = pa.ipc.open_file(tmp_path / "clip.arrow").read_all()
     assert table.column_names == ["source", "target", "flow", "visible", "crc"]
-    assert table["source"].to_pylist() == [0, 1, 5]
+    # The last row is the seal: no frames, no flow, a checksum of all rows.
+    assert table["source"].to_pylist() == [0, 1, 5, -1]
+    assert table["flow"][3].as_py() is None
     assert table.schema.metadata[b"step"] == b"0.0625"
     assert table.schema.metadata[b"shape"] == b"37 53"
     size = 2 * SHAPE[0] * SHAPE[1]
@@ -149,8 +168,8 @@ def test_wrong_key_and_version_are_named(tmp_path, monkeypatch):
     write(path)
     with pytest.raises(UserError, match=r"clip\.arrow.*key abc, wanted abd"):
         FlowReader(path, key="abd")
-    monkeypatch.setattr("etc.flow.store.FORMAT", 2)
-    with pytest.raises(UserError, match=r"clip\.arrow: flow format 1, this version reads 2"):
+    monkeypatch.setattr("etc.flow.store.FORMAT", 99)
+    with pytest.raises(UserError, match=r"clip\.arrow: flow format \d+, this version reads 99"):
         FlowReader(path)
 
 
@@ -190,14 +209,17 @@ def test_truncation_is_seen_at_any_length(tmp_path):
 
 
 def test_a_changed_byte_is_seen_or_changes_nothing(tmp_path):
-    """Padding may change unnoticed; flow, visibility and pairs may not."""
+    """Bytes all over a small file. Padding may change unnoticed; flow, visibility and pairs may not."""
     path = tmp_path / "clip.arrow"
-    write(path)
+    rng = np.random.default_rng(0)
+    with FlowWriter(path, "abc", (3, 5), method="dis") as writer:
+        for pair in ((0, 1), (1, 0)):
+            writer.write(*pair, rng.normal(0, 3, (3, 5, 2)).astype(np.float32), rng.random((3, 5)) < 0.5)
     whole = path.read_bytes()
     pairs, expected = read_everything(path)
-    rng = np.random.default_rng(0)
     refused = 0
-    for position in rng.integers(0, len(whole), 500):
+    positions = range(0, len(whole), 3)
+    for position in positions:
         data = bytearray(whole)
         data[position] ^= 1 << rng.integers(8)
         path.write_bytes(data)
@@ -211,7 +233,21 @@ def test_a_changed_byte_is_seen_or_changes_nothing(tmp_path):
         for (flow, visible), (expected_flow, expected_visible) in zip(content, expected, strict=True):
             np.testing.assert_array_equal(flow, expected_flow)
             np.testing.assert_array_equal(visible, expected_visible)
-    assert refused > 350
+    assert refused > len(positions) / 2
+
+
+def test_a_table_of_contents_that_hides_a_pair_is_seen(tmp_path):
+    """A file whose batches are whole, but one is missing, is not taken for a shorter clip."""
+    path = tmp_path / "clip.arrow"
+    write(path)
+    file = pa.ipc.open_file(path.read_bytes())
+    batches = [file.get_batch(index) for index in range(file.num_record_batches)]
+    for kept in (batches[:-1], batches[1:], batches[:1] + batches[2:], [*batches[1::-1], *batches[2:]], []):
+        with pa.ipc.new_file(str(path), file.schema) as writer:
+            for batch in kept:
+                writer.write_batch(batch)
+        with pytest.raises(UserError, match=r"clip\.arrow: damaged or truncated \(seal\)"):
+            FlowReader(path)
 
 
 def test_bad_flow_is_refused_and_no_file_is_left(tmp_path):

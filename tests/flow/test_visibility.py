@@ -53,3 +53,14 @@ def test_the_backward_flow_is_read_between_pixels():
 def test_different_shapes_are_refused():
     with pytest.raises(UserError, match="differ in shape"):
         forward_backward_visible(uniform(0, 0), uniform(0, 0, (20, 31)))
+
+
+def test_huge_vectors_are_not_visible():
+    """An unknown vector of a .flo file (1e10) leaves the frame; one in the flow back makes what ends there hidden."""
+    there, back = uniform(2, 0), uniform(-2, 0)
+    there[3, 4], back[10, 12] = 1e10, -1e10
+    with np.errstate(all="raise"):
+        visible = forward_backward_visible(there, back)
+    expected = np.ones((20, 30), bool)
+    expected[:, 28:] = expected[3, 4] = expected[10, 10] = False
+    np.testing.assert_array_equal(visible, expected)

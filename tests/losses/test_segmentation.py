@@ -84,7 +84,7 @@ def test_module_upsamples_and_adds_the_auxiliary_head():
     module = SegmentationLoss()
     assert module(small, labels).item() == pytest.approx(expected(small), rel=1e-5)
     total = expected(small) + 0.4 * expected(auxiliary)
-    assert module(small, labels, auxiliary).item() == pytest.approx(total, rel=1e-5)
+    assert module(small, labels, (auxiliary,)).item() == pytest.approx(total, rel=1e-5)
 
 
 def test_class_weights_are_not_saved():

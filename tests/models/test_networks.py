@@ -5,28 +5,60 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from etc.errors import UserError
-from etc.models.pspnet import PyramidPooling
+from etc.models.names import NETWORKS
 from etc.models.registry import ARCHITECTURES, build
+from tests.models.build import on_meta, seeded, shake
 
 ASSETS = Path(__file__).parent / "assets"
-# Parameters of torchvision's resnet18 ... resnet101 with their classifier of 1000 classes, as its documentation says.
-TORCHVISION = {"pspnet18": 11_689_512, "pspnet34": 21_797_672, "pspnet50": 25_557_032, "pspnet101": 44_549_160}
-# Parameters without the auxiliary head and multiply-accumulates at 1024 x 2048, 19 classes, width 64.
+# Parameters without auxiliary heads and multiply-accumulates at 1024 x 2048, 19 classes, width 64.
 COUNTS = {
     "pspnet18": (13_804_371, 462_509_178_880),
     "pspnet34": (23_912_531, 800_737_853_440),
     "pspnet50": (46_591_571, 1_416_200_454_144),
     "pspnet101": (65_583_699, 2_036_823_228_416),
+    "mobilenetv2": (2_113_043, 20_826_898_432),
+    "hrnet_w18_small": (3_939_309, 76_856_885_248),
+    "bisenetv2": (3_358_627, 98_413_199_360),
 }
 
 
-def on_meta(architecture, width=64):
-    """The network without memory for its weights; it can compute shapes."""
-    with torch.device("meta"):
-        return build(architecture, 19, width).eval()
+def bottleneck(inputs, planes):
+    """Parameters of a bottleneck block that widens to four times its planes."""
+    wide = 4 * planes
+    weights = inputs * planes + 9 * planes**2 + planes * wide + inputs * wide
+    return weights + 2 * (planes + planes + wide + wide)
+
+
+def linear(inputs, outputs):
+    return inputs * outputs + outputs
+
+
+# What the ImageNet network of the same backbone has more: its classifier of 1000 classes and what leads to it. HRNet
+# widens each resolution, halves and adds it to the next, and widens the last once more.
+IMAGENET_HEADS = {
+    "pspnet18": linear(512, 1000),
+    "pspnet34": linear(512, 1000),
+    "pspnet50": linear(2048, 1000),
+    "pspnet101": linear(2048, 1000),
+    "mobilenetv2": 320 * 1280 + 2 * 1280 + linear(1280, 1000),
+    "hrnet_w18_small": sum(bottleneck(18 << k, 32 << k) for k in range(4))
+    + sum(linear(9 * (128 << k), 256 << k) + 2 * (256 << k) for k in range(3))
+    + linear(1024, 2048)
+    + 2 * 2048
+    + linear(2048, 1000),
+}
+# Parameters of torchvision's networks as its documentation says (num_params), and of HRNet-W18-C-Small-v2 as in the
+# authors' repository HRNet-Image-Classification, which says 15.6 M.
+IMAGENET_TOTALS = {
+    "pspnet18": 11_689_512,
+    "pspnet34": 21_797_672,
+    "pspnet50": 25_557_032,
+    "pspnet101": 44_549_160,
+    "mobilenetv2": 3_504_872,
+    "hrnet_w18_small": 15.6e6,
+}
 
 
 def multiply_accumulates(network, height, width):
@@ -43,10 +75,8 @@ def multiply_accumulates(network, height, width):
     return total
 
 
-def seeded(architecture, seed=0, classes=4, width=8):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build(architecture, classes, width)
+def first_convolution(network):
+    return next(module for module in network.backbone.modules() if isinstance(module, torch.nn.Conv2d))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -56,35 +86,55 @@ class TestArchitecture:
         network = seeded(architecture).eval()
         with torch.no_grad():
             output = network(torch.rand(1, 3, *size))
-        small = tuple(math.ceil(x / 8) for x in size)
+        small = tuple(math.ceil(x / ARCHITECTURES[architecture].stride) for x in size)
         assert output.logits.shape == (1, 4, *small)
         assert output.features.shape == (1, network.classifier.in_channels, *small)
-        assert output.auxiliary is None
+        assert output.auxiliary == ()
         torch.testing.assert_close(network.classifier(output.features), output.logits)
 
     @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
     def test_training_step_reaches_every_parameter(self, architecture, memory_format):
         network = seeded(architecture).train().to(memory_format=memory_format)
         output = network(torch.rand(2, 3, 49, 67).contiguous(memory_format=memory_format))
-        assert output.logits.shape == output.auxiliary.shape == (2, 4, 7, 9)
+        stride = ARCHITECTURES[architecture].stride
+        assert output.logits.shape == (2, 4, math.ceil(49 / stride), math.ceil(67 / stride))
         assert output.logits.is_contiguous(memory_format=memory_format)
-        (output.logits.square().mean() + output.auxiliary.square().mean()).backward()
+        assert all(head.shape[:2] == (2, 4) for head in output.auxiliary)
+        assert bool(output.auxiliary) == hasattr(network, "auxiliary")
+        sum(x.square().mean() for x in (output.logits, *output.auxiliary)).backward()
         still = [name for name, x in network.named_parameters() if x.grad is None or not x.grad.isfinite().all()]
         assert not still
+
+    def test_trains_on_one_pixel(self, architecture):
+        output = seeded(architecture).train()(torch.rand(2, 3, 1, 1))
+        assert output.logits.shape == (2, 4, 1, 1) and output.logits.isfinite().all()
 
     def test_single_image_is_refused_in_training(self, architecture):
         with pytest.raises(UserError, match="batch size of at least 2"):
             seeded(architecture).train()(torch.rand(1, 3, 32, 32))
+
+    def test_memory_layout_and_batch_change_nothing(self, architecture):
+        network = shake(seeded(architecture)).double().eval()
+        images = torch.rand(3, 3, 40, 56, dtype=torch.float64)
+        with torch.no_grad():
+            alone = torch.cat([network(image[None]).logits for image in images])
+            together = network.to(memory_format=torch.channels_last)(
+                images.contiguous(memory_format=torch.channels_last)
+            )
+        torch.testing.assert_close(together.logits, alone)
+        assert alone.std() > 0
 
     def test_counts(self, architecture):
         network = on_meta(architecture)
         parameters = sum(x.numel() for name, x in network.named_parameters() if not name.startswith("auxiliary."))
         assert (parameters, multiply_accumulates(network, 1024, 2048)) == COUNTS[architecture]
 
-    def test_backbone_has_the_parameters_of_torchvision(self, architecture):
-        network = on_meta(architecture)
-        classifier = network.backbone.channels[1] * 1000 + 1000
-        assert sum(x.numel() for x in network.backbone.parameters()) + classifier == TORCHVISION[architecture]
+    def test_backbone_has_the_parameters_of_the_imagenet_network(self, architecture):
+        if architecture not in IMAGENET_TOTALS:
+            pytest.skip("trained from random weights")
+        own = sum(x.numel() for x in on_meta(architecture).backbone.parameters())
+        published = IMAGENET_TOTALS[architecture]
+        assert own + IMAGENET_HEADS[architecture] == pytest.approx(published, abs=0 if published % 1e5 else 0.05e6)
 
     def test_state_is_frozen(self, architecture):
         """A renamed or reshaped parameter would make every saved network unreadable."""
@@ -92,19 +142,33 @@ class TestArchitecture:
         assert lines == (ASSETS / f"{architecture}.txt").read_text().splitlines()
 
     def test_same_seed_same_weights(self, architecture):
-        first, second, other = (seeded(architecture, seed).state_dict() for seed in (3, 3, 4))
-        assert all(torch.equal(first[name], second[name]) for name in first)
-        assert not torch.equal(first["backbone.conv1.weight"], other["backbone.conv1.weight"])
+        first, second, other = (seeded(architecture, seed) for seed in (3, 3, 4))
+        pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+        assert all(torch.equal(x, y) for x, y in pairs)
+        assert not torch.equal(first_convolution(first).weight, first_convolution(other).weight)
 
     def test_normalises_inside(self, architecture):
-        """An image of the mean colour is 0 inside, so that the stem's convolution gives exactly 0."""
+        """An image of the mean colour is 0 inside, so that the first convolution gives exactly 0."""
         network = seeded(architecture).eval()
         seen = []
-        network.backbone.conv1.register_forward_hook(lambda module, inputs, output: seen.append(output))
+        first_convolution(network).register_forward_hook(lambda module, inputs, output: seen.append(output))
         mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
         with torch.no_grad():
             network(mean.expand(1, 3, 16, 16))
         assert (seen[0] == 0).all()
+
+    def test_wider_networks_cost_more(self, architecture):
+        parameters = [sum(x.numel() for x in on_meta(architecture, width).parameters()) for width in (16, 32, 64, 96)]
+        assert parameters == sorted(set(parameters))
+
+    def test_export_computes_the_same(self, architecture):
+        if architecture in ("pspnet34", "pspnet101"):
+            pytest.skip("the same blocks as pspnet18 and pspnet50, more of them")
+        network = shake(seeded(architecture)).eval()
+        image = torch.rand(1, 3, 40, 56)
+        exported = torch.export.export(network, (image,)).module()
+        with torch.no_grad():
+            torch.testing.assert_close(exported(image).logits, network(image).logits)
 
 
 def test_pspnet18_is_the_student_of_the_paper():
@@ -113,41 +177,35 @@ def test_pspnet18_is_the_student_of_the_paper():
     assert f"{parameters / 1e6:.2f} {operations / 1e9:.1f}" == "13.80 462.5"
 
 
-def test_export_computes_the_same():
-    network = seeded("pspnet18").eval()
-    image = torch.rand(1, 3, 40, 56)
-    exported = torch.export.export(network, (image,)).module()
-    with torch.no_grad():
-        torch.testing.assert_close(exported(image).logits, network(image).logits)
+def test_mobilenetv2_is_the_one_of_the_mobilenetv3_paper():
+    """V2, R-ASPP, 256 filters: 2.11 M parameters, 21.29 G at full resolution (Howard et al., ICCV 2019, table 7).
+
+    That code pads its images to 1025 x 2049 pixels, which makes a map of 65 x 129 out of one of 64 x 128.
+    """
+    assert f"{COUNTS['mobilenetv2'][0] / 1e6:.2f}" == "2.11"
+    assert multiply_accumulates(on_meta("mobilenetv2"), 1025, 2049) == pytest.approx(21.29e9, rel=0.005)
 
 
-def test_evaluation_does_not_depend_on_the_rest_of_the_batch():
-    network = seeded("pspnet18").double().eval()
-    images = torch.rand(3, 3, 40, 56, dtype=torch.float64)
-    with torch.no_grad():
-        together, alone = network(images).logits, torch.cat([network(x[None]).logits for x in images])
-    torch.testing.assert_close(together, alone)
+def test_hrnet_is_the_small_one_of_its_authors():
+    """HRNetV2-W18-Small-v2: 3.9 M parameters, 71.6 GFLOPs at 1024 x 2048 (README of HRNet-Semantic-Segmentation).
+
+    Their counter (lib/utils/modelsummary.py) counts multiply-accumulates in units of 1024^3.
+    """
+    parameters, operations = COUNTS["hrnet_w18_small"]
+    assert f"{parameters / 1e6:.1f} {operations / 1024**3:.1f}" == "3.9 71.6"
 
 
-def test_pyramid_appends_the_projected_block_means_in_order():
-    pyramid = PyramidPooling(5, 2).double().eval()
-    x = torch.rand(2, 5, 12, 18, dtype=torch.float64)
-    with torch.no_grad():
-        parts = pyramid(x).split([5, 2, 2, 2, 2], dim=1)
-    assert torch.equal(parts[0], x)
-    for part, bins, layer in zip(parts[1:], (1, 2, 3, 6), pyramid.bins, strict=True):
-        means = x.reshape(2, 5, bins, 12 // bins, bins, 18 // bins).mean((3, 5))
-        projected = torch.einsum("oc,bchw->bohw", layer[0].weight[:, :, 0, 0].detach(), means) / (1 + 1e-5) ** 0.5
-        enlarged = F.interpolate(projected.relu(), size=(12, 18), mode="bilinear", align_corners=False)
-        torch.testing.assert_close(part, enlarged)
+def test_names_are_those_of_the_registry():
+    assert tuple(ARCHITECTURES) == NETWORKS
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("pspnet19", 4), "unknown architecture 'pspnet19'; use one of pspnet18, pspnet34, pspnet50, pspnet101"),
+        (("pspnet19", 4), "unknown architecture 'pspnet19'; use one of pspnet18, pspnet34, .*, or hf:NAME"),
         (("pspnet18", 0), "pspnet18: 0 classes"),
-        (("pspnet18", 4, 0), "pspnet18: width 0"),
+        (("pspnet18", 4, 7), "pspnet18: width 7; use at least 8"),
+        (("pspnet18", 4, None), "pspnet18: width None"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):

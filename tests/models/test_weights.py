@@ -39,7 +39,8 @@ def test_round_trip(architecture, tmp_path):
     image = torch.rand(1, 3, 32, 40)
     with torch.no_grad():
         assert torch.equal(loaded(image).logits, saved.eval()(image).logits)
-    assert all(torch.equal(x, loaded.state_dict()[name]) for name, x in saved.state_dict().items())
+    read_back = loaded.state_dict()
+    assert all(torch.equal(x, read_back[name]) for name, x in saved.state_dict().items())
 
 
 def test_equal_networks_give_equal_bytes(tmp_path):
@@ -63,10 +64,35 @@ def test_imagenet_weights_fit_but_for_the_classifier(suffix, counters, tmp_path)
     torch.save(state, path) if suffix == "pth" else safetensors.torch.save_file(state, path)
     target = network(seed=2)
     classifier = target.classifier.weight.clone()
-    weights.load_backbone(target, path)
+    report = weights.load_backbone(target, path)
+    assert report.fits and sorted(report.left_out) == ["fc.bias", "fc.weight"]
     assert torch.equal(target.backbone.layer4[1].bn2.running_var, source.backbone.layer4[1].bn2.running_var)
     assert all(torch.equal(x, source.backbone.get_parameter(name)) for name, x in target.backbone.named_parameters())
     assert torch.equal(target.classifier.weight, classifier)
+
+
+IMAGENET_HEADS = {
+    "mobilenetv2": ("features.18.0.weight", "features.18.1.num_batches_tracked", "classifier.1.weight"),
+    "hrnet_w18_small": ("incre_modules.0.0.conv1.weight", "downsamp_modules.0.0.bias", "final_layer.0.weight"),
+}
+
+
+@pytest.mark.parametrize("architecture", IMAGENET_HEADS)
+def test_other_backbones_leave_out_the_head_of_their_source(architecture, tmp_path):
+    source, target = network(seed=1, architecture=architecture), network(seed=2, architecture=architecture)
+    extra = {name: torch.zeros(2) for name in IMAGENET_HEADS[architecture]}
+    torch.save({**source.backbone.state_dict(), **extra}, tmp_path / "imagenet.pth")
+    report = weights.load_backbone(target, tmp_path / "imagenet.pth")
+    assert sorted(report.left_out) == sorted(IMAGENET_HEADS[architecture])
+    assert len(report.loaded) == len(source.backbone.state_dict())
+    pairs = zip(target.backbone.state_dict().values(), source.backbone.state_dict().values(), strict=True)
+    assert all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_weights_of_another_backbone_are_refused_with_the_differing_keys(tmp_path):
+    torch.save(network(architecture="mobilenetv2").backbone.state_dict(), tmp_path / "mobilenet.pth")
+    with pytest.raises(UserError, match=r"mobilenet.pth: .*missing: conv1.weight, .*unexpected: features.0.0.weight, "):
+        weights.load_backbone(network(architecture="hrnet_w18_small"), tmp_path / "mobilenet.pth")
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model"])

@@ -62,6 +62,41 @@ def test_unknown_scheme_is_named_with_the_known_ones(project):
         check.check_all()
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("segformer-b0", r"data.yaml: key 'architectures' = 'segformer-b0': .*'widths' of params/student.yaml"),
+        ("segformer", "student.yaml: no width for 'segformer' under 'widths'; given: pspnet18"),
+    ],
+)
+def test_architecture_that_cannot_run_is_named(project, name, message):
+    edit(project, "data.yaml", "architectures: [pspnet18]", f"architectures: [{name}]")
+    with pytest.raises(UserError, match=message):
+        check.check_all()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("architecture: pspnet18", "architecture: pspnet19", "unknown architecture 'pspnet19'"),
+        ("architecture: pspnet18", "architecture: hf:some/model", "architecture 'hf:some/model' with width 16"),
+        ("width: 16", "width: null", "architecture 'pspnet18' with width None"),
+    ],
+)
+def test_teacher_that_cannot_be_built_is_named(project, old, new, message):
+    edit(project, "teacher.yaml", old, new)
+    with pytest.raises(UserError, match=f"teacher.yaml: key 'street.network'.*{message}"):
+        check.check_all()
+
+
+def test_hugging_face_teacher_and_student_pass_the_check(project):
+    edit(project, "teacher.yaml", "architecture: pspnet18", "architecture: hf:some/model")
+    edit(project, "teacher.yaml", "width: 16", "width: null")
+    edit(project, "student.yaml", "pspnet18: 12", "segformer: hf:some/model")
+    edit(project, "data.yaml", "architectures: [pspnet18]", "architectures: [segformer]")
+    assert check.check_all().architectures == ["segformer"]
+
+
 def test_distilling_scheme_in_the_plain_group_is_refused(project):
     edit(project, "data.yaml", "schemes: [baseline, tl]", "schemes: [baseline, sf_tl]")
     edit(project, "data.yaml", "schemes: [sf, sf_pf, sf_mf, sf_pf_mf, sf_tl]", "schemes: [sf]")

@@ -1,11 +1,22 @@
 """The evaluate stage: which clips it takes, and that its tables hold every count once."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import yaml
 
+from etc.datasets import manifest
+from etc.datasets.labels import label_set
+from etc.errors import UserError
 from etc.evaluation.iou import confusion_matrix
+from etc.evaluation.tables import counts_table
+from etc.models import registry, weights
+from etc.params import evaluate as params
 from etc.stages import evaluate
+from tests.training import toy
 
 
 @pytest.fixture
@@ -14,21 +25,59 @@ def frames():
     return pd.DataFrame({"clip": np.repeat(clips, 3), "split": np.repeat(["dev"] * 5 + ["test"] * 15, 3)})
 
 
+def sample(frames, split, **choice):
+    return evaluate.sample_clips(frames, split, params.Sample(**{"share": 1.0, "seed": 0} | choice))
+
+
 def test_the_whole_split_is_taken_in_order(frames):
-    clips = evaluate.sample_clips(frames, "test", 1.0, 0)
+    clips = sample(frames, "test")
     assert clips == sorted(clips) and len(clips) == 15
 
 
 def test_a_share_is_a_fixed_random_choice_without_repeats(frames):
-    first = evaluate.sample_clips(frames, "test", 0.4, 1)
+    first = sample(frames, "test", share=0.4, seed=1)
     assert len(first) == len(set(first)) == 6 and first == sorted(first)
-    assert first == evaluate.sample_clips(frames, "test", 0.4, 1)
-    assert first != evaluate.sample_clips(frames, "test", 0.4, 2)
+    assert first == sample(frames, "test", share=0.4, seed=1)
+    assert first != sample(frames, "test", share=0.4, seed=2)
 
 
 def test_at_least_one_clip_is_taken_and_none_of_an_empty_split(frames):
-    assert len(evaluate.sample_clips(frames, "dev", 0.01, 0)) == 1
-    assert evaluate.sample_clips(frames, "train", 1.0, 0) == []
+    assert len(sample(frames, "dev", share=0.01)) == 1
+    assert sample(frames, "train") == []
+
+
+def test_a_list_of_clips(frames):
+    assert sample(frames, "test", clips=["street_000009", "street_000006"]) == ["street_000006", "street_000009"]
+    with pytest.raises(UserError, match="1 of 2 clips are not there, first street_000001"):
+        sample(frames, "test", clips=["street_000009", "street_000001"])
+    with pytest.raises(UserError, match="sample.clips: names clip street_000009 twice"):
+        sample(frames, "test", clips=["street_000009", "street_000009"])
+
+
+def test_a_list_and_a_share_contradict_each_other(tmp_path):
+    block = {"split": "test", "sample_clips": 1, "batch": 4, "device": "cpu", "threads": 1}
+    block["sample"] = {"share": 0.5, "seed": 0, "clips": ["a"]}
+    path = tmp_path / "evaluate.yaml"
+    path.write_text(yaml.safe_dump({"street": block}))
+    with pytest.raises(UserError, match="evaluate.yaml: key 'street.sample'.* set share to 1 or clips to null"):
+        params.load("street", path)
+    block["sample"]["clips"] = "all"
+    path.write_text(yaml.safe_dump({"street": block}))
+    with pytest.raises(UserError, match="street.sample.clips"):
+        params.load("street", path)
+
+
+def test_the_list_of_the_paper(frames):
+    with pytest.raises(UserError, match="108 of 108 clips are not there, first frankfurt_000000_001016"):
+        sample(frames, "test", clips="cityscapes_tc")
+    names = [*params_list(), "munster_000000_000000"]
+    cityscapes = pd.DataFrame({"clip": names, "split": "test"})
+    assert sample(cityscapes, "test", clips="cityscapes_tc") == sorted(names[:-1])
+
+
+def params_list():
+    lines = (toy.ROOT / "etc/evaluation/assets/cityscapes_tc.txt").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
 
 
 def test_tables_hold_one_row_per_frame_and_class():
@@ -40,6 +89,48 @@ def test_tables_hold_one_row_per_frame_and_class():
         for one in range(4):
             hit, guess = truth == one, prediction == one
             expected.append(("a", frame, (hit & guess).sum(), (guess & ~hit).sum(), (hit & ~guess).sum(), one))
-    table = evaluate._table(records, 4)
+    table = counts_table(records, 4)
     assert table.column_names == ["clip", "frame", "tp", "fp", "fn", "class"]
     assert [tuple(row.values()) for row in table.to_pylist()] == expected
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A toy project with an untrained student; all clips are test clips."""
+    toy.make(tmp_path, clips=2, frames=3)
+    folder = tmp_path / "data/street"
+    manifest.write(folder / "frames.parquet", manifest.read(folder / "frames.parquet").assign(split="test"))
+    shutil.copytree(folder / "flow/train", folder / "flow/compare")
+    shutil.move(folder / "flow/train", folder / "flow/evaluate")
+    shipped = yaml.safe_load((toy.ROOT / "params/evaluate.yaml").read_text())["street"]
+    (tmp_path / "params/evaluate.yaml").write_text(yaml.safe_dump({"street": shipped | {"device": "cpu"}}))
+    classes = label_set("street")
+    torch.manual_seed(0)
+    network = registry.build("pspnet18", classes.count, 8)
+    config = {"architecture": "pspnet18", "width": 8, "classes": classes.count, "class_names": list(classes.names)}
+    weights.save(folder / "students/pspnet18-tl-0", network, config)
+    monkeypatch.chdir(tmp_path)
+    yield folder / "evaluation/pspnet18-tl-0"
+    torch.use_deterministic_algorithms(False)
+
+
+def test_the_stage_counts_every_pair(project):
+    """Counts against the saved predictions shifted by the known whole-pixel motion, with slices."""
+    assert "judged on 2 clips" in evaluate.run("street", "pspnet18", "tl", 0)
+    kept = np.load(project / "sample.npz")
+    table = pd.read_parquet(project / "tc.parquet")
+    assert list(table) == ["flow", "clip", "source", "target", "protocol", "intersection", "union", "class"]
+    assert len(table) == 2 * 2 * 3 * 9
+    right, down = toy.MOTION
+    for source in (0, 1):
+        now = kept["predictions"][source][:-down, :-right]
+        after = kept["predictions"][source + 1][down:, right:]
+        rows = table[(table["clip"] == str(kept["clip"])) & (table["source"] == source)]
+        assert set(rows["target"]) == {source + 1}
+        for (flow, protocol), counts in rows.groupby(["flow", "protocol"]):
+            counts = counts.sort_values("class")
+            both = [((now == one) & (after == one)).sum() for one in range(9)]
+            either = [((now == one) | (after == one)).sum() for one in range(9)]
+            assert protocol in evaluate.JUDGES[flow]
+            np.testing.assert_array_equal(counts["intersection"], both)
+            np.testing.assert_array_equal(counts["union"], either)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from etc.losses.functional import motion_loss, pair_of_frames_loss, pair_wise_loss, pixel_wise_divergence
 from etc.losses.segmentation import SegmentationLoss
 from etc.models import registry
-from etc.models.pspnet import Output
+from etc.models.output import Output
 from etc.params import student as params
 from etc.params.base import load_block
 from etc.training.data import Batch
@@ -34,16 +34,16 @@ def batch():
 
 def objective(scheme):
     torch.manual_seed(1)
-    student = registry.build("pspnet18", CLASSES, 4).eval()
+    student = registry.build("pspnet18", CLASSES, 8).eval()
     return Objective(student, SegmentationLoss(), build_terms(scheme, SETTINGS.losses), scheme)
 
 
-def outputs(seed, channels=6):
+def outputs(seed, channels=6, size=(2, 3)):
     generator = torch.Generator().manual_seed(seed)
 
     def output():
-        logits = torch.randn(B, CLASSES, 2, 3, generator=generator)
-        return Output(logits, torch.randn(B, channels, 2, 3, generator=generator), None)
+        logits = torch.randn(B, CLASSES, *size, generator=generator)
+        return Output(logits, torch.randn(B, channels, *size, generator=generator))
 
     return [output() for _ in range(3)]
 
@@ -76,7 +76,7 @@ def test_every_scheme_starts_from_the_same_student():
 
 
 def test_see_splits_the_frames_in_order(batch):
-    network = registry.build("pspnet18", CLASSES, 4).eval()
+    network = registry.build("pspnet18", CLASSES, 8).eval()
     for output, images in zip(see(network, batch.images), batch.images, strict=True):
         assert torch.allclose(output.logits, network(images).logits, atol=1e-5)
 
@@ -159,3 +159,55 @@ def test_optimiser_has_every_weight_once_and_spares_the_terms_the_decay():
     assert [group["lr_factor"] for group in groups] == [1.0, *[SETTINGS.training.head_lr_factor] * 2]
     decay = SETTINGS.training.weight_decay
     assert [group["weight_decay"] for group in groups] == [decay, decay, 0.0]
+
+
+def resized(x, size):
+    """Bilinear, pixel centres aligned, written out: each new pixel is a mean of two rows and two columns."""
+    for axis, count in ((2, size[0]), (3, size[1])):
+        old = x.shape[axis]
+        place = ((torch.arange(count) + 0.5) * old / count - 0.5).clamp(0, old - 1)
+        low = place.floor().long().clamp(max=max(old - 2, 0))
+        share = (place - low).view(-1, *[1] * (3 - axis))
+        x = x.index_select(axis, low) * (1 - share) + x.index_select(axis, (low + 1).clamp(max=old - 1)) * share
+    return x
+
+
+@pytest.mark.parametrize("size", [(4, 6), (1, 2), (2, 3)], ids=["finer teacher", "coarser teacher", "equal"])
+def test_teachers_of_another_output_stride_are_brought_to_the_students_size(batch, size):
+    student, teacher = outputs(3), outputs(4, channels=9, size=size)
+    seen = [Output(resized(t.logits, (2, 3)), resized(t.features, (2, 3))) for t in teacher]
+    terms = build_terms({"sf": 1.0, "pf": 1.0, "mf": 1.0}, SETTINGS.losses)
+    for name in ("sf", "pf"):
+        expected = terms[name](batch, student, seen).item()
+        assert terms[name](batch, student, teacher).item() == pytest.approx(expected, rel=1e-5)
+    assert terms["mf"](batch, student, teacher).isfinite()
+
+
+def test_features_averaged_to_a_grid_keep_their_own_resolution(batch):
+    pair = SETTINGS.losses.pf.model_copy(update={"grid": (2, 2)})
+    losses = SETTINGS.losses.model_copy(update={"pf": pair})
+    student, teacher = outputs(3), outputs(4, channels=9, size=(4, 6))
+    expected = pair_of_frames_loss(*(output.features for output in (*student[:2], *teacher[:2])), (2, 2))
+    assert build_terms({"pf": 1.0}, losses)["pf"](batch, student, teacher).item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("student", ["mobilenetv2", "hrnet_w18_small", "bisenetv2"])
+@pytest.mark.parametrize("teacher", ["pspnet18", "hrnet_w18_small"])
+def test_networks_of_any_output_stride_teach_each_other(batch, student, teacher):
+    scheme = {"tl": 1.0, "sf": 1.0, "pf": 1.0, "mf": 1.0}
+    learner, master = (registry.build(name, CLASSES, 8) for name in (student, teacher))
+    made = Objective(learner.train(), SegmentationLoss(), build_terms(scheme, SETTINGS.losses), scheme)
+    with torch.no_grad():
+        seen = see(master.eval(), batch.images)
+    values = made(batch, seen, ONE)
+    values[0].backward()
+    assert values.isfinite().all()
+    reached = [name for name, parameter in learner.named_parameters() if parameter.grad is not None]
+    assert len(reached) == len(list(learner.parameters()))
+
+
+def test_see_splits_every_auxiliary_head(batch):
+    network = registry.build("bisenetv2", CLASSES, 8).train()
+    seen = see(network, batch.images)
+    assert len(seen) == 3
+    assert all(len(output.auxiliary) == 4 and {len(head) for head in output.auxiliary} == {B} for output in seen)

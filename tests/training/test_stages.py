@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 
 from etc.errors import UserError
 from etc.models import registry, weights
-from etc.stages import labeller, student, teacher
+from etc.stages import labeller, pretrain, student, teacher
 from tests.training import toy
 
 STUDENTS = Path("data/street/students")
@@ -222,6 +222,35 @@ def test_weights_of_a_backbone_are_taken(project):
     student.run("street", "pspnet18", "baseline", 0)
     network, _ = weights.load("data/street/students/pspnet18-baseline-0")
     torch.testing.assert_close(network.backbone.conv1.weight, backbone.conv1.weight)
+
+
+@pytest.mark.parametrize("scheme", ["baseline", "tl"])
+def test_students_start_from_the_pretrained_network(project, scheme):
+    """With a rate of nearly zero, the weights stay those of the start, whatever the seed; random ones would differ."""
+    with pytest.raises(UserError, match=r"pretrained/pspnet18/weights.safetensors: no such file"):
+        toy.write_params(project, "student", {"start": "pretrained"})
+        student.run("street", "pspnet18", scheme, 0)
+    assert "data/street/pretrained/pspnet18" in pretrain.run("street", "pspnet18")
+    assert history("pretrained-pspnet18")["tl"].null_count == 6
+    start, _ = weights.load("data/street/pretrained/pspnet18")
+    toy.write_params(project, "student", {"start": "pretrained", "training.lr": 1e-9})
+    for seed in (0, 1):
+        student.run("street", "pspnet18", scheme, seed)
+        network, _ = weights.load(STUDENTS / f"pspnet18-{scheme}-{seed}")
+        for (name, one), other in zip(network.named_parameters(), start.parameters(), strict=True):
+            torch.testing.assert_close(one, other, msg=name)
+
+
+def test_teacher_starts_from_the_labeller(project):
+    labeller.run("street")
+    start, _ = weights.load("data/street/labeller")
+    toy.write_params(project, "teacher", {"start": "labeller", "training.lr": 1e-9})
+    teacher.run("street")
+    network, _ = weights.load("data/street/teacher")
+    torch.testing.assert_close(network.backbone.conv1.weight, start.backbone.conv1.weight)
+    toy.write_params(project, "teacher", {"start": "labeller", "network.width": 12})
+    with pytest.raises(UserError, match=r"labeller/weights.safetensors: weights do not fit .*check architecture"):
+        teacher.run("street")
 
 
 def test_teacher_of_other_classes_is_refused(project):

@@ -69,7 +69,7 @@ def make(
     _write(folder / "frames.parquet", rows, manifest.SCHEMA)
     schema = pa.schema([("clip", pa.string()), ("frame", pa.int32()), ("label", pa.binary()), ("kept", pa.float64())])
     _write(folder / "pseudo_labels.parquet", pseudo, schema)
-    for stage in ("labeller", "teacher", "student"):
+    for stage in ("labeller", "pretrain", "teacher", "student"):
         write_params(project, stage, changes or {})
     return project
 
@@ -88,13 +88,15 @@ def settings(stage: str) -> dict[str, Any]:
     training["machine"].update(device="cpu", threads=1, checkpoint_every=2)
     if "sampling" in block:
         block["sampling"].update(pseudo_share=0.5, partner_reach=3)
+    if "start" in block:
+        block["start"] = "random"
     if stage == "teacher":
         block["tl"] = TERMS["tl"]
     if stage == "student":
         block["widths"] = {"pspnet18": WIDTH}
         for name, scheme in block["schemes"].items():
             block["schemes"][name] = {term: TERMS[term] for term in scheme}
-    else:
+    elif "network" in block:
         block["network"]["width"] = WIDTH
     return block
 

@@ -1,8 +1,30 @@
 # Students: the same network, trained with different losses. Three groups, because only some need the teacher.
 
+START = GRAPH.family("pretrain")
 STUDENT = GRAPH.family("student")
 DISTILLED = GRAPH.family("student_distilled")
 ABLATION = GRAPH.family("student_ablation")
+
+
+rule pretrain_student:
+    input:
+        START.needs,
+    output:
+        START.outputs,
+    log:
+        "logs/pretrain/{dataset}-{architecture}.log",
+    benchmark:
+        "logs/pretrain/{dataset}-{architecture}.tsv"
+    wildcard_constraints:
+        **START.wildcards,
+    priority: START.priority
+    threads: START.threads
+    resources:
+        **START.resources,
+    message:
+        "Training the start of all {wildcards.architecture} students on {wildcards.dataset}"
+    shell:
+        START.command
 
 
 rule train_student:

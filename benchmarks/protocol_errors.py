@@ -1,0 +1,140 @@
+"""What each TC protocol reports, with each flow, for labels that are right: all below 100 is the metric's own error.
+
+    python benchmarks/protocol_errors.py
+    python benchmarks/protocol_errors.py --data data/street --run data/street/students/pspnet18-baseline-0
+
+The embedded test clips know their exact flow and visibility. Nothing is more consistent than their ground-truth labels,
+so these, taken as a prediction, should score 100. For a student, the exact flow on exactly visible pixels serves as the
+truth. Prints Markdown tables.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from etc.datasets import labels, manifest
+from etc.datasets.street import flow_path, generate_clip
+from etc.evaluation.protocols import PROTOCOLS, PairCounts
+from etc.evaluation.tc import pair_counts, pixel_agreement, pool, temporal_consistency
+from etc.flow import methods
+from etc.flow.store import FlowReader
+from etc.flow.visibility import forward_backward_visible
+from etc.params import frames as params
+from etc.progress import track
+
+TRUTH = ("exact", "occlusion_aware")
+FLOWS = ("exact", "dis", "farneback", "zero")
+NAMES = {"exact": "exact", "dis": "DIS, medium", "farneback": "Farnebäck", "zero": "zero"}
+
+Flow = tuple[np.ndarray, np.ndarray]
+
+
+class KnownClip(NamedTuple):
+    """Frames uint8 (T, H, W, 3), train ids uint8 (T, H, W), and exact flow and visibility of a pair (t, s)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    exact: Callable[[int, int], Flow]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder of the made data set, data/street; default: render the clips")
+    parser.add_argument("--run", type=Path, help="folder of a trained student, judged beside the ground truth")
+    parser.add_argument("--clips", type=int, default=None, help="only the first N test clips")
+    options = parser.parse_args()
+    count = options.clips or params.load("street").clips.test
+    clips = stored_clips(options.data, count) if options.data else rendered_clips(count)
+    predict = student(options.run) if options.run else None
+
+    truth: dict[tuple[str, str], list[PairCounts]] = {(flow, name): [] for flow in FLOWS for name in PROTOCOLS}
+    judged = {cell: [] for cell in truth}
+    errors: dict[str, list[float]] = {flow: [] for flow in FLOWS}
+    for clip in track(clips, count, "clips"):
+        maps = [(truth, clip.labels)] + ([(judged, predict(clip.images))] if predict else [])
+        for source in range(len(clip.images) - 1):
+            exact = clip.exact(source, source + 1)
+            for flow, (used, visible) in pair_flows(clip, source, exact).items():
+                errors[flow].append(float(np.linalg.norm(used - exact[0], axis=2)[exact[1]].mean()))
+                for cells, ids in maps:
+                    for name in PROTOCOLS:
+                        counts = pair_counts(ids[source], ids[source + 1], used, visible, labels.STREET.count, name)
+                        cells[flow, name].append(counts)
+    pairs = len(truth[TRUTH])
+    print(f"{count} test clips, {pairs} pairs. Percent. Error of the flow: mean distance on visible pixels.\n")
+    print("Ground-truth labels, TC:\n")
+    print(table(truth, errors, tc))
+    print("\nGround-truth labels, pixel agreement:\n")
+    print(table(truth, errors, agreement))
+    if options.run:
+        print(f"\n{options.run.name}, TC, in brackets the error against exact flow on visible pixels:\n")
+        print(table(judged, errors, tc, reference=tc(judged[TRUTH], TRUTH[1])))
+
+
+def rendered_clips(count: int) -> Iterator[KnownClip]:
+    """The test clips of the shipped parameters, made here."""
+    settings = params.load("street")
+    for number in range(count):
+        clip = generate_clip(settings, "test", number)
+        yield KnownClip(clip.images, clip.labels, lambda source, target, clip=clip: clip.flows[source, target])
+
+
+def stored_clips(folder: Path, count: int) -> Iterator[KnownClip]:
+    """The test clips as the ``frames`` stage wrote them."""
+    frames = manifest.read(folder / "frames.parquet")
+    frames = frames[frames["split"] == "test"]
+    root = folder / "root"
+    for name, group in list(frames.groupby("clip", sort=True))[:count]:
+        rows = group.to_dict("records")
+        images = np.stack([manifest.load_image(root, row) for row in rows])
+        ids = np.stack([manifest.load_label(root, row, labels.STREET) for row in rows])
+        yield KnownClip(images, ids, FlowReader(root / flow_path("test", name)).read)
+
+
+def student(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The trained network of a run as a function from frames to train ids."""
+    from etc.inference import predict
+    from etc.models import weights
+
+    network, _ = weights.load(folder)
+    return lambda images: predict(network, images, batch=4)
+
+
+def pair_flows(clip: KnownClip, source: int, exact: Flow) -> dict[str, Flow]:
+    """Every flow of one pair with its own visibility: exact, or found by the forward-backward check."""
+    flows = {"exact": exact}
+    frames = clip.images[source], clip.images[source + 1]
+    for name in ("dis", "farneback"):
+        method = methods.build(name)
+        forward, backward = method(*frames), method(*frames[::-1])
+        flows[name] = forward, forward_backward_visible(forward, backward)
+    still = np.zeros_like(exact[0])
+    flows["zero"] = still, forward_backward_visible(still, still)
+    return flows
+
+
+def tc(counts: list[PairCounts], protocol: str) -> float:
+    return 100 * temporal_consistency(pool(counts), protocol)
+
+
+def agreement(counts: list[PairCounts], protocol: str) -> float:
+    return 100 * pixel_agreement(pool(counts))
+
+
+def table(cells: dict, errors: dict, value: Callable, reference: float | None = None) -> str:
+    """A row per flow, a column per protocol."""
+    lines = ["| flow | its error, px | " + " | ".join(PROTOCOLS) + " |", "|---|---:|" + "---:|" * len(PROTOCOLS)]
+    for flow in FLOWS:
+        values = [value(cells[flow, name], name) for name in PROTOCOLS]
+        shown = [f"{one:.2f}" + ("" if reference is None else f" ({one - reference:+.2f})") for one in values]
+        lines.append(f"| {NAMES[flow]} | {np.mean(errors[flow]):.2f} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    main()

@@ -1,0 +1,103 @@
+"""``etc tc``: temporal consistency of a folder of predictions, without the pipeline."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from etc.commands.run import run
+from etc.errors import UserError
+
+if TYPE_CHECKING:
+    from etc.evaluation.folder_run import Request
+
+
+def tc(
+    predictions: Annotated[
+        Path, typer.Option(help="Folder of class id PNGs: a folder per clip, or names of Cityscapes or CamVid.")
+    ],
+    frames: Annotated[
+        Path | None, typer.Option(help="Folder of the frames (PNG or JPEG), same layout; needed to compute flow.")
+    ] = None,
+    flow: Annotated[
+        str, typer.Option(help="dis, farneback, raft, FILE.onnx, or a folder of .flo, KITTI PNG or .arrow files.")
+    ] = "dis",
+    preset: Annotated[str, typer.Option(help="Quality of dis: ultrafast, fast or medium.")] = "medium",
+    protocol: Annotated[
+        str, typer.Option(help="corrected, occlusion_aware, etc_released or vspw_released.")
+    ] = "corrected",
+    ignore: Annotated[list[int], typer.Option(min=0, max=255, help="Id that is not counted; may be repeated.")] = [255],  # noqa: B006
+    classes: Annotated[
+        int | None, typer.Option(min=1, max=255, help="Number of classes; default: the largest id found, plus one.")
+    ] = None,
+    label_set: Annotated[
+        str | None, typer.Option(help="Data set whose class names the table shows, e.g. cityscapes; sets --classes.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Folder of truth, same layout: adds mIoU, VC8, VC16.")] = None,
+    probabilities: Annotated[
+        Path | None, typer.Option(help="Folder of .npy or .npz (C, H, W), same layout: adds the warp error.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="A second folder of predictions: adds the paired comparison.")
+    ] = None,
+    sample: Annotated[
+        str | None, typer.Option(help="Clips to judge: cityscapes_tc, a text FILE of names, or a share as 0.2.")
+    ] = None,
+    sample_seed: Annotated[int, typer.Option(min=0, help="Which clips the share takes.")] = 0,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out pairs with bad input and list them, instead of stopping.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes; the result does not depend on it.")] = (
+        os.cpu_count() or 1
+    ),
+    json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write the counts of each pair and class to this file.")] = None,
+) -> None:
+    """Temporal consistency of a folder of predictions: no training, no labels needed.
+
+    Compares each prediction with the next one, warped back by optical flow. Prints TC with its interval over clips,
+    per class and per clip, pixel agreement, flip rate, and every pair that was left out, with the reason. docs/tc.md
+    explains folders, options and output.
+    """
+    from etc.datasets.labels import label_set as find_label_set
+    from etc.evaluation.folder_run import Request
+
+    def action() -> None:
+        names = None if label_set is None else find_label_set(label_set).names
+        if names and classes not in (None, len(names)):
+            raise UserError(f"--classes {classes}: the label set {label_set} has {len(names)} classes; leave it out")
+        request = Request(
+            predictions=predictions,
+            frames=frames,
+            flow=flow,
+            preset=preset,
+            protocol=protocol,
+            ignore=tuple(sorted(set(ignore))),
+            classes=len(names) if names else classes,
+            labels=labels,
+            probabilities=probabilities,
+            against=against,
+            sample=sample,
+            sample_seed=sample_seed,
+            skip_bad=skip_bad,
+            workers=workers,
+        )
+        _judge(request, names, json, parquet)
+
+    run(action)
+
+
+def _judge(request: "Request", names: tuple[str, ...] | None, json: Path | None, parquet: Path | None) -> None:
+    from etc.commands.tc_text import show
+    from etc.evaluation.folder_run import evaluate_folders
+    from etc.evaluation.tables import pair_records, write_counts
+    from etc.files import write_json
+
+    outcome = evaluate_folders(request)
+    if json:
+        write_json(json, outcome.figures)
+    if parquet:
+        records = [record for pair in outcome.results for record in pair_records(pair)]
+        write_counts(parquet, records, outcome.figures["classes"])
+    show(outcome.figures, names)

@@ -1,0 +1,178 @@
+"""What ``--flow`` may be: the name of a method, an ONNX file, or a folder of flow.
+
+A folder holds one of
+
+- ``<clip>.arrow`` files of this project;
+- ``.flo`` or KITTI ``.png`` files named by their pair, ``<clip>/<source>_<target>`` or ``<clip>_<source>_<target>``;
+- such files named by the frame on whose grid they lie, in a layout of ``etc.evaluation.folders``; they lead one step
+  on. With ``forward/`` and ``backward/`` folders of them, what is visible is known too.
+"""
+
+import functools
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from etc.errors import UserError
+from etc.evaluation.folders import ClipFolder, read_folder, some, visible_files
+from etc.evaluation.pairing import ClipPlan
+from etc.evaluation.pictures import Frames
+from etc.flow import methods
+from etc.flow.estimated import EstimatedFlow
+from etc.flow.files import FlowFiles
+from etc.flow.providers import FlowProvider, StoredFlow
+
+FILE_SUFFIXES = (".flo", ".png")
+
+Pairs = Mapping[tuple[int, int], Path]
+
+_PAIR = re.compile(r"(?:(?P<clip>.+)_)?(?P<source>\d+)_(?P<target>\d+)(?:_flow)?")
+# {city}_{sequence}_{frame} looks like a pair, but names one frame.
+_ONE_FRAME = re.compile(r"[A-Za-z][A-Za-z-]*(?:_\d\d)?_\d{6}_\d{6}(?:_[A-Za-z]\w*)?")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A flow method by name, built once in each process (networks do not travel between processes)."""
+
+    name: str
+    parameters: tuple[tuple[str, Any], ...]
+
+    def __call__(self, frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
+        return _built(self)(frame0, frame1)
+
+
+@dataclass(frozen=True)
+class FlowChoice:
+    """Where the flow of all clips comes from; one of ``method``, ``shards``, ``pairs`` and ``forward`` is set.
+
+    Attributes:
+        label: name in tables.
+        method: computes it from the frames.
+        shards: clip name to ``.arrow`` file.
+        pairs: clip name to files named by their pair.
+        forward: files named by their frame.
+        backward: the same for the flow back; may be missing.
+    """
+
+    label: str
+    method: Method | None = None
+    shards: Mapping[str, Path] | None = None
+    pairs: Mapping[str, Pairs] | None = None
+    forward: ClipFolder | None = None
+    backward: ClipFolder | None = None
+
+    def check_visibility(self) -> None:
+        """Raise ``UserError`` when this flow cannot tell what is visible; other kinds are asked pair by pair."""
+        if self.forward and not self.backward:
+            raise UserError(
+                f"{self.forward.root}: the occlusion_aware protocol needs to know what is visible: give forward/ and "
+                "backward/ folders, or let the flow be estimated"
+            )
+
+    def of_clip(self, plan: ClipPlan, visibility: bool, dense: bool) -> FlowProvider:
+        """Flow of one clip.
+
+        Args:
+            plan: the clip.
+            visibility: find what is visible too.
+            dense: pixels without a valid vector are an error.
+
+        Raises:
+            UserError: the folder has no flow of this clip.
+        """
+        if self.method is not None:
+            frames = Frames(plan.frames)
+            return EstimatedFlow(frames, self.method, visibility, self.label, frames.describe)
+        if self.shards is not None:
+            return StoredFlow(self._known(self.shards, plan))
+        if self.pairs is not None:
+            files = self._known(self.pairs, plan)
+            return FlowFiles(files, next(iter(files.values())).parent, visibility, dense)
+        forward = self.forward.match(plan.video)
+        if forward is None:
+            raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {self.forward.known()})")
+        backward = (self.backward.match(plan.video) if self.backward else None) or {}
+        files = {(source, target): forward[source] for source, target in plan.pairs if source in forward}
+        files |= {(target, source): backward[target] for source, target in plan.pairs if target in backward}
+        return FlowFiles(files, next(iter(forward.values())).parent, visibility, dense)
+
+    def _known(self, clips: Mapping[str, Any], plan: ClipPlan) -> Any:
+        found = clips.get(plan.name, clips.get(plan.video))
+        if found is None:
+            raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {some(clips)})")
+        return found
+
+
+def choose_flow(text: str, preset: str) -> FlowChoice:
+    """Understand the value of ``--flow``.
+
+    Args:
+        text: name of a method, an ``.onnx`` file or a folder.
+        preset: of DIS.
+
+    Raises:
+        UserError: it is none of these, or the folder holds no flow.
+    """
+    if Path(text).is_dir():
+        return _folder(Path(text))
+    if text == "exact":
+        raise UserError("--flow exact: exact flow is read, not computed: give the folder of its .arrow files")
+    if text.endswith(".onnx"):
+        method, label = Method("onnx", (("path", text),)), text
+    elif text == "dis":
+        method, label = Method("dis", (("preset", preset),)), f"dis ({preset})"
+    else:
+        method, label = Method(text, ()), text
+    try:
+        _built(method)
+    except UserError as error:
+        where = "" if method.name in methods.METHODS else "no such folder, and "
+        raise UserError(f"--flow {text}: {where}{error}") from error
+    return FlowChoice(label, method)
+
+
+def _folder(root: Path) -> FlowChoice:
+    present = sorted(visible_files(root))
+    shards = {path.relative_to(root).with_suffix("").as_posix(): path for path in present if path.suffix == ".arrow"}
+    if shards:
+        return FlowChoice(str(root), shards=shards)
+    files = [path for path in present if path.suffix.lower() in FILE_SUFFIXES]
+    if files and all(_PAIR.fullmatch(path.stem) and not _ONE_FRAME.fullmatch(path.stem) for path in files):
+        return FlowChoice(str(root), pairs=_by_pair(root, files))
+    if (root / "forward").is_dir():
+        backward = root / "backward"
+        return FlowChoice(
+            str(root),
+            forward=_by_frame(root / "forward"),
+            backward=_by_frame(backward) if backward.is_dir() else None,
+        )
+    return FlowChoice(str(root), forward=_by_frame(root))
+
+
+def _by_pair(root: Path, files: list[Path]) -> Mapping[str, Pairs]:
+    clips: defaultdict[str, dict[tuple[int, int], Path]] = defaultdict(dict)
+    for path in files:
+        found = _PAIR.fullmatch(path.stem)
+        clip = found["clip"] or path.parent.relative_to(root).as_posix()
+        first = clips[clip].setdefault((int(found["source"]), int(found["target"])), path)
+        if first != path:
+            raise UserError(f"{path}: the same clip and pair as {first}; keep one of them")
+    return clips
+
+
+def _by_frame(root: Path) -> ClipFolder:
+    folder = read_folder(root, FILE_SUFFIXES)
+    if folder.strays:
+        raise UserError(folder.strays[0])
+    return folder
+
+
+@functools.lru_cache(maxsize=1)
+def _built(method: Method) -> methods.FlowMethod:
+    return methods.build(method.name, **dict(method.parameters))

@@ -1,0 +1,101 @@
+"""A trained network as one file that runs without this package: ONNX, or a program of ``torch.export``."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from etc.errors import UserError
+from etc.files import atomic
+from etc.models import weights
+
+INSTALL = "pip install 'etc-segmentation[export]'"
+KEYS = ("architecture", "width", "classes", "class_names")
+
+
+class Segmenter(nn.Module):
+    """The network with its scores brought to the size of the image, as ``etc.inference`` does."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """float32 (1, 3, H, W), RGB in 0..1, to scores before softmax, float32 (1, classes, H, W)."""
+        logits = self.network(image).logits
+        return F.interpolate(logits, size=image.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def export(run: Path, target: Path, size: tuple[int, int]) -> str:
+    """Write the network of a run; the file's metadata names architecture, width and classes.
+
+    Args:
+        run: folder with ``weights.safetensors`` and ``config.json``.
+        target: file to write; ``.onnx`` or ``.pt2`` decides its format.
+        size: height and width of the images that it will take.
+
+    Returns:
+        The closing line.
+
+    Raises:
+        UserError: the run is not whole, the ending is another, a package is missing, or the network cannot be exported.
+    """
+    if target.suffix not in WRITERS:
+        raise UserError(f"{target}: files that end in {' or '.join(WRITERS)} can be written; name one")
+    network, config = weights.load(run)
+    metadata = {key: json.dumps(config[key]) for key in KEYS}
+    with warnings.catch_warnings():
+        # What torch says of its own deprecated parts is of no use here.
+        warnings.simplefilter("ignore")
+        content = WRITERS[target.suffix](Segmenter(network).eval(), torch.zeros(1, 3, *size), metadata, target)
+    with atomic(target) as stream:
+        stream.write(content)
+    return f"{run} exported to {target} for images of {size[0]} x {size[1]} ({len(content) / 1e6:.1f} MB)"
+
+
+def _pt2(network: nn.Module, image: Tensor, metadata: dict[str, str], target: Path) -> bytes:
+    stream = io.BytesIO()
+    torch.export.save(_traced(network, image, target), stream, extra_files=metadata)
+    return stream.getvalue()
+
+
+def _onnx(network: nn.Module, image: Tensor, metadata: dict[str, str], target: Path) -> bytes:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"{target}: writing ONNX needs the packages onnx and onnxscript; run {INSTALL}") from error
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        program: Any = torch.onnx.export(
+            _traced(network, image, target), input_names=["image"], output_names=["scores"], verbose=False
+        )
+    finally:
+        logging.getLogger("torch.onnx").setLevel(level)
+    model = program.model_proto
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+    return model.SerializeToString()
+
+
+def _traced(network: nn.Module, image: Tensor, target: Path) -> ExportedProgram:
+    try:
+        with torch.no_grad():
+            return torch.export.export(network, (image,))
+    except Exception as error:  # tracing fails with errors of many kinds
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{target}: this network cannot be exported for {image.shape[2]} x {image.shape[3]} ({first})"
+        ) from error
+
+
+WRITERS: dict[str, Callable[[nn.Module, Tensor, dict[str, str], Path], bytes]] = {".onnx": _onnx, ".pt2": _pt2}

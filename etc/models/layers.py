@@ -1,0 +1,63 @@
+"""What several networks are built of."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+DROPOUT = 0.1
+PUBLISHED_WIDTH = 64
+
+
+class Normalise(nn.Module):
+    """Images in 0..1 to mean 0 and standard deviation 1 over ImageNet, or over what else ``mean`` and ``std`` say."""
+
+    def __init__(self, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) to the same shape."""
+        return (image - self.mean) / self.std
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution with the padding that keeps ceil(size / stride), and batch normalisation."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
+
+
+def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """The same and a rectifier."""
+    return nn.Sequential(*conv_bn(inputs, outputs, kernel, stride), nn.ReLU(inplace=True))
+
+
+def enlarge(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear interpolation of (B, C, h, w) to (B, C, *size), pixel centres aligned; the same tensor if it fits."""
+    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw the convolutions that batch normalisation follows (He et al., ICCV 2015).
+
+    The classifiers, which have a bias, keep torch's smaller default: with this one their first scores would be far from
+    uniform.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.bias is None:
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def scaled(channels: int, width: int, step: int = 8) -> int:
+    """Channels of a layer in a network of another width: nearest multiple of ``step``, never below 90 % (MobileNetV2).
+
+    Args:
+        channels: of the published network.
+        width: base width; 64 gives the published network when ``channels`` is a multiple of ``step``.
+        step: at least this many.
+    """
+    exact = channels * width / PUBLISHED_WIDTH
+    rounded = max(step, int(exact + step / 2) // step * step)
+    return rounded if rounded >= 0.9 * exact else rounded + step

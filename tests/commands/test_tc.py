@@ -1,0 +1,497 @@
+"""``etc tc`` from the command line: layouts, flows, output files, and every kind of bad input."""
+
+import json
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from etc.cli import app
+from etc.flow.io import write_flo, write_kitti_png
+from etc.flow.store import FORMAT, FlowWriter
+from tests.commands import world
+from tests.commands.world import CLASSES, HEIGHT, MOTION, WIDTH
+
+SIZE = (HEIGHT, WIDTH)
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["tc", *map(str, arguments)])
+
+
+def tc(root, *more, flow="flow", predictions="predictions", frames=None):
+    """Run the command on a world; return its JSON."""
+    options = ["--predictions", root / predictions, "--workers", 1, "--json", root / "out.json"]
+    options += ["--flow", root / flow if (root / flow).is_dir() else flow]
+    options += ["--frames", root / frames] if frames else []
+    result = call(*options, *more)
+    assert result.exit_code == 0, result.output
+    return json.loads((root / "out.json").read_text())
+
+
+def refused(root, *more, **options):
+    """Run the command on bad input; return its one line."""
+    with pytest.raises(AssertionError) as caught:
+        tc(root, *more, **options)
+    lines = [line for line in str(caught.value).splitlines() if "error: " in line]
+    assert len(lines) == 1, str(caught.value)
+    assert not (root / "out.json").exists()
+    return lines[0].split("error: ", 1)[1]
+
+
+@pytest.fixture
+def moving(tmp_path):
+    return world.make(tmp_path)
+
+
+# What is measured.
+
+
+def test_predictions_that_move_with_the_flow_score_one(moving):
+    found = tc(moving)
+    assert found["tc"] == found["agreement"] == 1.0 and found["flip_rate"] == 0.0
+    assert found["per_class"] == {str(one): 1.0 for one in range(CLASSES)}
+    assert (found["pairs"], found["skipped"], found["protocol"]) == (8, [], "corrected")
+    assert found["clips"]["walk"] == {
+        "agreement": 1.0,
+        "flip_rate": 0.0,
+        "frames": 5,
+        "pairs": 4,
+        "step": 1,
+        "tc": 1.0,
+        "warp_error": None,
+    }
+
+
+def test_noise_is_measured_as_counted_by_hand(tmp_path):
+    """Slices shifted by the known motion instead of a warp; pooled before dividing."""
+    root = world.make(tmp_path, wrong=0.3)
+    found = tc(root)
+    intersection, union, same, counted = np.zeros(CLASSES), np.zeros(CLASSES), 0, 0
+    for clip in ("ride", "walk"):
+        ids = [np.asarray(Image.open(path)) for path in sorted((root / "predictions" / clip).iterdir())]
+        for now, after in zip(ids, ids[1:], strict=False):
+            now, after = now[:, :-MOTION], after[:, MOTION:]
+            intersection += [((now == one) & (after == one)).sum() for one in range(CLASSES)]
+            union += [((now == one) | (after == one)).sum() for one in range(CLASSES)]
+            same, counted = same + (now == after).sum(), counted + now.size
+    assert found["tc"] == pytest.approx((intersection / union).mean())
+    assert list(found["per_class"].values()) == pytest.approx(intersection / union)
+    assert found["agreement"] == pytest.approx(same / counted)
+    assert found["tc_low"] <= found["tc"] <= found["tc_high"]
+
+
+def test_flow_estimated_from_frames_finds_the_motion(moving):
+    estimated = tc(moving, flow="dis", frames="frames")
+    assert estimated["flow"] == "dis (medium)"
+    assert estimated["tc"] > 0.9
+    still = tc(moving, flow=standing(moving))
+    assert still["tc"] < estimated["tc"] - 0.2
+    for flow, more in (
+        ("farneback", ()),
+        ("dis", ("--preset", "ultrafast")),
+        ("dis", ("--protocol", "occlusion_aware")),
+    ):
+        assert tc(moving, *more, flow=flow, frames="frames")["tc"] > 0.8
+
+
+def standing(root):
+    for path in (root / "flow").rglob("*.flo"):
+        write_flo(root / "still" / path.relative_to(root / "flow"), np.zeros((*SIZE, 2), np.float32))
+    return "still"
+
+
+@pytest.mark.parametrize("protocol", ["corrected", "etc_released", "vspw_released"])
+def test_every_protocol_has_its_own_number(tmp_path, protocol):
+    found = tc(world.make(tmp_path, wrong=0.2), "--protocol", protocol)
+    assert found["protocol"] == protocol and 0.3 < found["tc"] < 0.9
+
+
+def test_forward_and_backward_files_tell_what_is_visible(tmp_path):
+    root = world.make(tmp_path)
+    (root / "flow").rename(root / "both")
+    for path in sorted((root / "both").rglob("*.flo")):
+        target = root / "flow/forward" / path.relative_to(root / "both")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+        backward = np.full((*SIZE, 2), (-MOTION, 0), np.float32)
+        backward[:10] = 0
+        write_flo(root / "flow/backward" / path.relative_to(root / "both"), backward)
+    # The ten upper rows hide; spoil them, and only the protocol that looks at visibility does not notice.
+    for path in (root / "predictions").rglob("*3.png"):
+        ids = np.asarray(Image.open(path)).copy()
+        ids[:10] = (ids[:10] + 1) % CLASSES
+        world.save(path, ids)
+    assert tc(root, "--protocol", "occlusion_aware")["tc"] == 1.0
+    assert tc(root)["tc"] < 0.95
+
+
+def test_shards_of_the_project_and_kitti_files(moving):
+    (moving / "shards").mkdir()
+    for clip in ("ride", "walk"):
+        with FlowWriter(moving / f"shards/{clip}.arrow", "0" * 32, SIZE) as writer:
+            for number in range(4):
+                flow = np.full((*SIZE, 2), (MOTION, 0), np.float32)
+                writer.write(number, number + 1, flow, np.ones(SIZE, bool))
+                (moving / "kitti" / clip).mkdir(parents=True, exist_ok=True)
+                write_kitti_png(moving / f"kitti/{clip}/{number}.png", flow)
+    for flow, protocol in (("shards", "corrected"), ("shards", "occlusion_aware"), ("kitti", "corrected")):
+        assert tc(moving, "--protocol", protocol, flow=flow)["tc"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("clip", "pattern"),
+    [("walk", "{clip}/{source:06d}_{target:06d}"), ("ulm_000001", "x/{clip}_{source:06d}_{target:06d}_flow")],
+)
+def test_flow_files_named_by_their_pair(tmp_path, clip, pattern):
+    """Both ways in one folder, with a step of two: the backward flow is also what visibility is made of."""
+    root = world.make(tmp_path, (clip,), range(0, 10, 2), "{clip}_{number:06d}")
+    for source in range(0, 8, 2):
+        for pair, motion in (((source, source + 2), MOTION), ((source + 2, source), -MOTION)):
+            path = root / "pairs" / f"{pattern.format(clip=clip, source=pair[0], target=pair[1])}.flo"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_flo(path, np.full((*SIZE, 2), (motion, 0), np.float32))
+    for protocol in ("corrected", "occlusion_aware"):
+        found = tc(root, "--protocol", protocol, flow="pairs")
+        assert found["tc"] == 1.0 and found["pairs"] == 4
+    path.unlink()
+    (root / "out.json").unlink()
+    assert "no flow from frame 8 to 6" in refused(root, "--protocol", "occlusion_aware", flow="pairs")
+
+
+# Layouts.
+
+
+@pytest.mark.parametrize(
+    ("clips", "numbers", "pattern", "names"),
+    [
+        (("walk",), range(7959, 7969, 2), "{clip}_{number:05d}", ["walk"]),
+        (("0006R0", "0016E5"), range(930, 1080, 30), "{clip}_f{number:05d}", ["0006R0", "0016E5"]),
+        (
+            ("frankfurt_000001", "jena_000000"),
+            range(100, 105),
+            "val/x/{clip}_{number:06d}_leftImg8bit",
+            ["frankfurt_000001", "jena_000000"],
+        ),
+        (("any",), range(5), "{number}", ["clip"]),
+        (("a/b", "a/c"), range(0, 50, 10), "{clip}/frame{number}", ["a/b", "a/c"]),
+    ],
+)
+def test_layouts_and_steps(tmp_path, clips, numbers, pattern, names):
+    root = world.make(tmp_path, clips, numbers, pattern)
+    for found in (tc(root), tc(root, flow="dis", frames="frames")):
+        assert list(found["clips"]) == names
+        assert all(clip["step"] == numbers.step and clip["pairs"] == 4 for clip in found["clips"].values())
+
+
+def test_jpeg_frames(moving):
+    for path in list((moving / "frames").rglob("*.png")):
+        Image.open(path).save(path.with_suffix(".jpg"), quality=95)
+        path.unlink()
+    assert tc(moving, flow="dis", frames="frames")["tc"] > 0.9
+
+
+# Options and output.
+
+
+def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path):
+    root = world.make(tmp_path, wrong=0.2)
+    outputs = []
+    for workers in (1, 2):
+        parquet = root / f"{workers}.parquet"
+        found = tc(root, "--workers", workers, "--parquet", parquet, flow="dis", frames="frames")
+        outputs.append(((root / "out.json").read_bytes(), parquet.read_bytes(), found))
+    assert outputs[0] == outputs[1]
+
+
+def test_parquet_holds_the_counts_of_every_pair(tmp_path):
+    root = world.make(tmp_path, wrong=0.2)
+    found = tc(root, "--parquet", root / "out.parquet")
+    table = pd.read_parquet(root / "out.parquet")
+    assert list(table) == ["clip", "source", "target", "protocol", "intersection", "union", "class"]
+    assert len(table) == 8 * CLASSES
+    pooled = table.groupby("class")[["intersection", "union"]].sum()
+    assert found["tc"] == pytest.approx((pooled["intersection"] / pooled["union"]).mean())
+
+
+def test_output_is_readable_text(moving):
+    paths = ["--predictions", moving / "predictions", "--flow", moving / "flow"]
+    result = call(*paths, "--label-set", "street", "--workers", 1)
+    assert result.exit_code == 0
+    assert "2 clips, 8 pairs, 0 skipped; frame step 1" in result.stdout
+    assert "0 road" in result.stdout and "100.00 to 100.00" in result.stdout
+    assert "9 classes, ignored ids 255" in result.stdout
+
+
+def test_json_says_where_the_number_of_classes_comes_from(moving):
+    found = tc(moving)
+    assert found["classes"] == CLASSES and found["classes_inferred"] is True
+    found = tc(moving, "--classes", 19)
+    assert found["classes"] == 19 and found["classes_inferred"] is False and found["per_class"]["7"] is None
+    assert found["tc"] == 1.0
+
+
+def test_ignored_ids(tmp_path):
+    """Class 2 is not counted: pixels that are 2 in either frame say nothing."""
+    root = world.make(tmp_path, wrong=0.3)
+    found = tc(root, "--ignore", 2, "--classes", 4)
+    assert found["per_class"]["2"] is None and found["ignore"] == [2]
+    same = counted = 0
+    for clip in ("ride", "walk"):
+        ids = [np.asarray(Image.open(path)) for path in sorted((root / "predictions" / clip).iterdir())]
+        for now, after in zip(ids, ids[1:], strict=False):
+            now, after = now[:, :-MOTION], after[:, MOTION:]
+            said = (now != 2) & (after != 2)
+            same, counted = same + (now == after)[said].sum(), counted + said.sum()
+    assert found["agreement"] == pytest.approx(same / counted)
+
+
+def test_truth_adds_miou_and_vc(tmp_path):
+    root = world.make(tmp_path, numbers=range(10), wrong=0.0)
+    found = tc(root, "--labels", root / "predictions")
+    assert found["miou"] == 1.0 and found["labelled_frames"] == 20
+    assert found["vc8"] == 1.0 and found["vc8_windows"] == 6 and found["vc16"] is None
+    assert found["clips"]["walk"]["vc8"] == 1.0
+
+
+def test_probabilities_add_the_warp_error(moving):
+    """Certain outputs, equal to the predictions: 0 along the flow, 2 for each changed pixel at zero flow."""
+    changed = counted = 0
+    for clip in ("ride", "walk"):
+        paths = sorted((moving / "predictions" / clip).iterdir())
+        ids = [np.asarray(Image.open(path)) for path in paths]
+        changed += sum((now != after).sum() for now, after in zip(ids, ids[1:], strict=False))
+        counted += 4 * ids[0].size
+        for path, one in zip(paths, ids, strict=True):
+            target = moving / "chances" / clip / f"{path.stem}.npy"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            np.save(target, (np.arange(CLASSES)[:, None, None] == one).astype(np.float16))
+    assert tc(moving, "--probabilities", moving / "chances")["warp_error"] == 0.0
+    still = tc(moving, "--probabilities", moving / "chances", flow=standing(moving))
+    assert still["warp_error"] == pytest.approx(2 * changed / counted)
+
+
+def test_a_second_folder_is_compared_clip_by_clip(tmp_path):
+    clips = tuple(f"c{number}" for number in range(8))
+    root = world.make(tmp_path, clips, wrong=0.1)
+    world.make(root, clips, wrong=0.3, name="other", frames=False, flow=False)
+    alone = tc(root, predictions="other")
+    found = tc(root, "--against", root / "other")
+    against = found["against"]
+    assert against["tc"] == alone["tc"] and against["difference"] == pytest.approx(found["tc"] - alone["tc"])
+    assert 0 < against["difference_low"] < against["difference"] < against["difference_high"]
+    assert against["p_value"] == 2 / 2**8
+    assert (against["pairs"], against["clips"], against["left_out"]) == (32, 8, 0)
+
+
+# Samples.
+
+
+def test_samples_of_the_clips(tmp_path):
+    clips = tuple(f"c{number}" for number in range(10))
+    root = world.make(tmp_path, clips, range(3), frames=False)
+    share = [list(tc(root, "--sample", 0.3, "--sample-seed", seed)["clips"]) for seed in (0, 0, 1)]
+    assert len(share[0]) == 3 and share[0] == share[1] != share[2]
+    (root / "list.txt").write_text("c7\nc1\n")
+    assert list(tc(root, "--sample", root / "list.txt")["clips"]) == ["c1", "c7"]
+    (root / "list.txt").write_text("c7\nc1\nc11\n")
+    found = tc(root, "--sample", root / "list.txt", "--skip-bad")
+    assert list(found["clips"]) == ["c1", "c7"] and "listed clip c11" in found["skipped"][0]["reason"]
+    (root / "out.json").unlink()
+    assert "no prediction of the listed clip c11" in refused(root, "--sample", root / "list.txt")
+    assert "first frankfurt_000000_001016" in refused(root, "--sample", "cityscapes_tc")
+    assert "a share lies above 0" in refused(root, "--sample", 1.5)
+    assert "neither a list of clips" in refused(root, "--sample", "nowhere.txt")
+
+
+def test_a_listed_clip_of_a_long_recording(tmp_path):
+    root = world.make(tmp_path, ("ulm_000001",), range(40), "{clip}_{number:06d}_x", frames=False)
+    (root / "list.txt").write_text("ulm_000001_000025\n")
+    found = tc(root, "--sample", root / "list.txt")
+    assert found["clips"]["ulm_000001_000025"]["pairs"] == 29 and found["tc"] == 1.0
+
+
+# Bad input: one line that names the file, and nothing written.
+
+
+def test_missing_and_extra_frames(moving):
+    (moving / "frames/walk/0002.png").unlink()
+    assert "predictions/walk/0002.png: " in refused(moving, flow="dis", frames="frames")
+    found = tc(moving, "--skip-bad", flow="dis", frames="frames")
+    assert found["pairs"] == 6 and [one["source"] for one in found["skipped"]] == [1, 2]
+
+
+def test_missing_predictions(moving):
+    (moving / "predictions/walk/0004.png").unlink()
+    line = refused(moving, flow="dis", frames="frames")
+    assert "frames/walk/0004.png: no prediction for frame 4 of clip walk" in line and "--skip-bad" in line
+
+
+def test_a_gap_in_the_numbering(moving):
+    (moving / "predictions/walk/0001.png").unlink()
+    assert "walk/0002.png: frame 2 of clip walk follows frame 0, but the clip's step is 1" in refused(moving)
+    found = tc(moving, "--skip-bad")
+    assert found["pairs"] == 6 and len(found["skipped"]) == 1 and found["clips"]["walk"]["step"] == 1
+
+
+def test_sizes_that_differ(moving):
+    path = moving / "predictions/walk/0003.png"
+    world.save(path, np.zeros((HEIGHT, WIDTH - 8), np.uint8))
+    assert "walk/0003.png: 72x48 pixels, but " in refused(moving)
+    assert len(tc(moving, "--skip-bad")["skipped"]) == 2
+
+
+def test_frames_of_another_size_than_the_predictions(moving):
+    for path in (moving / "frames").rglob("*.png"):
+        world.save(path, cv2.resize(np.asarray(Image.open(path)), (40, 24)))
+    line = refused(moving, flow="dis", frames="frames")
+    assert "frames/ride/0000.png: 40x24 pixels, but " in line and "predictions/ride/0000.png has 80x48" in line
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((*SIZE, 3), np.uint8), "a colour picture (RGB), not class ids"),
+        (np.zeros(SIZE, np.uint16), "not an 8-bit picture of class ids"),
+        (np.full(SIZE, 9, np.uint8), "id 9, but there are 4 classes"),
+    ],
+)
+def test_pictures_that_are_no_class_ids(moving, array, message):
+    world.save(moving / "predictions/walk/0002.png", array)
+    line = refused(moving, "--classes", CLASSES)
+    assert "walk/0002.png" in line and message in line
+    assert len(tc(moving, "--classes", CLASSES, "--skip-bad")["skipped"]) == 2
+
+
+def test_label_ids_instead_of_train_ids(tmp_path):
+    root = world.make(tmp_path, ("ulm_000001",), pattern="{clip}_{number:06d}")
+    for path in (root / "predictions").iterdir():
+        world.save(path, np.array([7, 8, 11, 26], np.uint8)[np.asarray(Image.open(path))])
+    line = refused(root)
+    assert "id 26 looks like a Cityscapes label id" in line and "--classes 27" in line
+    assert "convert it to train ids" in refused(root, "--classes", 19)
+    assert tc(root, "--classes", 27)["tc"] == 1.0
+
+
+def test_a_truncated_picture(moving):
+    path = moving / "predictions/walk/0000.png"
+    path.write_bytes(path.read_bytes()[:80])
+    assert "walk/0000.png: not a readable picture" in refused(moving)
+    found = tc(moving, "--skip-bad")
+    assert found["pairs"] == 7 and "0000.png" in found["skipped"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: write_flo(path, np.zeros((10, 10, 2), np.float32)), "0001.flo: 10x10 pixels, but "),
+        (lambda path: write_flo(path, np.full((*SIZE, 2), 1e9, np.float32)), "0001.flo: 3840 vectors are longer than"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-4]), "0001.flo: truncated"),
+        (lambda path: path.unlink(), "flow/walk: no flow from frame 1 to 2"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:12] + np.full(2 * 3840, np.nan, "<f4").tobytes()),
+            "0001.flo: the flow at row 0, column 0 is [nan, nan]",
+        ),
+    ],
+)
+def test_bad_flow_files(moving, damage, message):
+    damage(moving / "flow/walk/0001.flo")
+    assert message in refused(moving)
+    found = tc(moving, "--skip-bad")
+    assert found["pairs"] == 7 and message in found["skipped"][0]["reason"]
+
+
+def test_corrupt_shards(moving, monkeypatch):
+    (moving / "shards").mkdir()
+    for clip in ("ride", "walk"):
+        with FlowWriter(moving / f"shards/{clip}.arrow", "0" * 32, SIZE) as writer:
+            for number in range(4):
+                writer.write(number, number + 1, np.full((*SIZE, 2), (MOTION, 0), np.float32))
+    path = moving / "shards/walk.arrow"
+    good = path.read_bytes()
+    path.write_bytes(good[: len(good) // 2])
+    assert "walk.arrow: damaged or truncated" in refused(moving, flow="shards")
+    assert len(tc(moving, "--skip-bad", flow="shards")["skipped"]) == 4
+    (moving / "out.json").unlink()
+    monkeypatch.setattr("etc.flow.store.FORMAT", 9)
+    with FlowWriter(path, "0" * 32, SIZE) as writer:
+        writer.write(0, 1, np.zeros((*SIZE, 2), np.float32))
+    monkeypatch.undo()
+    assert f"walk.arrow: flow format 9, this version reads {FORMAT}" in refused(moving, flow="shards")
+    path.unlink()
+    assert "shards: no flow of clip walk (it has ride)" in refused(moving, flow="shards")
+    with FlowWriter(path, "0" * 32, SIZE) as writer:
+        writer.write(0, 1, np.zeros((*SIZE, 2), np.float32))
+    assert "walk.arrow: no flow from frame 1 to 2" in refused(moving, flow="shards")
+    assert "occlusion_aware protocol needs visibility" in refused(
+        moving, "--protocol", "occlusion_aware", flow="shards"
+    )
+
+
+def test_empty_and_missing_folders(moving):
+    (moving / "empty").mkdir()
+    assert "empty: the folder holds no .png file" in refused(moving, predictions="empty")
+    assert "nowhere: no such folder" in refused(moving, predictions="nowhere")
+    assert "empty: the folder holds no .png or .jpg or .jpeg file" in refused(moving, flow="dis", frames="empty")
+    assert "empty: the folder holds no .flo or .png file" in refused(moving, flow="empty")
+
+
+def test_clips_of_one_frame(moving):
+    world.make(moving, ("short",), range(1))
+    line = refused(moving)
+    assert "short/0000.png: clip short has one frame only, so no pair" in line
+    found = tc(moving, "--skip-bad")
+    assert list(found["clips"]) == ["ride", "walk"] and found["skipped"][0]["source"] is None
+
+
+def test_clips_that_only_one_folder_has(moving):
+    world.make(moving, ("extra",), frames=False)
+    assert "frames: no frames of clip extra (it has ride, walk)" in refused(moving, flow="dis", frames="frames")
+    world.make(moving, ("ride", "walk"), name="other", frames=False, flow=False)
+    line = refused(moving, "--against", moving / "other")
+    assert "other: no pair of frames 0 and 1 of clip extra" in line
+    found = tc(moving, "--against", moving / "other", "--skip-bad")
+    assert found["against"]["pairs"] == 8 and found["against"]["left_out"] == 4
+
+
+def test_clips_without_predictions_are_told(moving):
+    for path in (moving / "predictions/walk").iterdir():
+        path.unlink()
+    assert tc(moving, flow="dis", frames="frames")["unpredicted"] == ["walk"]
+    paths = ["--predictions", moving / "predictions", "--frames", moving / "frames", "--workers", 1]
+    assert "frames of 1 more clip have no prediction: walk" in call(*paths).stdout
+
+
+def test_files_without_a_frame_number(moving):
+    world.save(moving / "predictions/walk/legend.png", np.zeros(SIZE, np.uint8))
+    assert "legend.png: no frame number in its name" in refused(moving)
+    assert tc(moving, "--skip-bad")["pairs"] == 8
+
+
+def test_nothing_left_to_compare_is_an_error_even_when_bad_input_is_skipped(moving):
+    for path in (moving / "flow").rglob("*.flo"):
+        path.write_bytes(b"rubbish")
+    assert "no pair of frames could be compared; the first was skipped" in refused(moving, "--skip-bad")
+
+
+def test_options_that_do_not_go_together(moving):
+    assert "give --frames, or a folder of flow" in refused(moving, flow="dis")
+    assert "unknown TC protocol 'best'" in refused(moving, "--protocol", "best")
+    assert "--flow magic: no such folder, and unknown flow method 'magic'" in refused(moving, flow="magic")
+    assert "DIS flow has no preset 'slow'" in refused(moving, "--preset", "slow", flow="dis", frames="frames")
+    assert "occlusion_aware protocol needs to know what is visible" in refused(moving, "--protocol", "occlusion_aware")
+    assert "--classes 4: the label set street has 9 classes" in refused(moving, "--classes", 4, "--label-set", "street")
+    assert "exact flow is read, not computed" in refused(moving, flow="exact", frames="frames")
+
+
+def test_truth_that_does_not_fit(moving):
+    world.make(moving, ("elsewhere",), name="labels", frames=False, flow=False)
+    assert "labels: no label of a predicted frame" in refused(moving, "--labels", moving / "labels")
+    world.make(moving, ("ride",), name="truth", frames=False, flow=False)
+    world.save(moving / "truth/ride/0003.png", np.zeros((5, 5), np.uint8))
+    assert "truth/ride/0003.png: two label maps uint8 of one size" in refused(moving, "--labels", moving / "truth")
+    found = tc(moving, "--labels", moving / "truth", "--skip-bad")
+    assert "miou" not in found and "ride/0003.png" in found["skipped"][0]["reason"]

@@ -1,0 +1,158 @@
+"""Flow out of the store and into it, through the files of the field, by function and by command."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from etc import cli
+from etc.commands.arguments import CORES
+from etc.errors import UserError
+from etc.flow.exchange import export, pack
+from etc.flow.io import read_flo, read_kitti_png, write_flo, write_kitti_png
+from etc.flow.store import FlowReader, FlowWriter
+
+SHAPE = (12, 20)
+
+
+@pytest.fixture
+def shard(tmp_path):
+    """Two pairs; in the second one vector had saturated."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "flow" / "clip_7.arrow"
+    with FlowWriter(path, "key", SHAPE) as writer:
+        flow = (rng.integers(-160, 160, (*SHAPE, 2)) / 16).astype(np.float32)
+        writer.write(3, 4, flow, rng.random(SHAPE) < 0.7)
+        flow = -flow
+        flow[0, 0] = 1e10
+        writer.write(4, 3, flow)
+    return path
+
+
+def test_flo_holds_what_the_store_holds(shard, tmp_path):
+    assert export(shard, tmp_path / "out", "flo").startswith("flow of 2 pairs in 1 clips")
+    reader = FlowReader(shard)
+    np.testing.assert_array_equal(read_flo(tmp_path / "out/clip_7/000003_000004.flo"), reader.read(3, 4)[0])
+    back = read_flo(tmp_path / "out/clip_7/000004_000003.flo")
+    assert (back[0, 0] > 1e9).all()
+    np.testing.assert_array_equal(back[1], reader.read(4, 3)[0][1])
+
+
+def test_kitti_marks_what_is_hidden_or_too_long(shard, tmp_path):
+    export(shard.parent, tmp_path / "out", "kitti")
+    flow, visible = FlowReader(shard).read(3, 4)
+    read, valid = read_kitti_png(tmp_path / "out/clip_7/000003_000004.png")
+    np.testing.assert_array_equal(valid, visible)
+    np.testing.assert_array_equal(read[valid], flow[valid])
+    _, valid = read_kitti_png(tmp_path / "out/clip_7/000004_000003.png")
+    assert not valid[0, 0] and valid.sum() == valid.size - 1
+    long = np.zeros((*SHAPE, 2), np.float32)
+    long[1, 1], long[2, 2] = 600, 511.9375
+    with FlowWriter(tmp_path / "long.arrow", "key", SHAPE) as writer:
+        writer.write(0, 1, long)
+    export(tmp_path / "long.arrow", tmp_path / "out", "kitti")
+    read, valid = read_kitti_png(tmp_path / "out/long/000000_000001.png")
+    assert not valid[1, 1] and valid.sum() == valid.size - 1
+    assert (read[2, 2] == 511.9375).all()
+
+
+def test_there_and_back(shard, tmp_path):
+    export(shard, tmp_path / "flo", "flo")
+    pack(tmp_path / "flo/clip_7", tmp_path / "again.arrow")
+    first, second = FlowReader(shard), FlowReader(tmp_path / "again.arrow")
+    assert (second.pairs, second.shape, second.method) == (first.pairs, SHAPE, "import")
+    for pair in first.pairs:
+        np.testing.assert_array_equal(second.read(*pair)[0], first.read(*pair)[0])
+    assert second.read(3, 4)[1] is None
+    known = second.read(4, 3)[1]
+    assert not known[0, 0] and known.sum() == known.size - 1
+
+
+def test_many_clips(tmp_path):
+    rng = np.random.default_rng(0)
+    valid = rng.random(SHAPE) < 0.5
+    flow = (rng.integers(-64, 64, (*SHAPE, 2)) / 16).astype(np.float32)
+    for clip in ("a", "b"):
+        write_kitti_png(tmp_path / "in" / clip / "0_1.png", flow, valid)
+    (tmp_path / "in" / "empty").mkdir()
+    pack(tmp_path / "in", tmp_path / "out", step=1 / 32)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.arrow", "b.arrow"]
+    reader = FlowReader(tmp_path / "out/b.arrow")
+    read, visible = reader.read(0, 1)
+    assert reader.step == 1 / 32
+    np.testing.assert_array_equal(visible, valid)
+    np.testing.assert_array_equal(read[valid], flow[valid])
+
+
+def test_the_key_of_a_packed_clip_is_its_content(tmp_path):
+    def key(value, step):
+        write_flo(tmp_path / "c" / "0_1.flo", np.full((*SHAPE, 2), value, np.float32))
+        pack(tmp_path / "c", tmp_path / "c.arrow", step)
+        return FlowReader(tmp_path / "c.arrow").key
+
+    assert key(1, 1 / 16) == key(1, 1 / 16)
+    assert len({key(1, 1 / 16), key(2, 1 / 16), key(1, 1 / 8)}) == 3
+
+
+def test_bad_input_is_named(shard, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    write_flo(tmp_path / "sizes" / "0_1.flo", np.zeros((*SHAPE, 2), np.float32))
+    write_flo(tmp_path / "sizes" / "1_2.flo", np.zeros((3, 4, 2), np.float32))
+    write_flo(tmp_path / "unknown" / "0_1.flo", np.full((*SHAPE, 2), 1e10, np.float32))
+    damaged = bytearray(shard.read_bytes())
+    damaged[len(damaged) // 3] ^= 255
+    (tmp_path / "damaged.arrow").write_bytes(damaged)
+    cases = [
+        (lambda: export(shard, tmp_path / "x", "mp4"), "no flow format 'mp4'"),
+        (lambda: export(tmp_path / "nothing", tmp_path / "x", "flo"), "nothing: no flow file"),
+        (lambda: export(tmp_path / "gone.arrow", tmp_path / "x", "flo"), r"gone\.arrow: no such flow file"),
+        (lambda: export(tmp_path / "damaged.arrow", tmp_path / "x", "flo"), r"damaged\.arrow: damaged"),
+        (lambda: pack(tmp_path / "gone", tmp_path / "x.arrow"), "gone: no such folder"),
+        (lambda: pack(tmp_path / "nothing", tmp_path / "x"), "nothing: no flow here"),
+        (lambda: pack(tmp_path / "sizes", tmp_path / "x"), r"name it <clip>\.arrow"),
+        (lambda: pack(tmp_path / "sizes", tmp_path / "x.arrow"), r"1_2\.flo: 4x3 pixels, .* 20x12"),
+        (lambda: pack(tmp_path / "unknown", tmp_path / "x.arrow", scale=2), "unknown vector.*store at scale 1"),
+        (lambda: pack(tmp_path / "unknown", tmp_path / "x.arrow", scale=3), "cannot be stored at 1/3"),
+    ]
+    for action, message in cases:
+        with pytest.raises(UserError, match=message) as caught:
+            action()
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "x.arrow").exists()
+
+
+def command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["etc", "flow", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code
+
+
+def test_the_commands(shard, tmp_path, monkeypatch, capsys):
+    assert command(monkeypatch, "export", shard, "--to", tmp_path / "out", "--format", "kitti") == 0
+    assert command(monkeypatch, "import", tmp_path / "out", "--to", tmp_path / "packed", "--scale", "2") == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert command(monkeypatch, "import", tmp_path / "out", "--to", tmp_path / "packed") == 0
+    assert FlowReader(tmp_path / "packed/clip_7.arrow").pairs == [(3, 4), (4, 3)]
+    assert command(monkeypatch, "export", tmp_path / "nowhere.arrow", "--to", tmp_path / "x") == 1
+    captured = capsys.readouterr()
+    assert captured.err == (
+        f"error: {tmp_path / 'nowhere.arrow'}: no such flow file; the stage that makes it has not run\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [("street", "--purpose", "train"), ("compute", "street"), ("--workers", "3", "street")]
+)
+def test_a_first_word_that_is_no_command_is_the_data_set(monkeypatch, arguments):
+    asked = []
+    monkeypatch.setattr("etc.commands.flow.run_stage", lambda run: run())
+    monkeypatch.setattr("etc.stages.flow.run", lambda *values: asked.append(values) or "")
+    assert command(monkeypatch, *arguments) == 0
+    assert asked == [("street", "train", 3 if "3" in arguments else CORES)]
+
+
+def test_help_shows_the_commands(monkeypatch, capsys):
+    assert command(monkeypatch, "--help") == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("compute", "export", "import", "etc flow DATASET"))

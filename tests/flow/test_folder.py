@@ -1,0 +1,104 @@
+"""Flow made by others: names, both formats, unknown vectors, and what is said when something is missing."""
+
+import numpy as np
+import pytest
+
+from etc.errors import UserError
+from etc.flow.io import UNKNOWN, write_flo, write_kitti_png
+from etc.flow.methods import build
+from etc.flow.warp import inside_frame
+
+SHAPE = (6, 9)
+
+
+def uniform(value, shape=SHAPE):
+    return np.full((*shape, 2), value, np.float32)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a_000001/000019_000020.flo",
+        "a_000001/19_20.flo",
+        "deep/er/a_000001/19_20.png",
+        "a_000001_000019_000020.flo",
+        "val/a/a_000001_000019_000020_flow.png",
+        "a_000001/a_000001_19_20.flo",
+    ],
+)
+def test_both_layouts_are_found(tmp_path, name):
+    path = tmp_path / name
+    (write_flo if path.suffix == ".flo" else write_kitti_png)(path, uniform(1.5))
+    # Flow of other clips and files of other kinds beside it.
+    write_flo(tmp_path / "b_000001" / "19_20.flo", uniform(9))
+    write_flo(tmp_path / "aa_000001_19_20.flo", uniform(9))
+    (path.parent / "a_000001_notes.txt").touch()
+    clip = build("folder", path=tmp_path).clip("a_000001", SHAPE)
+    assert clip.files == {(19, 20): path}
+    flow, known = clip.read(19, 20)
+    np.testing.assert_array_equal(flow, uniform(1.5))
+    assert known.all()
+
+
+def test_unknown_vectors_leave_the_frame(tmp_path):
+    known = np.random.default_rng(0).random(SHAPE) < 0.5
+    flow = uniform(1)
+    write_kitti_png(tmp_path / "c" / "0_1.png", flow, known)
+    flow[~known] = 1.6e9
+    write_flo(tmp_path / "c" / "1_0.flo", flow)
+    clip = build("folder", path=tmp_path).clip("c")
+    for pair in ((0, 1), (1, 0)):
+        read, read_known = clip.read(*pair)
+        np.testing.assert_array_equal(read_known, known)
+        assert (read[~known] == UNKNOWN).all() and (read[known] == 1).all()
+        assert not inside_frame(read)[~known].any()
+
+
+def test_a_missing_pair_is_named(tmp_path):
+    write_flo(tmp_path / "c" / "0_1.flo", uniform(1))
+    clip = build("folder", path=tmp_path).clip("c")
+    for action in (lambda: clip.read(1, 0), lambda: clip.checksums([(0, 1), (1, 0)])):
+        with pytest.raises(UserError, match=r"no flow of clip 'c' from frame 1 to 0.*c/000001_000000\.flo"):
+            action()
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        build("folder", path=tmp_path / "nowhere")
+
+
+def test_two_files_of_one_pair_are_named(tmp_path):
+    write_flo(tmp_path / "c" / "0_1.flo", uniform(1))
+    write_flo(tmp_path / "c" / "000000_000001.flo", uniform(2))
+    with pytest.raises(UserError, match=r"000000_000001\.flo and .*0_1\.flo are both flow of clip 'c', pair \(0, 1\)"):
+        build("folder", path=tmp_path).clip("c")
+
+
+def test_flow_of_another_size_is_named(tmp_path):
+    write_flo(tmp_path / "c" / "0_1.flo", uniform(1, (6, 8)))
+    with pytest.raises(UserError, match=r"0_1\.flo: 8x6 pixels, the frames of clip 'c' have 9x6"):
+        build("folder", path=tmp_path).clip("c", SHAPE).read(0, 1)
+
+
+def test_a_vector_longer_than_the_frame_is_named(tmp_path):
+    """The diagonal of 6x9 pixels is 10.8."""
+    for length, refused in ((10.75, False), (10.9, True), (1e8, True)):
+        flow = uniform(1)
+        flow[2, 3] = -length
+        write_flo(tmp_path / "c" / "0_1.flo", flow)
+        clip = build("folder", path=tmp_path).clip("c", SHAPE)
+        if refused:
+            with pytest.raises(
+                UserError, match=r"0_1\.flo: a component of .* px is longer than the diagonal of its 9x6"
+            ):
+                clip.read(0, 1)
+        else:
+            np.testing.assert_array_equal(clip.read(0, 1)[0], flow)
+
+
+def test_checksums_follow_the_content_alone(tmp_path):
+    for place in ("one", "two"):
+        write_flo(tmp_path / place / "c" / "0_1.flo", uniform(1))
+    before, elsewhere = (
+        build("folder", path=tmp_path / place).clip("c").checksums([(0, 1)]) for place in ("one", "two")
+    )
+    assert before == elsewhere
+    write_flo(tmp_path / "one" / "c" / "0_1.flo", uniform(2))
+    assert build("folder", path=tmp_path / "one").clip("c").checksums([(0, 1)]) != before

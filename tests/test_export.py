@@ -1,0 +1,75 @@
+"""Exported files compute what the network computes, and carry its classes."""
+
+import json
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from etc.errors import UserError
+from etc.export import export
+from etc.models import weights
+from tests.models.build import seeded, shake
+
+NAMES = ["road", "sky", "car"]
+SIZE = (40, 56)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Folder of a small network."""
+    folder = tmp_path_factory.mktemp("run")
+    network = shake(seeded("mobilenetv2", classes=3))
+    weights.save(folder, network, {"architecture": "mobilenetv2", "classes": 3, "width": 8, "class_names": NAMES})
+    return folder
+
+
+@pytest.fixture
+def expected(run):
+    """An image and the scores of its pixels."""
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, *SIZE)
+    network, _ = weights.load(run)
+    with torch.no_grad():
+        logits = network(image).logits
+    return image, F.interpolate(logits, size=SIZE, mode="bilinear", align_corners=False)
+
+
+def test_program_computes_the_same(run, expected, tmp_path):
+    line = export(run, tmp_path / "network.pt2", SIZE)
+    assert str(tmp_path / "network.pt2") in line and "40 x 56" in line
+    metadata = {"class_names": "", "architecture": ""}
+    program = torch.export.load(tmp_path / "network.pt2", extra_files=metadata)
+    image, scores = expected
+    torch.testing.assert_close(program.module()(image), scores)
+    assert json.loads(metadata["class_names"]) == NAMES
+    assert json.loads(metadata["architecture"]) == "mobilenetv2"
+
+
+def test_onnx_computes_the_same(run, expected, tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    export(run, tmp_path / "network.onnx", SIZE)
+    session = runtime.InferenceSession(str(tmp_path / "network.onnx"))
+    image, scores = expected
+    (computed,) = session.run(["scores"], {"image": image.numpy()})
+    torch.testing.assert_close(torch.from_numpy(computed), scores, rtol=1e-4, atol=1e-5)
+    assert json.loads(session.get_modelmeta().custom_metadata_map["class_names"]) == NAMES
+
+
+def test_missing_package_is_named(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UserError, match=r"network.onnx: writing ONNX needs .*pip install 'etc-segmentation\[export\]'"):
+        export(run, tmp_path / "network.onnx", SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_endings_are_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(UserError, match=r"network.pth: files that end in .onnx or .pt2"):
+        export(tmp_path / "nothing", tmp_path / "network.pth", SIZE)
+
+
+def test_missing_run_is_named(tmp_path):
+    with pytest.raises(UserError, match="config.json: no such file"):
+        export(tmp_path / "nothing", tmp_path / "network.pt2", SIZE)
