@@ -18,11 +18,13 @@ STUDENTS = (
 )
 EVALUATIONS = {name.replace("student", "evaluate") for name in STUDENTS}
 WITH_TEACHER = {name for name in STUDENTS if not name.startswith("student@")}
-FLOWS = {"flow@street-train", "flow@street-evaluate"}
+FLOWS = {f"flow@street-{purpose}" for purpose in ("train", "evaluate", "compare")}
+START = "pretrain@street-pspnet18"
 ALL = (
     STUDENTS
     | EVALUATIONS
     | FLOWS
+    | {START}
     | {f"{name}@street" for name in ("frames", "labeller", "pseudo_labels", "teacher", "report")}
 )
 
@@ -48,12 +50,13 @@ CHANGES = {
         0.1,
         ALL,
     ),
-    "labeller": ("labeller.yaml", "street.seed", 7, ALL - FLOWS - {"frames@street"}),
+    "labeller": ("labeller.yaml", "street.seed", 7, ALL - FLOWS - {"frames@street", START}),
+    "pretrain": ("pretrain.yaml", "street.seed", 7, {START, *STUDENTS, *EVALUATIONS, "report@street"}),
     "pseudo_labels": (
         "pseudo_labels.yaml",
         "street.keep_share",
         0.3,
-        ALL - FLOWS - {"frames@street", "labeller@street"},
+        ALL - FLOWS - {"frames@street", START, "labeller@street"},
     ),
     "flow": (
         "flow.yaml",
@@ -75,7 +78,7 @@ CHANGES = {
     "student": (
         "student.yaml",
         "street.schemes.sf",
-        {"sf": 2.0},
+        {"sf": 3.0},
         {"student_ablation@street-pspnet18-sf-0", "evaluate_ablation@street-pspnet18-sf-0", "report@street"},
     ),
     "evaluate": ("evaluate.yaml", "street.split", "dev", EVALUATIONS | {"report@street"}),
@@ -90,7 +93,7 @@ CHANGES = {
 # The tools take turns, so that each has to agree with what the other has just done. Both really run the cheap
 # changes; of the long ones each runs two, and the other tool is only asked.
 CHEAP = ("flow", "student", "evaluate", "report", "data")
-WALKS = [("snakemake", ("frames", "teacher", *CHEAP)), ("dvc", ("labeller", "pseudo_labels", *CHEAP))]
+WALKS = [("snakemake", ("frames", "teacher", "pretrain", *CHEAP)), ("dvc", ("labeller", "pseudo_labels", *CHEAP))]
 
 
 @pytest.mark.parametrize(("first", "changes"), WALKS, ids=TOOLS)
