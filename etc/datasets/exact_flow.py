@@ -18,28 +18,18 @@ def flow_between(renderer: Renderer, view: View, s: int, target: View) -> tuple[
     Returns:
         flow float32 (H, W, 2) in pixels (dx, dy), visible bool (H, W).
     """
-    scene = renderer.scene
-    camera = scene.cameras[s]
-    place = _transform(camera @ scene.poses[s, 0], view.points)
-    infinite = view.triangle < 0
-    rotated = camera[:3, :3].astype(np.float32) @ view.points[:, infinite]
-    place[:, infinite] = rotated
-    body = scene.body[view.triangle]
-    moving = np.flatnonzero((body > 0) & ~infinite)
-    if len(moving):
-        matrices = (camera @ scene.poses[s]).astype(np.float32)[body[moving]]
-        points = view.points[:, moving]
-        place[:, moving] = np.einsum("mij,jm->im", matrices[:, :3, :3], points) + matrices[:, :3, 3].T
+    place = _places(renderer, view, s)
     ahead = place[2] > NEAR
     depth = np.where(ahead, place[2], np.float32(NEAR))
     x = np.float32(renderer.focal) * place[0] / depth + np.float32(renderer.centre[0])
     y = np.float32(renderer.focal) * place[1] / depth + np.float32(renderer.centre[1])
     column, row = np.rint(x), np.rint(y)
     inside = ahead & (column >= 0) & (column < renderer.width) & (row >= 0) & (row < renderer.height)
-    index = (np.where(inside, row, 0) * renderer.width + np.where(inside, column, 0)).astype(np.int32)
-    nearness = np.where(infinite, np.float32(0), 1 / depth)
-    there = target.nearness[index]
-    on_plane = there + target.slope[0, index] * (x - column) + target.slope[1, index] * (y - row)
+    index = (row * inside * renderer.width + column * inside).astype(np.intp)
+    nearness = (view.triangle >= 0) / depth
+    there = np.take(target.nearness, index)
+    slope_x, slope_y = (np.take(slope, index) for slope in target.slope)
+    on_plane = there + slope_x * (x - column) + slope_y * (y - row)
     allowed = nearness * (RELATIVE_TOLERANCE + ABSOLUTE_TOLERANCE * nearness)
     same = np.minimum(np.abs(on_plane - nearness), np.abs(there - nearness)) <= allowed
     limit = np.float32(2 * renderer.width)
@@ -48,5 +38,18 @@ def flow_between(renderer: Renderer, view: View, s: int, target: View) -> tuple[
     return flow.reshape(*shape, 2), (inside & same).reshape(shape)
 
 
-def _transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return matrix[:3, :3].astype(np.float32) @ points + matrix[:3, 3:].astype(np.float32)
+def _places(renderer: Renderer, view: View, s: int) -> np.ndarray:
+    """Where what ``view`` sees is in frame ``s``, in its camera's axes, float32 (3, P); a direction for the sky."""
+    scene = renderer.scene
+    matrices = (scene.cameras[s] @ scene.poses[s]).astype(np.float32)
+    solid = view.triangle >= 0
+    # The sky is infinitely far away: the camera's place does not matter.
+    place = matrices[0, :3, :3] @ view.points + matrices[0, :3, 3:] * solid
+    body = np.take(scene.body, view.triangle) * solid
+    moving = np.flatnonzero(body)
+    if len(moving):
+        own = np.take(matrices, np.take(body, moving), axis=0)
+        place[:, moving] = (
+            np.einsum("mij,jm->im", own[:, :3, :3], np.take(view.points, moving, axis=1)) + own[:, :3, 3].T
+        )
+    return place

@@ -17,7 +17,7 @@ import numpy as np
 
 from etc.errors import UserError
 from etc.evaluation.iou import IGNORE, check_ids, mean_ratio
-from etc.flow.warp import check_flow, warp_labels_only
+from etc.flow.warp import check_flow, pixel_positions, warp_labels_only
 
 # Rows warped at a time, see ``_targets``.
 _BLOCK = 16
@@ -99,42 +99,42 @@ def _count_matrix(matrix: np.ndarray) -> PairCounts:
 def _warp_etc(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
     """Bilinear warp of the class ids themselves, clamped at the border, cut to uint8.
 
-    The arithmetic is that of FlowNet2's ``resample2d`` kernel: three terms are computed in double and rounded to
-    float, the fourth in float with a fused add (nvcc's default), and the sum runs in float. It is kept because
-    truncation makes the last bit matter: between equal ids c the sum can fall just below c and becomes c - 1.
-    This follows the kernel's source; it has not been compared with a run of the kernel on a GPU.
+    The arithmetic is that of FlowNet2's ``resample2d`` kernel, see ``_resample2d``. It is kept because truncation makes
+    the last bit matter: between equal ids c the sum can fall just below c and becomes c - 1.
     """
     check_flow(flow, label.shape)
-    height, width = label.shape
-    # The four neighbours of every gap between pixels, so that one look-up fetches them together.
-    framed = cv2.copyMakeBorder(label, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    corners = cv2.merge([framed[:-1, :-1], framed[:-1, 1:], framed[1:, :-1], framed[1:, 1:]])
+    corners = _corners(label)
+    if _in_steps(flow):
+        return _warp_etc_in_steps(label, flow, corners)
     warped = np.empty_like(label)
     for rows, x, y in _targets(flow):
-        left, top = np.floor(x), np.floor(y)
-        across, down = x - left, y - top
-        # Gap 0 lies before the first pixel, gap W after the last.
-        corner = _look_up(corners, np.clip(left, -1, width - 1) + 1, np.clip(top, -1, height - 1) + 1)
-        if _in_steps(across) and _in_steps(down):
-            # No sum is rounded, so equal corners keep their id and only the others are worth computing.
-            warped[rows] = corner[..., 0]
-            together = corner.view(np.uint32)[..., 0]
-            # Each byte against the next: zero when the four are equal.
-            mixed = np.nonzero((together ^ (together >> 8)) & 0xFFFFFF)
-            warped[rows][mixed] = _blend_etc(corner[mixed], across[mixed], down[mixed])
-        else:
-            warped[rows] = _blend_etc(corner, across, down)
+        warped[rows] = _resample2d(corners, x, y)
     return warped
 
 
-def _in_steps(fraction: np.ndarray) -> bool:
-    """Whether all are multiples of 1/256. Then every weight is one of 2^-16, and float32 holds such sums of ids."""
-    steps = fraction * np.float32(256)
-    return bool((steps == np.floor(steps)).all())
+def _corners(label: np.ndarray) -> np.ndarray:
+    """The four ids around every gap between pixels in one number, uint32 (H + 1, W + 1).
+
+    Gap 0 lies before the first pixel, gap W after the last; ids beyond the border are those at the border.
+    """
+    framed = cv2.copyMakeBorder(label, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    around = cv2.merge([framed[:-1, :-1], framed[:-1, 1:], framed[1:, :-1], framed[1:, 1:]])
+    return around.view(np.uint32)[..., 0]
 
 
-def _blend_etc(corner: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """The kernel's sum over the corners uint8 (..., 4), cut to uint8 (...)."""
+def _resample2d(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The kernel at the positions x, y, float32 (...), cut to uint8 (...).
+
+    Three terms are computed in double and rounded to float, the fourth in float with a fused add (nvcc's default), and
+    the sum runs in float. This follows the kernel's source; it has not been compared with a run on a GPU.
+    """
+    rows, columns = corners.shape
+    left, top = np.floor(x), np.floor(y)
+    gap = (np.clip(top, -1, rows - 2) + 1).astype(np.intp)
+    gap *= columns
+    gap += (np.clip(left, -1, columns - 2) + 1).astype(np.intp)
+    corner = corners.ravel()[gap][..., None].view(np.uint8)
+    across, down = x - left, y - top
     fused = (across * down).astype(np.float64)
     across, down = across.astype(np.float64), down.astype(np.float64)
     remain_x, remain_y = 1.0 - across, 1.0 - down
@@ -146,6 +146,35 @@ def _blend_etc(corner: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.n
     fused *= corner[..., 3]
     fused += value
     return fused.astype(np.float32).astype(np.uint8)
+
+
+def _in_steps(flow: np.ndarray) -> bool:
+    """Whether all vectors are multiples of 1/256 px, as stored flow is.
+
+    Then every weight is a multiple of 2^-16, and float32 holds every sum of weighted ids: nothing is rounded.
+    """
+    for start in range(0, len(flow), _BLOCK):
+        steps = flow[start : start + _BLOCK] * np.float32(256)
+        if not np.array_equal(steps, np.rint(steps)):
+            return False
+    return True
+
+
+def _warp_etc_in_steps(label: np.ndarray, flow: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Nothing is rounded, so four equal corners give their id, and only gaps between different ids are computed."""
+    gap = corners[1:, 1:]
+    # Each byte against the next: zero when the four are equal.
+    mixed = ((gap ^ (gap >> 8)) & 0xFFFFFF) != 0
+    marked = label | mixed.astype(np.uint16) << 8
+    seen = cv2.remap(
+        marked, pixel_positions(flow, label.shape, np.floor), None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
+    )
+    warped = seen.astype(np.uint8)
+    rows, columns = np.nonzero(seen > IGNORE)
+    vectors = flow[rows, columns]
+    x, y = columns.astype(np.float32) + vectors[:, 0], rows.astype(np.float32) + vectors[:, 1]
+    warped[rows, columns] = _resample2d(corners, x, y)
+    return warped
 
 
 def _targets(flow: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:

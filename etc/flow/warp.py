@@ -8,6 +8,7 @@ of the column), and it treats a motion and its opposite alike. A pixel is inside
 """
 
 import functools
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ def inside_frame(flow: np.ndarray) -> np.ndarray:
     Returns:
         bool (H, W).
     """
-    return _inside(_nearest_positions(flow, flow.shape))
+    return _inside(pixel_positions(flow, flow.shape))
 
 
 def warp_labels(label: np.ndarray, flow: np.ndarray, outside: int = IGNORE) -> tuple[np.ndarray, np.ndarray]:
@@ -49,13 +50,13 @@ def warp_labels(label: np.ndarray, flow: np.ndarray, outside: int = IGNORE) -> t
     Raises:
         UserError: the shapes do not match, or the flow has NaN or infinite values.
     """
-    positions = _nearest_positions(flow, label.shape)
+    positions = pixel_positions(flow, label.shape)
     return _remap_nearest(label, positions, outside), _inside(positions)
 
 
 def warp_labels_only(label: np.ndarray, flow: np.ndarray, outside: int = IGNORE) -> np.ndarray:
     """``warp_labels`` without the mask, for counting loops in which ``outside`` marks what is not counted."""
-    return _remap_nearest(label, _nearest_positions(flow, label.shape), outside)
+    return _remap_nearest(label, pixel_positions(flow, label.shape), outside)
 
 
 def warp_image(image: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -72,13 +73,39 @@ def warp_image(image: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndar
     Raises:
         UserError: the shapes do not match, or the flow has NaN or infinite values.
     """
-    positions = _nearest_positions(flow, image.shape)
+    positions = pixel_positions(flow, image.shape)
     height, width = flow.shape[:2]
     # cv2.remap's own border rule stops working far outside, so the positions are clamped here.
     x = np.clip(flow[..., 0] + np.arange(width, dtype=np.float32), 0, width - 1)
     y = np.clip(flow[..., 1] + np.arange(height, dtype=np.float32)[:, None], 0, height - 1)
     warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return warped.reshape(image.shape), _inside(positions)
+
+
+def pixel_positions(
+    flow: np.ndarray, frame: tuple[int, ...], rounding: Callable[[np.ndarray], np.ndarray] = np.rint
+) -> np.ndarray:
+    """The pixel of frame s that each pixel of frame t is read from.
+
+    Args:
+        flow: float32 (H, W, 2) in pixels.
+        frame: shape of frame s, to compare with.
+        rounding: of the flow to whole pixels.
+
+    Returns:
+        (x, y), int16 (H, W, 2), as ``cv2.remap`` takes it. It may lie outside the frame.
+
+    Raises:
+        UserError: see ``check_flow``.
+    """
+    check_flow(flow, frame)
+    positions = np.empty(flow.shape, np.int16)
+    for start in range(0, len(flow), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        whole = rounding(flow[rows])
+        positions[rows] = np.clip(whole, -_REACH, _REACH, out=whole)
+    positions += _grid(*flow.shape[:2])
+    return positions
 
 
 def check_flow(flow: np.ndarray, frame: tuple[int, ...] | None = None) -> None:
@@ -101,18 +128,6 @@ def check_flow(flow: np.ndarray, frame: tuple[int, ...] | None = None) -> None:
         raise UserError(f"the flow's size {(height, width)} differs from the frame's size {frame[:2]}")
     if max(height, width) > _REACH:
         raise UserError(f"a frame of {width}x{height} is too large: at most {_REACH} pixels a side can be warped")
-
-
-def _nearest_positions(flow: np.ndarray, frame: tuple[int, ...]) -> np.ndarray:
-    """int16 (H, W, 2): the pixel (x, y) of frame s that each pixel of frame t is read from."""
-    check_flow(flow, frame)
-    positions = np.empty(flow.shape, np.int16)
-    for start in range(0, len(flow), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        rounded = np.rint(flow[rows])
-        positions[rows] = np.clip(rounded, -_REACH, _REACH, out=rounded)
-    positions += _grid(*flow.shape[:2])
-    return positions
 
 
 def _inside(positions: np.ndarray) -> np.ndarray:

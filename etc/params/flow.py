@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from etc.params.base import DIRECTORY, Params, load_block
 
 PATH = DIRECTORY / "flow.yaml"
-Purpose = Literal["train", "evaluate"]
+Purpose = Literal["train", "evaluate", "compare"]
 
 
 class NetworkParams(Params):
@@ -86,6 +86,7 @@ class FlowBlock(Params):
 
     train: FlowParams
     evaluate: FlowParams
+    compare: FlowParams
 
 
 def load(dataset: str, path: Path = PATH) -> FlowBlock:

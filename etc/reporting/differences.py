@@ -19,7 +19,8 @@ class Evaluation:
     Attributes:
         run: architecture, scheme and seed.
         iou: columns ``clip, frame, class, tp, fp, fn``, one row per frame and class.
-        tc: columns ``clip, source, target, protocol, class, intersection, union``, one row per pair, protocol, class.
+        tc: columns ``clip, source, target, flow, protocol, class, intersection, union``, one row per
+            pair, flow (the one that judges, or the one to compare with), protocol and class.
         iterations: training iterations.
         train_seconds: wall-clock seconds of training.
     """
@@ -47,9 +48,9 @@ def deltas(pairs: list[tuple[Evaluation, Evaluation]], bootstrap: Bootstrap) -> 
     }
 
 
-def protocol(tc: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Rows of one TC protocol."""
-    return tc[tc["protocol"] == name]
+def protocol(tc: pd.DataFrame, name: str, flow: str = "evaluate") -> pd.DataFrame:
+    """Rows of one TC protocol, judged by the flow of one purpose of ``params/flow.yaml``."""
+    return tc[(tc["protocol"] == name) & (tc["flow"] == flow)]
 
 
 class _MeanDifference:

@@ -22,14 +22,16 @@ from etc.params import evaluate as params
 from etc.progress import track
 from etc.training.determinism import set_determinism
 
-PROTOCOLS = ("corrected", "occlusion_aware")
+# TC by each flow of params/flow.yaml that judges: its protocols.
+JUDGES = {"evaluate": ("corrected", "occlusion_aware"), "compare": ("corrected",)}
 
 
 def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     """Write ``data/<dataset>/evaluation/<run>/``; return the closing line.
 
     - ``iou.parquet``: clip, frame, class, tp, fp, fn; one row per labelled frame and class.
-    - ``tc.parquet``: clip, source, target, protocol, class, intersection, union; one row per pair, protocol, class.
+    - ``tc.parquet``: clip, source, target, flow, protocol, class, intersection, union; one row per pair, flow (a
+      purpose of params/flow.yaml), protocol and class.
     - ``sample.npz``: clip, frames, predictions uint8 (K, H, W) of the first sampled clips.
 
     Raises:
@@ -61,10 +63,11 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
                 accuracy.append(_accuracy(clip, row["frame"], confusion_matrix(prediction, truth, label_set.count)))
         numbers = [row["frame"] for row in rows]
         by_number = dict(zip(numbers, predictions, strict=True))
-        flow = StoredFlow(folder / "flow" / "evaluate" / f"{clip}.arrow")
-        judged = Clip(clip, list(pairwise(numbers)), by_number.__getitem__, flow)
-        for pair in evaluate_pairs([judged], label_set.count, PROTOCOLS):
-            consistency += pair_records(pair)
+        for judge, protocols in JUDGES.items():
+            flow = StoredFlow(folder / "flow" / judge / f"{clip}.arrow")
+            judged = Clip(clip, list(pairwise(numbers)), by_number.__getitem__, flow)
+            for pair in evaluate_pairs([judged], label_set.count, protocols):
+                consistency += [{"flow": judge, **record} for record in pair_records(pair)]
         if len(samples) < settings.sample_clips:
             samples.append((clip, numbers, predictions))
 

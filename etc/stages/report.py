@@ -23,7 +23,7 @@ MOST_BYTES = 500_000
 # Networks beside the students that leave a history.
 NETWORKS = ("labeller", "teacher")
 IOU = ["clip", "frame", "class", "tp", "fp", "fn"]
-TC = ["clip", "source", "target", "protocol", "class", "intersection", "union"]
+TC = ["clip", "source", "target", "flow", "protocol", "class", "intersection", "union"]
 HISTORY = ["step", *plots.TERMS]
 AUDIT = ["class", "kept_share", "accuracy_before", "accuracy_kept"]
 

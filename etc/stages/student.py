@@ -18,7 +18,8 @@ from etc.training.terms import build_terms
 def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     """Train a student, write ``data/<dataset>/students/<architecture>-<scheme>-<seed>/`` and its history.
 
-    It starts from the network of the stage ``pretrain``, unless ``start`` says random. Flow is opened only for a scheme with the term tl, the teacher only for one with sf, pf or mf.
+    It starts from the network of the stage ``pretrain``, unless ``start`` says random. Flow is opened only for a scheme
+    with the term tl, the teacher only for one with sf, pf or mf.
 
     Args:
         dataset: data set name.

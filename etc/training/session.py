@@ -146,7 +146,9 @@ def _tell(report: LoadReport) -> None:
 
 
 def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None) -> Objective:
-    """Student with fresh, ImageNet or pretrained weights, and its losses. The same seed gives the same student in every scheme.
+    """Student with fresh, ImageNet or pretrained weights, and its losses.
+
+    The same seed gives the same student in every scheme.
 
     Args:
         plan: the training.

@@ -11,6 +11,7 @@ from etc.params import flow
 BASE = """
 street:
   evaluate: {method: exact, splits: [dev], max_offset: 1, steps_per_pixel: 128, visibility: exact}
+  compare: {method: dis, splits: [dev], max_offset: 1, steps_per_pixel: 16, visibility: forward_backward}
   train:
     splits: [train]
     max_offset: 3

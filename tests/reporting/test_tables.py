@@ -47,6 +47,7 @@ def test_run_values_by_hand():
             tc_rows("a", 0, [50, 10, 0, 0], [60, 30, 0, 0], "corrected"),
             tc_rows("b", 0, [30, 0, 0, 0], [40, 0, 0, 0], "corrected"),
             tc_rows("a", 0, [45, 9, 0, 0], [50, 10, 0, 0], "occlusion_aware"),
+            tc_rows("a", 0, [20, 3, 0, 0], [40, 12, 0, 0], "corrected", "compare"),
         ]
     )
     row = tables.run_table([Evaluation(Run("pspnet18", "tl", 4), iou, tc, 450, 12.5)]).iloc[0]
@@ -54,6 +55,7 @@ def test_run_values_by_hand():
     assert row["pixel_accuracy"] == pytest.approx(100 * 110 / 160)
     assert row["tc"] == pytest.approx(100 * (80 / 100 + 10 / 30) / 2)
     assert row["tc_visible"] == pytest.approx(100 * (45 / 50 + 9 / 10) / 2)
+    assert row["tc_compare"] == pytest.approx(100 * (20 / 40 + 3 / 12) / 2)
     assert row["agreement"] == pytest.approx(100 * 90 / ((130 + 90) / 2))
     assert [row["architecture"], row["scheme"], row["seed"]] == ["pspnet18", "tl", 4]
     assert [row["iterations"], row["train_seconds"]] == [450, 12.5]
@@ -76,7 +78,8 @@ def test_scheme_rows_have_the_promised_columns_and_order():
     table = tables.scheme_table(runs, "baseline", BOOTSTRAP)
     assert tables.csv(table).splitlines()[0] == (
         "architecture,scheme,seeds,miou_mean,miou_std,pixel_accuracy_mean,tc_mean,tc_std,tc_visible_mean,agreement_mean,"
-        "iterations,train_seconds,delta_tc,delta_tc_low,delta_tc_high,delta_miou,delta_miou_low,delta_miou_high"
+        "iterations,train_seconds,delta_tc,delta_tc_low,delta_tc_high,delta_miou,delta_miou_low,delta_miou_high,"
+        "tc_compare_mean"
     )
     rows = list(zip(table["architecture"], table["scheme"], strict=True))
     assert rows == [("pspnet18", "baseline"), ("pspnet18", "tl"), ("pspnet18", "etc"), ("other", "etc")]

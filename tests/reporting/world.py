@@ -25,13 +25,16 @@ def iou_rows(clip: str, frame: int, tp: list[int], fp: list[int], fn: list[int])
     return pd.DataFrame({"clip": clip, "frame": np.int32(frame), **counts})
 
 
-def tc_rows(clip: str, source: int, intersection: list[int], union: list[int], protocol: str) -> pd.DataFrame:
-    """One pair's rows of tc.parquet for one protocol."""
+def tc_rows(
+    clip: str, source: int, intersection: list[int], union: list[int], protocol: str, flow: str = "evaluate"
+) -> pd.DataFrame:
+    """One pair's rows of tc.parquet for one flow and protocol."""
     return pd.DataFrame(
         {
             "clip": clip,
             "source": np.int32(source),
             "target": np.int32(source + 1),
+            "flow": flow,
             "protocol": protocol,
             "class": np.arange(len(union), dtype=np.int32),
             "intersection": intersection,
@@ -50,6 +53,7 @@ def random_counts(draw: np.random.Generator, quality: float) -> tuple[pd.DataFra
             iou.append(iou_rows(clip, frame, tp, draw.binomial(size, 0.1), size - tp))
             for protocol, gain in (("corrected", 0.0), ("occlusion_aware", 0.04)):
                 tc.append(tc_rows(clip, frame, draw.binomial(size, quality + gain), size, protocol))
+            tc.append(tc_rows(clip, frame, draw.binomial(size, quality - 0.1), size, "corrected", "compare"))
     return pd.concat(iou, ignore_index=True), pd.concat(tc, ignore_index=True)
 
 

@@ -1,8 +1,14 @@
-"""One toy pipeline is built once; each scenario works on its own copy."""
+"""One toy pipeline is built once, for all test workers; each scenario works on its own copy."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from tests.scenarios.project import Project
+from tests.scenarios.project import Project, Result
 
 
 def pytest_collection_modifyitems(items):
@@ -12,16 +18,45 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory):
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Function that has a folder made by the first test worker that asks for it, while the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = base / name, base / f"{name}.done"
+        with FileLock(base / f"{name}.lock"):
+            if not done.exists():
+                # An earlier worker may have failed half way.
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def built(once) -> Project:
     """A toy pipeline that Snakemake has built. Do not change it: ask for ``project``."""
-    project = Project.toy(tmp_path_factory.mktemp("built") / "project")
-    result = project.snakemake()
-    project.first_run = result
-    project.run("git add -A && git -c user.name=t -c user.email=t@localhost commit -qm built")
-    return project
+
+    def build(folder: Path) -> None:
+        project = Project.toy(folder)
+        (folder / "work").mkdir()
+        (folder / "work" / "first_run.txt").write_text(project.snakemake().text)
+        project.run("git add -A && git -c user.name=t -c user.email=t@localhost commit -qm built")
+
+    return Project(once("built", build))
+
+
+@pytest.fixture(scope="session")
+def first_run(built) -> Result:
+    """What the command that built the pipeline has printed."""
+    return Result(0, (built.folder / "work" / "first_run.txt").read_text())
 
 
 @pytest.fixture
-def project(built, tmp_path):
+def project(built, tmp_path) -> Project:
     """A copy of the built pipeline."""
     return built.copy(tmp_path / "project")

@@ -23,7 +23,7 @@ TOY = {
     "data.yaml": {
         "run": ["street"],
         "architectures": ["pspnet18"],
-        "plain": {"schemes": ["baseline", "tl"], "seeds": [0]},
+        "plain": {"schemes": ["tl"], "seeds": [0]},
         "distilled": {"schemes": ["etc"], "seeds": [0]},
         "ablation": {"schemes": ["sf"], "seeds": [0]},
     },
@@ -35,6 +35,7 @@ TOY = {
         "street.annotated": 2,
     },
     "labeller.yaml": {"street.training.iterations": 2},
+    "pretrain.yaml": {"street.training.iterations": 2},
     "pseudo_labels.yaml": {"street.scales": [1.0]},
     "teacher.yaml": {"street.training.iterations": 2},
     "student.yaml": {
@@ -42,9 +43,9 @@ TOY = {
         "street.training.machine.checkpoint_every": 1,
         "street.iterations_factor": {"tl": 20.0},
     },
-    "report.yaml": {"street.bootstrap.samples": 100},
+    "report.yaml": {"street.baseline": "tl", "street.bootstrap.samples": 100, "street.overlay.frames": 2},
 }
-TRAINED = ("labeller.yaml", "teacher.yaml", "student.yaml")
+TRAINED = ("labeller.yaml", "pretrain.yaml", "teacher.yaml", "student.yaml")
 
 
 @dataclass
@@ -93,13 +94,13 @@ class Project:
         return Project(folder)
 
     def shrink_training(self, name: str) -> None:
-        """Smallest networks and crops."""
+        """Small crops, and the narrowest networks that train everywhere: below 8 channels oneDNN fails on some CPUs."""
         self.change(name, "street.training.augment.crop", [32, 32])
         self.change(name, "street.training.batch", 2)
         self.change(name, "street.training.warmup", 0)
         if name == "student.yaml":
             self.change(name, "street.widths.pspnet18", 8)
-        else:
+        elif name != "pretrain.yaml":
             self.change(name, "street.network.width", 8)
 
     def run(self, command: str, check: bool = True, timeout: float = 600) -> Result:
@@ -133,7 +134,7 @@ class Project:
     def environment(self) -> dict[str, str]:
         """The environment of this Python, but with the code of this copy."""
         path = os.pathsep.join([str(BIN), os.environ["PATH"]])
-        return {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder)}
 
     def change(self, name: str, key: str, value) -> None:
         """Change one key of a file in params/."""
@@ -173,10 +174,8 @@ class Project:
 
     def assert_settled(self) -> None:
         """Both tools have nothing to do."""
-        status = self.run("dvc status").text
-        assert "Data and pipelines are up to date" in status, status
-        again = self.repro()
-        assert not again.ran and not again.restored, again.text
+        again = self.run("dvc status && dvc repro")
+        assert again.text.count("Data and pipelines are up to date") == 2, again.text
         idle = self.snakemake()
         assert not idle.ran and "Nothing to be done" in idle.text, idle.text
 

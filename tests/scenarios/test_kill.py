@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from tests.scenarios.project import kill_group, wait_for
+from tests.scenarios.project import Project, kill_group, wait_for
 
 # The toy project trains this run longest (iterations_factor), so that it can be killed in the middle.
 RUN = "pspnet18-tl-0"
@@ -26,12 +26,15 @@ def start_training(project, command):
 
 
 @pytest.fixture(scope="module")
-def expected(built, tmp_path_factory):
+def expected(built, once):
     """The files of an uninterrupted run."""
-    project = built.copy(tmp_path_factory.mktemp("uninterrupted") / "project")
-    change_the_run(project)
-    project.snakemake()
-    return project.contents()
+
+    def run(folder):
+        project = built.copy(folder)
+        change_the_run(project)
+        project.snakemake()
+
+    return Project(once("uninterrupted", run)).contents()
 
 
 @pytest.mark.parametrize("killed", ["snakemake --cores 1", "dvc repro"])

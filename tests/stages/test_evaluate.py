@@ -100,13 +100,14 @@ def project(tmp_path, monkeypatch):
     toy.make(tmp_path, clips=2, frames=3)
     folder = tmp_path / "data/street"
     manifest.write(folder / "frames.parquet", manifest.read(folder / "frames.parquet").assign(split="test"))
+    shutil.copytree(folder / "flow/train", folder / "flow/compare")
     shutil.move(folder / "flow/train", folder / "flow/evaluate")
     shipped = yaml.safe_load((toy.ROOT / "params/evaluate.yaml").read_text())["street"]
     (tmp_path / "params/evaluate.yaml").write_text(yaml.safe_dump({"street": shipped | {"device": "cpu"}}))
     classes = label_set("street")
     torch.manual_seed(0)
-    network = registry.build("pspnet18", classes.count, 4)
-    config = {"architecture": "pspnet18", "width": 4, "classes": classes.count, "class_names": list(classes.names)}
+    network = registry.build("pspnet18", classes.count, 8)
+    config = {"architecture": "pspnet18", "width": 8, "classes": classes.count, "class_names": list(classes.names)}
     weights.save(folder / "students/pspnet18-tl-0", network, config)
     monkeypatch.chdir(tmp_path)
     yield folder / "evaluation/pspnet18-tl-0"
@@ -118,18 +119,18 @@ def test_the_stage_counts_every_pair(project):
     assert "judged on 2 clips" in evaluate.run("street", "pspnet18", "tl", 0)
     kept = np.load(project / "sample.npz")
     table = pd.read_parquet(project / "tc.parquet")
-    assert list(table) == ["clip", "source", "target", "protocol", "intersection", "union", "class"]
-    assert len(table) == 2 * 2 * 2 * 9
+    assert list(table) == ["flow", "clip", "source", "target", "protocol", "intersection", "union", "class"]
+    assert len(table) == 2 * 2 * 3 * 9
     right, down = toy.MOTION
     for source in (0, 1):
         now = kept["predictions"][source][:-down, :-right]
         after = kept["predictions"][source + 1][down:, right:]
         rows = table[(table["clip"] == str(kept["clip"])) & (table["source"] == source)]
         assert set(rows["target"]) == {source + 1}
-        for protocol, counts in rows.groupby("protocol"):
+        for (flow, protocol), counts in rows.groupby(["flow", "protocol"]):
             counts = counts.sort_values("class")
             both = [((now == one) & (after == one)).sum() for one in range(9)]
             either = [((now == one) | (after == one)).sum() for one in range(9)]
-            assert protocol in evaluate.PROTOCOLS
+            assert protocol in evaluate.JUDGES[flow]
             np.testing.assert_array_equal(counts["intersection"], both)
             np.testing.assert_array_equal(counts["union"], either)
