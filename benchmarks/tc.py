@@ -10,56 +10,26 @@ many clips as asked for. Prints Markdown tables.
 
 import argparse
 import functools
-import multiprocessing
 import os
 import platform
 import tempfile
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import psutil
+from measuring import Measured, Timed, measure, timed
+from tc_files import CLASSES, PAIRS_PER_CLIP, SIZE, UNIQUE, link_clips, make_files
 
 from etc.evaluation.consistency import Clip, evaluate_pairs
 from etc.evaluation.folder_run import Request, evaluate_folders
 from etc.evaluation.protocols import PROTOCOLS, PairCounts
 from etc.evaluation.tc import pair_counts, pool
 from etc.evaluation.workers import Workers
-from etc.flow.io import write_flo
 from etc.flow.providers import StoredFlow
-from etc.flow.store import FlowReader, FlowWriter
+from etc.flow.store import FlowReader
 
-SIZE = (1024, 2048)
-CLASSES = 19
-# Rough shares of the classes in a street, percent.
-SHARES = [33, 5, 20, 1, 1, 1, 0.2, 0.5, 14, 1, 4, 1, 0.1, 6, 0.2, 0.2, 0.2, 0.1, 0.4]
-UNIQUE = 5
-PAIRS_PER_CLIP = 15
 TARGET_MEMORY, TARGET_SHARE = 1e9, 0.15
-
-
-class Timed(NamedTuple):
-    """What a part returns: its result, and the seconds on the clock and of processor time, start-up not counted."""
-
-    result: Any
-    seconds: float
-    processor: float
-
-
-class Measured(NamedTuple):
-    """A timed part and the peak memory of its process tree in bytes."""
-
-    timed: Timed
-    peak: int
-
-    def row(self, pairs: int) -> str:
-        """Milliseconds a pair on the clock and of processor time, and memory, as cells of a Markdown table."""
-        clock, processor = (1000 * seconds / pairs for seconds in self.timed[1:])
-        return f"{clock:.0f} | {processor:.0f} | {self.peak / 1e6:.0f} MB"
 
 
 def main() -> None:
@@ -216,147 +186,6 @@ def model_table(found: Measured) -> str:
         f"The metric takes {100 * share:.1f} % of the inference; below {100 * TARGET_SHARE:.0f} %: "
         f"{'yes' if share < TARGET_SHARE else 'no'}."
     )
-
-
-def timed(part: Callable[[], Any]) -> Timed:
-    start, processor = time.perf_counter(), _processor_seconds()
-    result = part()
-    return Timed(result, time.perf_counter() - start, _processor_seconds() - processor)
-
-
-def _processor_seconds() -> float:
-    """User and system time of this process and its children, finished ones included."""
-    this = psutil.Process()
-    times = [process.cpu_times() for process in (this, *this.children(recursive=True))]
-    # What finished children took is kept by their parent.
-    return sum(one.user + one.system + one.children_user + one.children_system for one in times)
-
-
-def measure(part: Callable[..., Timed], *arguments: Any) -> Measured:
-    """Run ``part`` in a fresh process; the peak is the sum of resident memory over it and its children."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(sender, part, *arguments))
-    process.start()
-    sender.close()
-    peak, done = 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        tree = psutil.Process(process.pid)
-        while not done.wait(0.02):
-            peak = max(peak, _resident(tree))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        result = receiver.recv()
-    finally:
-        done.set()
-        watcher.join()
-        process.join()
-    return Measured(result, peak)
-
-
-def _send(sender: Any, part: Callable, *arguments: Any) -> None:
-    sender.send(part(*arguments))
-
-
-def _resident(tree: psutil.Process) -> int:
-    total = 0
-    try:
-        processes = [tree, *tree.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
-    for process in processes:
-        try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def make_files(folder: Path) -> None:
-    """UNIQUE frames, predictions and flows, used in turn; statistics close to those of Cityscapes.
-
-    Predictions are the argmax of smooth scores at 1/8 of the size, as a network's are; frames are texture and noise,
-    as large as a Cityscapes PNG; the flow is that of a camera driving forward, with blocks that move by themselves.
-    """
-    draw = np.random.default_rng(0)
-    height, width = SIZE
-    layout = 1.5 * _smooth(draw, CLASSES, (8, 16), (height // 8, width // 8)) + np.log(SHARES).astype(np.float32)
-    texture = cv2.resize(draw.normal(110, 45, (height // 32, width // 32, 3)).astype(np.float32), (width, height))
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    for number in range(UNIQUE):
-        scores = layout + 0.2 * _smooth(draw, CLASSES, (16, 32), (height // 8, width // 8))
-        for blob in range(20):
-            center = int(draw.integers(8, 248)) + number, int(draw.integers(40, 100))
-            axes = int(draw.integers(1, 9)), int(draw.integers(2, 9))
-            one = np.ascontiguousarray(scores[..., 11 + blob % 8])
-            scores[..., 11 + blob % 8] = cv2.ellipse(one, center, axes, 0, 0, 360, 6.0, -1)
-        ids = cv2.resize(scores, (width, height)).argmax(axis=2).astype(np.uint8)
-        _write_png(folder / f"prediction_{number}.png", ids)
-        frame = texture + draw.normal(0, 0.8, (height, width, 1)).astype(np.float32)
-        _write_png(folder / f"frame_{number}.png", np.clip(np.roll(frame, 4 * number, axis=1), 0, 255).astype(np.uint8))
-        flow = np.dstack([(x - width / 2) * 0.02, (y - height / 2) * 0.02])
-        flow += cv2.resize(draw.normal(0, 0.3, (height // 16, width // 16, 2)).astype(np.float32), (width, height))
-        flow += draw.normal(0, 0.025, flow.shape).astype(np.float32)
-        for _ in range(20):
-            top, left = int(draw.integers(300, 800)), int(draw.integers(0, 1900))
-            flow[top : top + 150, left : left + 100, 0] += np.float32(draw.normal(0, 10))
-        np.save(folder / f"flow_{number}.npy", flow)
-    _write_flows(folder)
-
-
-def _write_flows(folder: Path) -> None:
-    """The store of one clip, and the same values as .flo files."""
-    height, width = SIZE
-    visible = np.zeros(SIZE, bool)
-    visible[20:-20, 20:-20] = True
-    flows = [np.load(folder / f"flow_{number}.npy") for number in range(UNIQUE)]
-    with FlowWriter(folder / "flow.arrow", "benchmark", SIZE) as store:
-        for pair in range(PAIRS_PER_CLIP):
-            store.write(pair, pair + 1, flows[pair % UNIQUE], visible)
-    reader = FlowReader(folder / "flow.arrow")
-    for number in range(UNIQUE):
-        write_flo(folder / f"flow_{number}.flo", reader.read(number, number + 1)[0])
-        (folder / f"flow_{number}.npy").unlink()
-
-
-def link_clips(files: Path, pairs: int, workers: int) -> Path:
-    """Folders of clips, PAIRS_PER_CLIP pairs each, fewer where each worker would not get one; links to the real files.
-
-    Returns:
-        The folder of ``predictions/<clip>/<frame>.png``, ``frames``, ``flo`` alike, and ``flow/<clip>.arrow``.
-    """
-    root = files / f"pairs_{pairs}"
-    if root.exists():
-        return root
-    most = min(PAIRS_PER_CLIP, -(-pairs // workers))
-    for start in range(0, pairs, most):
-        clip = f"clip{start:06d}"
-        for kind in ("predictions", "frames", "flo"):
-            (root / kind / clip).mkdir(parents=True)
-        (root / "flow").mkdir(exist_ok=True)
-        os.link(files / "flow.arrow", root / "flow" / f"{clip}.arrow")
-        for frame in range(min(most, pairs - start) + 1):
-            os.link(files / f"frame_{frame % UNIQUE}.png", root / "frames" / clip / f"{frame}.png")
-            os.link(files / f"prediction_{frame % UNIQUE}.png", root / "predictions" / clip / f"{frame}.png")
-            os.link(files / f"flow_{frame % UNIQUE}.flo", root / "flo" / clip / f"{frame}.flo")
-    return root
-
-
-def _smooth(draw: np.random.Generator, channels: int, coarse: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    noise = draw.normal(0, 1, (*coarse, channels)).astype(np.float32)
-    planes = [cv2.resize(noise[..., one], size[::-1], interpolation=cv2.INTER_CUBIC) for one in range(channels)]
-    return np.dstack(planes)
-
-
-def _write_png(path: Path, pixels: np.ndarray) -> None:
-    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
 if __name__ == "__main__":
