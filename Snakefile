@@ -5,7 +5,7 @@ import sys
 from snakemake.utils import min_version
 
 from etc.errors import UserError
-from etc.pipeline import Graph, load, prepare
+from etc.pipeline import COMMAND, load, prepare
 
 min_version("9.0")
 

@@ -21,6 +21,8 @@ import yaml
 
 MARKERS = Path("work/due")
 DEFINITION = Path("dvc.yaml")
+# Shell command of every rule; what it prints goes to the terminal and to the log.
+COMMAND = "dvc --wait-for-lock repro --single-item '{params.stage}' 2>&1 | tee {log}"
 _ITEM = re.compile(r"\$\{item\.(\w+)\}")
 
 
@@ -50,7 +52,7 @@ class Family:
     @property
     def needs(self) -> Callable[[Any], list[str]]:
         """Input function of the rule: the stage's marker and the outputs of the stages before it."""
-        return lambda wildcards: self.graph.inputs(self.pattern.format(**wildcards))
+        return lambda wildcards: self.graph.inputs(self.stage(wildcards))
 
     @property
     def outputs(self) -> list[str]:
@@ -77,9 +79,9 @@ class Family:
         return {key: "|".join(re.escape(str(value)) for value in values) for key, values in self.matrix.items()}
 
     @property
-    def command(self) -> str:
-        """Shell command of the rule; its output goes to the terminal and to the log."""
-        return f"dvc --wait-for-lock repro --single-item '{self._with_wildcards()}' 2>&1 | tee {{log}}"
+    def stage(self) -> Callable[[Any], str]:
+        """Parameter function of the rule: the name of the stage that a job stands for."""
+        return lambda wildcards: self.pattern.format(**wildcards)
 
     @property
     def threads(self) -> int:
@@ -96,9 +98,6 @@ class Family:
         """Memory in MB and number of GPUs of one job."""
         meta = self.definition.get("meta", {})
         return {"mem_mb": int(meta.get("mem_mb", 2000)), "gpu": int(meta.get("gpu", 0))}
-
-    def _with_wildcards(self) -> str:
-        return self.pattern.replace("{", "{wildcards.")
 
 
 @dataclass

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from etc import pipeline
-from etc.pipeline import Graph, Stage
+from etc.pipeline import COMMAND, Graph, Stage
 
 DEFINITIONS = yaml.safe_load(
     """
@@ -60,9 +60,8 @@ def test_wildcards_match_nothing_but_the_values_of_the_matrix(graph):
 
 
 def test_the_command_runs_one_stage_through_dvc(graph):
-    command = graph.family("student").command
-    wildcards = SimpleNamespace(dataset="street", seed=1)
-    formatted = command.format(wildcards=wildcards, log="a.log")
+    params = SimpleNamespace(stage=graph.family("student").stage({"dataset": "street", "seed": 1}))
+    formatted = COMMAND.format(params=params, log="a.log")
     assert "repro --single-item 'student@street-1'" in formatted and formatted.endswith("tee a.log")
 
 

@@ -35,6 +35,7 @@ TOY = {
         "street.annotated": 2,
     },
     "labeller.yaml": {"street.training.iterations": 2},
+    "pretrain.yaml": {"street.training.iterations": 2},
     "pseudo_labels.yaml": {"street.scales": [1.0]},
     "teacher.yaml": {"street.training.iterations": 2},
     "student.yaml": {
@@ -44,7 +45,7 @@ TOY = {
     },
     "report.yaml": {"street.baseline": "tl", "street.bootstrap.samples": 100, "street.overlay.frames": 2},
 }
-TRAINED = ("labeller.yaml", "teacher.yaml", "student.yaml")
+TRAINED = ("labeller.yaml", "pretrain.yaml", "teacher.yaml", "student.yaml")
 
 
 @dataclass
@@ -99,7 +100,7 @@ class Project:
         self.change(name, "street.training.warmup", 0)
         if name == "student.yaml":
             self.change(name, "street.widths.pspnet18", 8)
-        else:
+        elif name != "pretrain.yaml":
             self.change(name, "street.network.width", 8)
 
     def run(self, command: str, check: bool = True, timeout: float = 600) -> Result:
