@@ -19,6 +19,8 @@ from typing import Any
 import networkx
 import yaml
 
+from etc.errors import UserError
+
 MARKERS = Path("work/due")
 DEFINITION = Path("dvc.yaml")
 # Shell command of every rule; what it prints goes to the terminal and to the log.
@@ -161,7 +163,29 @@ def load() -> Graph:
 
     A stage is due when DVC calls it changed, or when one before it is due: a stage before it that turns out
     to make the same bytes costs only the question, since DVC then skips what follows.
+
+    Raises:
+        UserError: a job of another run is at work.
     """
+    from dvc.lock import LockError
+
+    try:
+        return _read(lambda stage: stage.changed())
+    except LockError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"another run is at work in this folder; wait for its end and run again ({reason})") from error
+
+
+def recall() -> Graph:
+    """The stages, and the verdict that :func:`prepare` has left in the markers.
+
+    For a process that runs one job of a larger run, as cluster executors start them: while jobs run, DVC cannot be
+    asked.
+    """
+    return _read(lambda stage: marker(stage.addressing).stat().st_mtime > 0)
+
+
+def _read(changed: Callable[[Any], bool]) -> Graph:
     from dvc.repo import Repo
 
     repo = Repo(os.curdir)
@@ -169,12 +193,12 @@ def load() -> Graph:
         index = repo.index
         # Edges of DVC's graph point from a stage to what it depends on.
         graph = index.graph
-        changed = {stage.addressing for stage in index.stages if stage.changed()}
+        changed_ones = {stage.addressing for stage in index.stages if changed(stage)}
         outputs = {stage.addressing: tuple(out.def_path for out in stage.outs) for stage in index.stages}
     names = networkx.DiGraph()
     names.add_nodes_from(outputs)
     names.add_edges_from((after.addressing, before.addressing) for after, before in graph.edges)
-    due = changed | {name for name in outputs if networkx.descendants(names, name) & changed}
+    due = changed_ones | {name for name in outputs if networkx.descendants(names, name) & changed_ones}
     definitions = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["stages"]
     return Graph(
         stages={name: Stage(name, paths, name in due) for name, paths in outputs.items()},
