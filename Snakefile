@@ -5,13 +5,13 @@ import sys
 from snakemake.utils import min_version
 
 from etc.errors import UserError
-from etc.pipeline import Graph, load, prepare
+from etc.pipeline import COMMAND, prepare, recall
 
 min_version("9.0")
 
 # A job of its own process (cluster executors) reads the graph but must not touch the verdict of the main process.
 try:
-    GRAPH = prepare() if workflow.is_main_process else load()
+    GRAPH = prepare() if workflow.is_main_process else recall()
 except UserError as error:
     sys.exit(f"error: {error}")
 

@@ -1,75 +1,74 @@
-"""What the tools themselves cost: seconds of doing nothing, and of one job beyond its command.
+"""What the tools themselves cost: seconds of doing nothing, and of a job beyond its command.
 
-Run in a project whose pipeline is up to date (after `make results`):
+    python -m benchmarks.pipeline_overhead
 
-    python benchmarks/pipeline_overhead.py
-
-Prints a Markdown table. Each figure is the median of several runs on this machine.
+Builds a throw-away copy of the pipeline with all its stages at toy size (some minutes), then prints a Markdown table.
+Each figure is the median of several runs.
 """
 
 import argparse
+import itertools
 import os
 import platform
-import shutil
 import statistics
-import subprocess
-import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-# A stage that takes seconds, so that the overhead of its job can be seen.
-STAGE, COMMAND, OUTPUT = (
-    "evaluate@street-pspnet18-baseline-0",
-    "etc evaluate street --scheme baseline --seed 0",
-    ("data/street/evaluation/pspnet18-baseline-0"),
-)
+from tests.scenarios.project import TOY, Project
+
+# One more job is due whenever this changes, and no run with a new value can come from the cache.
+FILE, KEY = "report.yaml", "street.bootstrap.seed"
+COMMAND, STAGE = "etc report street", "report@street"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=3, help="runs per figure")
-    repeat = parser.parse_args().repeat
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    if "Data and pipelines are up to date" not in run("dvc status"):
-        sys.exit("error: the pipeline is not up to date; run `make results` first")
+    parser.add_argument("--small", action="store_true", help="only the few stages of the scenario tests")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        project = build(Path(folder) / "project", options.small)
+        stages = len(project.run("dvc stage list --name-only").text.split())
+        seeds = itertools.count(1)
 
-    idle = {
-        "no-op `snakemake --cores 1`": median("snakemake --cores 1 --quiet all", repeat),
-        "no-op `dvc repro`": median("dvc repro", repeat),
-        "`dvc status`": median("dvc status", repeat),
-    }
-    direct = median(COMMAND, repeat)
-    # Without the run cache DVC really runs the stage.
-    dvc = median(f"dvc repro --single-item --force --no-run-cache {STAGE}", repeat)
-    whole = median("snakemake --cores 1 --quiet all", repeat, before=lambda: shutil.rmtree(OUTPUT))
-    print(
-        f"Machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.python_version()}\n"
-    )
+        def seconds(command: str, prepare: Callable[[], None] = lambda: None) -> float:
+            return statistics.median(timed(project, command, prepare) for _ in range(options.repeat))
+
+        def make_due() -> None:
+            project.change(FILE, KEY, next(seeds))
+
+        idle = {command: seconds(command) for command in ("snakemake --cores 1", "dvc repro", "dvc status", "etc show")}
+        direct = seconds(COMMAND, make_due)
+        jobs = {
+            command: seconds(command, make_due) - direct
+            for command in (f"dvc repro --single-item {STAGE}", "snakemake --cores 1")
+        }
+    print(f"Machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores; {stages} stages\n")
     print("| what | seconds |\n|---|---|")
-    for name, seconds in idle.items():
-        print(f"| {name} | {seconds:.2f} |")
-    print(f"| one job's command run directly | {direct:.2f} |")
-    print(f"| the same as `dvc repro --single-item`: overhead | {dvc - direct:.2f} |")
-    print(f"| one deleted output restored by `snakemake` from the cache, all told | {whole:.2f} |")
+    for command, value in idle.items():
+        print(f"| `{command}`, nothing to do | {value:.1f} |")
+    print(f"| `{COMMAND}`, run directly | {direct:.1f} |")
+    for command, value in jobs.items():
+        print(f"| the same job by `{command}`: more by | {value:.1f} |")
 
 
-def run(command: str) -> str:
-    """Run a command and return what it prints; stop when it fails."""
-    result = subprocess.run(command, shell=True, capture_output=True, text=True)
-    if result.returncode:
-        sys.exit(f"error: `{command}` failed:\n{result.stdout}{result.stderr}")
-    return result.stdout
+def build(folder: Path, small: bool) -> Project:
+    """A toy pipeline in which everything is up to date."""
+    kept = {} if small else {"data.yaml": {}, "report.yaml": {"street.bootstrap.samples": 100}}
+    project = Project.toy(folder, {**TOY, **kept})
+    print(f"building a toy copy in {folder} ...", flush=True)
+    project.run(f"snakemake --cores {os.cpu_count()}", timeout=3600)
+    return project
 
 
-def median(command: str, repeat: int, before=lambda: None) -> float:
-    """Median seconds of a command."""
-    seconds = []
-    for _ in range(repeat):
-        before()
-        start = time.perf_counter()
-        run(command)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+def timed(project: Project, command: str, prepare: Callable[[], None]) -> float:
+    """Seconds of one run of a command."""
+    prepare()
+    start = time.perf_counter()
+    project.run(command)
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -19,8 +19,12 @@ from typing import Any
 import networkx
 import yaml
 
+from etc.errors import UserError
+
 MARKERS = Path("work/due")
 DEFINITION = Path("dvc.yaml")
+# Shell command of every rule; what it prints goes to the terminal and to the log.
+COMMAND = "dvc --wait-for-lock repro --single-item '{params.stage}' 2>&1 | tee {log}"
 _ITEM = re.compile(r"\$\{item\.(\w+)\}")
 
 
@@ -50,7 +54,7 @@ class Family:
     @property
     def needs(self) -> Callable[[Any], list[str]]:
         """Input function of the rule: the stage's marker and the outputs of the stages before it."""
-        return lambda wildcards: self.graph.inputs(self.pattern.format(**wildcards))
+        return lambda wildcards: self.graph.inputs(self.stage(wildcards))
 
     @property
     def outputs(self) -> list[str]:
@@ -77,9 +81,9 @@ class Family:
         return {key: "|".join(re.escape(str(value)) for value in values) for key, values in self.matrix.items()}
 
     @property
-    def command(self) -> str:
-        """Shell command of the rule; its output goes to the terminal and to the log."""
-        return f"dvc --wait-for-lock repro --single-item '{self._with_wildcards()}' 2>&1 | tee {{log}}"
+    def stage(self) -> Callable[[Any], str]:
+        """Parameter function of the rule: the name of the stage that a job stands for."""
+        return lambda wildcards: self.pattern.format(**wildcards)
 
     @property
     def threads(self) -> int:
@@ -96,9 +100,6 @@ class Family:
         """Memory in MB and number of GPUs of one job."""
         meta = self.definition.get("meta", {})
         return {"mem_mb": int(meta.get("mem_mb", 2000)), "gpu": int(meta.get("gpu", 0))}
-
-    def _with_wildcards(self) -> str:
-        return self.pattern.replace("{", "{wildcards.")
 
 
 @dataclass
@@ -162,7 +163,29 @@ def load() -> Graph:
 
     A stage is due when DVC calls it changed, or when one before it is due: a stage before it that turns out
     to make the same bytes costs only the question, since DVC then skips what follows.
+
+    Raises:
+        UserError: a job of another run is at work.
     """
+    from dvc.lock import LockError
+
+    try:
+        return _read(lambda stage: stage.changed())
+    except LockError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"another run is at work in this folder; wait for its end and run again ({reason})") from error
+
+
+def recall() -> Graph:
+    """The stages, and the verdict that :func:`prepare` has left in the markers.
+
+    For a process that runs one job of a larger run, as cluster executors start them: while jobs run, DVC cannot be
+    asked.
+    """
+    return _read(lambda stage: marker(stage.addressing).stat().st_mtime > 0)
+
+
+def _read(changed: Callable[[Any], bool]) -> Graph:
     from dvc.repo import Repo
 
     repo = Repo(os.curdir)
@@ -170,12 +193,12 @@ def load() -> Graph:
         index = repo.index
         # Edges of DVC's graph point from a stage to what it depends on.
         graph = index.graph
-        changed = {stage.addressing for stage in index.stages if stage.changed()}
+        changed_ones = {stage.addressing for stage in index.stages if changed(stage)}
         outputs = {stage.addressing: tuple(out.def_path for out in stage.outs) for stage in index.stages}
     names = networkx.DiGraph()
     names.add_nodes_from(outputs)
     names.add_edges_from((after.addressing, before.addressing) for after, before in graph.edges)
-    due = changed | {name for name in outputs if networkx.descendants(names, name) & changed}
+    due = changed_ones | {name for name in outputs if networkx.descendants(names, name) & changed_ones}
     definitions = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["stages"]
     return Graph(
         stages={name: Stage(name, paths, name in due) for name, paths in outputs.items()},

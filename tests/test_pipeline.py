@@ -1,13 +1,17 @@
 """Rules for Snakemake from dvc.yaml: names, wildcards, paths, and what the markers say."""
 
+import json
+import os
 import re
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 from etc import pipeline
-from etc.pipeline import Graph, Stage
+from etc.errors import UserError
+from etc.pipeline import COMMAND, Graph, Stage
 
 DEFINITIONS = yaml.safe_load(
     """
@@ -60,9 +64,8 @@ def test_wildcards_match_nothing_but_the_values_of_the_matrix(graph):
 
 
 def test_the_command_runs_one_stage_through_dvc(graph):
-    command = graph.family("student").command
-    wildcards = SimpleNamespace(dataset="street", seed=1)
-    formatted = command.format(wildcards=wildcards, log="a.log")
+    params = SimpleNamespace(stage=graph.family("student").stage({"dataset": "street", "seed": 1}))
+    formatted = COMMAND.format(params=params, log="a.log")
     assert "repro --single-item 'student@street-1'" in formatted and formatted.endswith("tee a.log")
 
 
@@ -102,3 +105,39 @@ def test_values_of_a_matrix_are_read_off_the_stage_names():
     definition = {"matrix": dict.fromkeys(("dataset", "architecture", "scheme", "seed"))}
     matrix = pipeline._matrix("student", definition, names)
     assert matrix == {"dataset": ["street"], "architecture": ["pspnet18"], "scheme": ["etc"], "seed": ["0", "12"]}
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A DVC project without git: one stage that has run, one that has not."""
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    stages = {
+        "first": {"matrix": {"dataset": ["street"]}, "cmd": "echo 1 > a.txt", "outs": ["a.txt"]},
+        "second": {"matrix": {"dataset": ["street"]}, "cmd": "echo 2 > b.txt", "deps": ["a.txt"], "outs": ["b.txt"]},
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    monkeypatch.chdir(tmp_path)
+    Repo(".").reproduce("first@street")
+    return tmp_path
+
+
+def test_dvc_says_what_is_due_and_the_markers_remember_it(repository):
+    graph = pipeline.load()
+    assert graph.due == ["second@street"] and graph.predecessors["second@street"] == ["first@street"]
+    graph.write_markers()
+    # The file of the first stage is damaged while a job runs: the verdict of the run's start still counts.
+    (repository / "a.txt").unlink()
+    assert pipeline.recall() == graph
+    assert pipeline.load().due == ["first@street", "second@street"]
+
+
+def test_while_a_job_runs_dvc_cannot_be_asked_but_the_verdict_can_be_recalled(repository):
+    graph = pipeline.load()
+    graph.write_markers()
+    holder = {"pid": os.getppid(), "cmd": "dvc repro"}
+    (repository / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(repository / "a.txt"): holder}, "read": {}}))
+    with pytest.raises(UserError, match="another run is at work in this folder") as error:
+        pipeline.load()
+    assert str(os.getppid()) in str(error.value) and "\n" not in str(error.value)
+    assert pipeline.recall() == graph

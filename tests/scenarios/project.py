@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -73,13 +74,13 @@ class Project:
     folder: Path
 
     @classmethod
-    def toy(cls, folder: Path) -> "Project":
+    def toy(cls, folder: Path, changes: dict[str, dict[str, Any]] = TOY) -> "Project":
         """Copy the code and shrink the parameters; nothing has run yet."""
         shutil.copytree(ROOT, folder, ignore=_ignored)
         for name in ("data", "results"):
             (folder / name).mkdir(exist_ok=True)
         project = cls(folder)
-        for name, values in TOY.items():
+        for name, values in changes.items():
             for key, value in values.items():
                 project.change(name, key, value)
         for name in TRAINED:

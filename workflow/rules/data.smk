@@ -21,10 +21,12 @@ rule make_frames:
     threads: FRAMES.threads
     resources:
         **FRAMES.resources,
+    params:
+        stage=FRAMES.stage,
     message:
         "Making the frames of {wildcards.dataset}"
     shell:
-        FRAMES.command
+        COMMAND
 
 
 rule compute_flow:
@@ -42,10 +44,12 @@ rule compute_flow:
     threads: FLOW.threads
     resources:
         **FLOW.resources,
+    params:
+        stage=FLOW.stage,
     message:
-        "Computing the optical flow of {wildcards.dataset} to {wildcards.purpose} with"
+        "Computing the optical flow of {wildcards.dataset} (block '{wildcards.purpose}' of params/flow.yaml)"
     shell:
-        FLOW.command
+        COMMAND
 
 
 rule train_labeller:
@@ -63,10 +67,12 @@ rule train_labeller:
     threads: LABELLER.threads
     resources:
         **LABELLER.resources,
+    params:
+        stage=LABELLER.stage,
     message:
         "Training the labeller of {wildcards.dataset} on the annotated frames"
     shell:
-        LABELLER.command
+        COMMAND
 
 
 rule make_pseudo_labels:
@@ -84,7 +90,9 @@ rule make_pseudo_labels:
     threads: PSEUDO_LABELS.threads
     resources:
         **PSEUDO_LABELS.resources,
+    params:
+        stage=PSEUDO_LABELS.stage,
     message:
-        "Labelling the unlabelled frames of {wildcards.dataset}"
+        "Making the pseudo-labels of {wildcards.dataset}"
     shell:
-        PSEUDO_LABELS.command
+        COMMAND

@@ -23,52 +23,34 @@ rule evaluate_student:
     threads: EVALUATE.threads
     resources:
         **EVALUATE.resources,
+    params:
+        stage=EVALUATE.stage,
     message:
-        "Judging {wildcards.architecture} with scheme {wildcards.scheme}, seed {wildcards.seed}, on {wildcards.dataset}"
+        "Evaluating {wildcards.architecture} with scheme {wildcards.scheme}, seed {wildcards.seed}, on {wildcards.dataset}"
     shell:
-        EVALUATE.command
+        COMMAND
 
 
-rule evaluate_distilled:
+use rule evaluate_student as evaluate_distilled with:
     input:
         EVALUATE_DISTILLED.needs,
     output:
         EVALUATE_DISTILLED.outputs,
-    log:
-        "logs/evaluate/{dataset}-{architecture}-{scheme}-{seed}.log",
-    benchmark:
-        "logs/evaluate/{dataset}-{architecture}-{scheme}-{seed}.tsv"
     wildcard_constraints:
         **EVALUATE_DISTILLED.wildcards,
-    priority: EVALUATE_DISTILLED.priority
-    threads: EVALUATE_DISTILLED.threads
-    resources:
-        **EVALUATE_DISTILLED.resources,
-    message:
-        "Judging {wildcards.architecture} with scheme {wildcards.scheme}, seed {wildcards.seed}, on {wildcards.dataset}"
-    shell:
-        EVALUATE_DISTILLED.command
+    params:
+        stage=EVALUATE_DISTILLED.stage,
 
 
-rule evaluate_ablation:
+use rule evaluate_student as evaluate_ablation with:
     input:
         EVALUATE_ABLATION.needs,
     output:
         EVALUATE_ABLATION.outputs,
-    log:
-        "logs/evaluate/{dataset}-{architecture}-{scheme}-{seed}.log",
-    benchmark:
-        "logs/evaluate/{dataset}-{architecture}-{scheme}-{seed}.tsv"
     wildcard_constraints:
         **EVALUATE_ABLATION.wildcards,
-    priority: EVALUATE_ABLATION.priority
-    threads: EVALUATE_ABLATION.threads
-    resources:
-        **EVALUATE_ABLATION.resources,
-    message:
-        "Judging {wildcards.architecture} with scheme {wildcards.scheme}, seed {wildcards.seed}, on {wildcards.dataset}"
-    shell:
-        EVALUATE_ABLATION.command
+    params:
+        stage=EVALUATE_ABLATION.stage,
 
 
 rule write_report:
@@ -93,7 +75,9 @@ rule write_report:
     threads: REPORT.threads
     resources:
         **REPORT.resources,
+    params:
+        stage=REPORT.stage,
     message:
-        "Writing tables, plots and page of {wildcards.dataset}"
+        "Writing the tables, plots and page of {wildcards.dataset}"
     shell:
-        REPORT.command
+        COMMAND

@@ -1,4 +1,5 @@
-# Students: the same network, trained with different losses. Three groups, because only some need the teacher.
+# Students: the same network from the same start, trained with different losses. Three groups, because only some need
+# the teacher, and the ablation has fewer seeds.
 
 START = GRAPH.family("pretrain")
 STUDENT = GRAPH.family("student")
@@ -21,10 +22,12 @@ rule pretrain_student:
     threads: START.threads
     resources:
         **START.resources,
+    params:
+        stage=START.stage,
     message:
-        "Training the start of all {wildcards.architecture} students on {wildcards.dataset}"
+        "Pretraining {wildcards.architecture} on the annotated frames of {wildcards.dataset}, where its students start"
     shell:
-        START.command
+        COMMAND
 
 
 rule train_student:
@@ -42,49 +45,37 @@ rule train_student:
     threads: STUDENT.threads
     resources:
         **STUDENT.resources,
+    params:
+        stage=STUDENT.stage,
     message:
         "Training {wildcards.architecture} with scheme {wildcards.scheme}, seed {wildcards.seed}, on {wildcards.dataset}"
     shell:
-        STUDENT.command
+        COMMAND
 
 
-rule distil_student:
+use rule train_student as distil_student with:
     input:
         DISTILLED.needs,
     output:
         DISTILLED.outputs,
-    log:
-        "logs/student/{dataset}-{architecture}-{scheme}-{seed}.log",
-    benchmark:
-        "logs/student/{dataset}-{architecture}-{scheme}-{seed}.tsv"
     wildcard_constraints:
         **DISTILLED.wildcards,
     priority: DISTILLED.priority
     threads: DISTILLED.threads
     resources:
         **DISTILLED.resources,
+    params:
+        stage=DISTILLED.stage,
     message:
         "Distilling {wildcards.architecture} with scheme {wildcards.scheme}, seed {wildcards.seed}, on {wildcards.dataset}"
-    shell:
-        DISTILLED.command
 
 
-rule distil_ablation:
+use rule distil_student as distil_ablation with:
     input:
         ABLATION.needs,
     output:
         ABLATION.outputs,
-    log:
-        "logs/student/{dataset}-{architecture}-{scheme}-{seed}.log",
-    benchmark:
-        "logs/student/{dataset}-{architecture}-{scheme}-{seed}.tsv"
     wildcard_constraints:
         **ABLATION.wildcards,
-    priority: ABLATION.priority
-    threads: ABLATION.threads
-    resources:
-        **ABLATION.resources,
-    message:
-        "Distilling {wildcards.architecture} with scheme {wildcards.scheme}, seed {wildcards.seed}, on {wildcards.dataset}"
-    shell:
-        ABLATION.command
+    params:
+        stage=ABLATION.stage,

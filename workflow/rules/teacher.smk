@@ -18,7 +18,9 @@ rule train_teacher:
     threads: TEACHER.threads
     resources:
         **TEACHER.resources,
+    params:
+        stage=TEACHER.stage,
     message:
         "Training the teacher of {wildcards.dataset}"
     shell:
-        TEACHER.command
+        COMMAND
