@@ -89,9 +89,10 @@ def test_fused_network_computes_the_same(architecture):
     fast = fused(network)
     with torch.no_grad():
         torch.testing.assert_close(fast(image).logits, network(image).logits, rtol=1e-9, atol=1e-9)
-    # The auxiliary head does not run in evaluation; all that runs is fused, and the network itself stays as it was.
-    left = [name for name, module in fast.named_modules() if isinstance(module, nn.BatchNorm2d)]
-    assert all(name.startswith("auxiliary") for name in left)
+    # Auxiliary heads do not run in evaluation, and one normalisation of BiSeNetV2 follows a mean, no convolution.
+    left = {name for name, module in fast.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert all(name.startswith("auxiliary") for name in left - {"backbone.context.bn"})
+    # The network itself stays as it was.
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
@@ -117,4 +118,4 @@ def test_layers_that_run_twice_are_left_alone():
 
 def test_training_mode_is_refused():
     with pytest.raises(ValueError, match="evaluation mode only"):
-        fused(build("pspnet18", 5, 4))
+        fused(build("pspnet18", 5, 8))

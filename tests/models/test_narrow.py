@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from etc.models.registry import build
 from etc.models.resnet import NarrowProjection
 
-# In a process of its own: without the workaround it dies by SIGSEGV or SIGABRT on processors with AVX2.
+# In a process of its own: with a plain convolution it dies by SIGSEGV or SIGABRT on processors with AVX2.
 TRAIN = """
-import sys, torch
-from etc.models.registry import build
+import torch
+from etc.models.resnet import NarrowProjection
 torch.set_num_threads(1)
-network = build("pspnet18", 5, int(sys.argv[1])).to(memory_format=torch.channels_last).train()
-for _ in range(8):
-    output = network(torch.rand(4, 3, 32, 48).contiguous(memory_format=torch.channels_last))
-    (output.logits.square().mean() + output.auxiliary.square().mean()).backward()
+layer = NarrowProjection(4, 8, kernel_size=1, stride=2, bias=False).to(memory_format=torch.channels_last)
+for _ in range(60):
+    x = torch.rand(4, 4, 8, 12).contiguous(memory_format=torch.channels_last).requires_grad_()
+    layer(x).square().mean().backward()
 """
 
 
@@ -35,11 +35,11 @@ def test_strided_projection_is_the_plain_convolution(size, stride):
     torch.testing.assert_close(one, other)
 
 
-def test_narrow_networks_train_with_channels_last():
-    assert subprocess.run([sys.executable, "-c", TRAIN, "4"]).returncode == 0
+def test_narrow_layers_train_with_channels_last():
+    assert subprocess.run([sys.executable, "-c", TRAIN]).returncode == 0
 
 
-@pytest.mark.parametrize("width", [4, 12])
+@pytest.mark.parametrize("width", [8, 12])
 def test_gradients_of_both_memory_layouts_agree(width):
     torch.manual_seed(0)
     network, image = build("pspnet18", 5, width).eval(), torch.rand(2, 3, 32, 48)

@@ -99,7 +99,7 @@ def test_hugging_face_teacher_and_student_pass_the_check(project):
 
 def test_distilling_scheme_in_the_plain_group_is_refused(project):
     edit(project, "data.yaml", "schemes: [baseline, tl]", "schemes: [baseline, sf_tl]")
-    edit(project, "data.yaml", "schemes: [sf, sf_pf, sf_mf, sf_pf_mf, sf_tl]", "schemes: [sf]")
+    edit(project, "data.yaml", "sf_pf_mf, sf_tl]", "sf_pf_mf]")
     with pytest.raises(UserError, match="'sf_tl' learns from the teacher"):
         check.check_all()
 

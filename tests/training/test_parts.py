@@ -46,7 +46,7 @@ def cut(batch, parts):
 def objective(**changes):
     """Student in evaluation mode: normalisation and dropout do look at the parts, and are not what is tested."""
     torch.manual_seed(0)
-    student = registry.build("pspnet18", CLASSES, 4).eval()
+    student = registry.build("pspnet18", CLASSES, 8).eval()
     return Objective(student, SegmentationLoss(WEIGHTS, **changes), build_terms(SCHEME, LOSSES), SCHEME).double()
 
 
