@@ -14,10 +14,28 @@ from etc.errors import UserError
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run again",
     errno.EDQUOT: "the disk quota is used up: free some space and run again",
-    errno.EACCES: "no permission to write there: change the permissions or the folder",
-    errno.EPERM: "no permission to write there: change the permissions or the folder",
+    errno.EACCES: "no permission: change the permissions, or use another folder",
+    errno.EPERM: "no permission: change the permissions, or use another folder",
     errno.EROFS: "the file system is read-only: use a folder that can be written",
 }
+
+
+@contextlib.contextmanager
+def explained(path: str | os.PathLike | None = None) -> Iterator[None]:
+    """Turn what the system refuses (a full disk, no permission, a read-only folder) into one line with a remedy.
+
+    Args:
+        path: the file to name; None names the one that the system names.
+
+    Raises:
+        UserError: in place of such an ``OSError``; others pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        raise UserError(f"{path or error.filename or 'files'}: {_REMEDIES[error.errno]}") from error
 
 
 @contextlib.contextmanager
@@ -37,23 +55,23 @@ def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> I
         UserError: the disk is full, or the folder cannot be written.
     """
     path = Path(path)
+    options = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
-        # mkstemp makes private files; data and results are to be read by whoever may read the folder.
-        temporary.chmod(0o666 & ~_umask())
-        with os.fdopen(descriptor, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": "\n"})) as stream:
-            yield stream
-            stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in _REMEDIES:
-            raise UserError(f"{path}: {_REMEDIES[error.errno]}") from error
-        raise
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+            temporary = Path(name)
+            # mkstemp makes private files; data and results are to be read by whoever may read the folder.
+            temporary.chmod(0o666 & ~_umask())
+            with os.fdopen(
+                descriptor, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": "\n"})
+            ) as stream:
+                yield stream
+                stream.flush()
+                if durable:
+                    os.fsync(stream.fileno())
+            os.replace(temporary, path)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

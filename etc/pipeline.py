@@ -221,15 +221,17 @@ def prepare() -> Graph:
     Checks the parameters, clears what a killed run has left, asks DVC for its verdict and writes the markers.
 
     Raises:
-        UserError: a parameter file is wrong, or a process of an earlier run holds on.
+        UserError: a parameter file is wrong, another run is at work, or the folder cannot be written.
     """
     from etc import housekeeping
+    from etc.files import explained
     from etc.params.check import check_all
 
     # Jobs call `dvc` and `etc`: those of this Python, also when its folder is not on the PATH.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     check_all()
-    housekeeping.tidy()
-    graph = load()
-    graph.write_markers()
+    with explained():
+        housekeeping.tidy()
+        graph = load()
+        graph.write_markers()
     return graph

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from etc.errors import UserError
-from etc.files import atomic, read_json, write_json
+from etc.files import atomic, explained, read_json, write_json
 
 
 def test_an_error_keeps_the_old_file_and_leaves_no_other(tmp_path):
@@ -34,6 +34,13 @@ def test_what_the_system_refuses_is_said_in_one_line(tmp_path, number, word):
     with pytest.raises(UserError, match=f"a.bin.*{word}"), atomic(tmp_path / "a.bin"):
         raise OSError(number, "no")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_that_the_system_names_is_named_and_other_errors_pass(tmp_path):
+    with pytest.raises(UserError, match="^b.bin: the disk is full"), explained():
+        raise OSError(errno.ENOSPC, "no", "b.bin")
+    with pytest.raises(FileNotFoundError), explained():
+        (tmp_path / "missing").read_bytes()
 
 
 def test_equal_values_give_equal_bytes(tmp_path):

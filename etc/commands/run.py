@@ -4,12 +4,14 @@ import sys
 from collections.abc import Callable
 
 from etc.errors import UserError
+from etc.files import explained
 
 
 def run(action: Callable[[], None]) -> None:
     """Call ``action``; exit with 1 after a ``UserError`` and with 130 after Ctrl-C."""
     try:
-        action()
+        with explained():
+            action()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -104,7 +104,7 @@ class Project:
         elif name != "pretrain.yaml":
             self.change(name, "street.network.width", 8)
 
-    def run(self, command: str, check: bool = True, timeout: float = 600) -> Result:
+    def run(self, command: str, check: bool = True, timeout: float = 1800) -> Result:
         """Run a shell command in the project with its own code."""
         done = subprocess.run(
             ["bash", "-c", command],
