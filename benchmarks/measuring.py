@@ -55,7 +55,7 @@ def measure(part: Callable[..., Timed], *arguments: Any) -> Measured:
     def watch() -> None:
         nonlocal peak
         tree = psutil.Process(process.pid)
-        while not done.wait(0.02):
+        while not done.wait(0.05):
             peak = max(peak, _resident(tree))
 
     watcher = threading.Thread(target=watch)

@@ -44,7 +44,7 @@ def main() -> None:
         files = Path(folder)
         make_files(files)
         if options.model:
-            print(model_table(measure(evaluate_model, files, 3)))
+            print(model_table(measure(evaluate_model, files, 2)))
             return
         print(comparison(link_clips(files, options.pairs, options.workers), options.pairs, options.workers), flush=True)
         if options.linearity:
