@@ -129,8 +129,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
 
 # The plain computation, some rows of the two matrices at a time.
 x, y, u, v = (torch.nn.functional.normalize(z.detach()[0].flatten(1), dim=0) for z in maps)
-rows = [slice(i, i + 512) for i in range(0, 9409, 512)]
-total = sum((x[:, i].T @ y - u[:, i].T @ v).square().sum().double() for i in rows)
+rows = [slice(start, start + 512) for start in range(0, 9409, 512)]
+total = sum(((x[:, part].T @ y) - (u[:, part].T @ v)).square().sum().double() for part in rows)
 print(loss.item(), total.item() / 9409**2)
 """
 
