@@ -108,11 +108,25 @@ def in_steps_across_only(rng, shape, spread):
     return flow
 
 
+def in_steps_but_for_some_rows(rng, shape, spread):
+    flow = in_steps(1 / 16)(rng, shape, spread)
+    flow[40:47] = any_flow(rng, (7, shape[1]), spread)
+    return flow
+
+
 @pytest.mark.parametrize("spread", [0.3, 20.0, 1e9], ids=["slow", "fast", "far outside"])
 @pytest.mark.parametrize(
     "make",
-    [any_flow, in_steps(1 / 16), in_steps(1 / 256), in_steps(2**-12), near_whole, in_steps_across_only],
-    ids=["any", "1/16", "1/256", "2^-12", "near whole", "across only"],
+    [
+        any_flow,
+        in_steps(1 / 16),
+        in_steps(1 / 256),
+        in_steps(2**-12),
+        near_whole,
+        in_steps_across_only,
+        in_steps_but_for_some_rows,
+    ],
+    ids=["any", "1/16", "1/256", "2^-12", "near whole", "across only", "but for some rows"],
 )
 def test_etc_released_on_large_maps(make, spread):
     """Blocks of rows meet, ids up to 255 occur, with and without fractions so fine that sums are rounded."""
