@@ -64,9 +64,7 @@ def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> I
             temporary = Path(name)
             # mkstemp makes private files; data and results are to be read by whoever may read the folder.
             temporary.chmod(0o666 & ~_umask())
-            with os.fdopen(
-                descriptor, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": "\n"})
-            ) as stream:
+            with os.fdopen(descriptor, mode, **options) as stream:
                 yield stream
                 stream.flush()
                 if durable:
