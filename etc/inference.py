@@ -1,11 +1,15 @@
 """Predicting whole frames, one at a time or in batches, without any knowledge of other frames."""
 
+import copy
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from etc.errors import UserError
+from etc.memory import advising
 
 
 def choose_device(name: str) -> torch.device:
@@ -38,16 +42,20 @@ def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] 
 
     Returns:
         float32 (B, C, H, W), sums to 1 over C.
+
+    Raises:
+        UserError: there is not enough memory.
     """
     size = images.shape[-2:]
     total: Tensor | None = None
-    for scale in scales:
-        scaled = images if scale == 1.0 else _resized(images, (round(size[0] * scale), round(size[1] * scale)))
-        for mirrored in (False, True) if flip else (False,):
-            logits = network(scaled.flip(-1) if mirrored else scaled).logits
-            one = _resized(logits, size).softmax(dim=1)
-            one = one.flip(-1) if mirrored else one
-            total = one if total is None else total + one
+    with advising(f"lower 'batch' ({images.shape[0]}) or the largest of 'scales' ({max(scales, default=1.0)})"):
+        for scale in scales:
+            scaled = images if scale == 1.0 else _resized(images, (round(size[0] * scale), round(size[1] * scale)))
+            for mirrored in (False, True) if flip else (False,):
+                logits = network(scaled.flip(-1) if mirrored else scaled).logits
+                one = _resized(logits, size).softmax(dim=1)
+                one = one.flip(-1) if mirrored else one
+                total = one if total is None else total + one
     assert total is not None, "at least one scale"
     return total / (len(scales) * (2 if flip else 1))
 
@@ -62,15 +70,65 @@ def predict(network: nn.Module, images: np.ndarray, batch: int) -> np.ndarray:
 
     Returns:
         uint8 (N, H, W), train ids.
+
+    Raises:
+        UserError: there is not enough memory.
     """
     device = next(network.parameters()).device
     size = images.shape[1:3]
     predictions = []
-    with torch.inference_mode():
+    with torch.inference_mode(), advising(f"lower 'batch' ({batch}), the frames in one forward pass"):
         for start in range(0, len(images), batch):
             logits = network(to_tensor(images[start : start + batch]).to(device)).logits
             predictions.append(_resized(logits, size).argmax(dim=1).to(torch.uint8).cpu().numpy())
     return np.concatenate(predictions)
+
+
+def fused(network: nn.Module) -> nn.Module:
+    """A copy in which every batch normalisation that follows a convolution is part of that convolution.
+
+    In evaluation mode both are linear, so that the result is the same up to rounding, with one pass less over each map.
+    Which layers follow each other is seen in a run on a small image, and so it works for any architecture.
+
+    Args:
+        network: in evaluation mode, maps (B, 3, H, W).
+
+    Raises:
+        ValueError: the network is in training mode.
+    """
+    if network.training:
+        raise ValueError("batch normalisation can be fused in evaluation mode only: call eval() first")
+    network = copy.deepcopy(network)
+    made: dict[int, nn.Conv2d] = {}
+    kept: list[Tensor] = []  # alive, so that no two outputs have the same id
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+    calls: list[nn.Module] = []
+
+    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        calls.append(module)
+        if isinstance(module, nn.Conv2d):
+            made[id(output)] = module
+        elif id(inputs[0]) in made:
+            pairs.append((made[id(inputs[0])], module))
+        kept.extend((*inputs, output))
+
+    watched = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.BatchNorm2d))]
+    hooks = [module.register_forward_hook(watch) for module in watched]
+    with torch.no_grad():
+        first = next(network.parameters())
+        network(first.new_zeros(1, 3, 64, 64))
+    for hook in hooks:
+        hook.remove()
+    # A layer that runs twice may have two different partners.
+    pairs = [pair for pair in pairs if all(calls.count(module) == 1 for module in pair)]
+    replacements: dict[nn.Module, nn.Module] = {}
+    for convolution, normalisation in pairs:
+        replacements |= {convolution: fuse_conv_bn_eval(convolution, normalisation), normalisation: nn.Identity()}
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if child in replacements:
+                setattr(parent, name, replacements[child])
+    return network
 
 
 def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:

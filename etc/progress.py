@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -11,7 +11,9 @@ T = TypeVar("T")
 LOG_SECONDS = 10.0
 
 
-def track(items: Iterable[T], total: int, label: str, done: int = 0) -> Iterator[T]:
+def track(
+    items: Iterable[T], total: int, label: str, done: int = 0, note: Callable[[], str] = lambda: ""
+) -> Iterator[T]:
     """Yield ``items`` while showing how many of ``total`` are done, the rate and the remaining time.
 
     Args:
@@ -19,14 +21,18 @@ def track(items: Iterable[T], total: int, label: str, done: int = 0) -> Iterator
         total: length of the whole job, including what an earlier run has done.
         label: short name in front of the bar.
         done: how many were done by an earlier run.
+        note: a few words that follow, asked for after each item.
     """
     if sys.stderr.isatty():
-        yield from tqdm(items, total=total, desc=label, initial=done, mininterval=0.2, dynamic_ncols=True)
+        bar = tqdm(items, total=total, desc=label, initial=done, mininterval=0.2, dynamic_ncols=True)
+        for item in bar:
+            yield item
+            bar.set_postfix_str(note(), refresh=False)
     else:
-        yield from _logged(items, total, label, done)
+        yield from _logged(items, total, label, done, note)
 
 
-def _logged(items: Iterable[T], total: int, label: str, done: int) -> Iterator[T]:
+def _logged(items: Iterable[T], total: int, label: str, done: int, note: Callable[[], str]) -> Iterator[T]:
     """A line every ten seconds: several jobs may write to the same log, and none of them owns its last line."""
     start = last = time.monotonic()
     for number, item in enumerate(items, 1):
@@ -34,7 +40,7 @@ def _logged(items: Iterable[T], total: int, label: str, done: int) -> Iterator[T
         now = time.monotonic()
         if now - last >= LOG_SECONDS:
             last = now
-            print(
-                tqdm.format_meter(done + number, total, now - start, ncols=80, prefix=label, initial=done),
-                file=sys.stderr,
+            meter = tqdm.format_meter(
+                done + number, total, now - start, ncols=100, prefix=label, initial=done, postfix=note()
             )
+            print(meter, file=sys.stderr)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from etc.inference import predict, probabilities, to_tensor
+from etc.inference import fused, predict, probabilities, to_tensor
+from etc.models.registry import ARCHITECTURES, build
 
 
 class Output(NamedTuple):
@@ -66,3 +67,55 @@ def test_prediction_does_not_depend_on_the_batch(images):
     one, all_at_once = predict(network, images, 1), predict(network, images, 8)
     assert one.shape == (3, 32, 48) and one.dtype == np.uint8
     assert (one == all_at_once).all()
+
+
+def trained(architecture):
+    """A network whose normalisation is far from the identity, as after training."""
+    torch.manual_seed(0)
+    network = build(architecture, 5, 8)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+    return network.double().eval()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_fused_network_computes_the_same(architecture):
+    network, image = trained(architecture), torch.rand(2, 3, 40, 56, dtype=torch.float64)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    fast = fused(network)
+    with torch.no_grad():
+        torch.testing.assert_close(fast(image).logits, network(image).logits, rtol=1e-9, atol=1e-9)
+    # Auxiliary heads do not run in evaluation, and one normalisation of BiSeNetV2 follows a mean, no convolution.
+    left = {name for name, module in fast.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert all(name.startswith("auxiliary") for name in left - {"backbone.context.bn"})
+    # The network itself stays as it was.
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+class Shared(nn.Module):
+    """One convolution before two normalisations, and one normalisation that follows no convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.one, self.other, self.late = nn.Conv2d(3, 3, 1), *(nn.BatchNorm2d(3) for _ in range(3))
+
+    def forward(self, x):
+        return self.late(self.one(self.layer(x)).relu() + self.other(self.layer(x + 1)))
+
+
+def test_layers_that_run_twice_are_left_alone():
+    torch.manual_seed(0)
+    network = Shared().eval()
+    for module in (network.one, network.other, network.late):
+        module.running_mean.normal_()
+    x = torch.rand(1, 3, 4, 4)
+    assert torch.equal(fused(network)(x), network(x))
+
+
+def test_training_mode_is_refused():
+    with pytest.raises(ValueError, match="evaluation mode only"):
+        fused(build("pspnet18", 5, 8))

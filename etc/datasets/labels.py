@@ -19,12 +19,14 @@ class LabelSet:
         palette: one (red, green, blue) per class, 0..255.
         sources: ids in the label files per class, the first one is written back by ``decode``. Ids in no class
             become 255 (ignore). A negative id (Cityscapes' licence plate) is stored modulo 256.
+        void: ids that a label file may hold besides these, all meaning ignore; None allows every id.
     """
 
     name: str
     names: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     sources: tuple[tuple[int, ...], ...]
+    void: tuple[int, ...] | None = None
     _to_train: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +46,13 @@ class LabelSet:
     def encode(self, source: np.ndarray) -> np.ndarray:
         """Ids of the label files, uint8 (any shape), to train ids, uint8, 255 = ignore."""
         return self._to_train[source]
+
+    def foreign(self, source: np.ndarray) -> list[int]:
+        """Ids of a label file, uint8, neither of a class nor void, sorted. Those of another data set have some."""
+        known = np.full(256, self.void is None)
+        for ids in (*self.sources, self.void or ()):
+            known[np.asarray(ids, int) % 256] = True
+        return np.flatnonzero((np.bincount(source.ravel(), minlength=256) > 0) & ~known).tolist()
 
     def decode(self, train: np.ndarray) -> np.ndarray:
         """Train ids, uint8, to the first source id of each class, uint8; ignore becomes 0 (unlabelled)."""
@@ -81,11 +90,16 @@ _CITYSCAPES = {
     "bicycle": (33, (119, 11, 32)),
 }
 
+# Unlabelled, ego vehicle, border, out of region, static, dynamic, ground; parking, rail track; guard rail, bridge,
+# tunnel; second poles of a group; caravan, trailer; licence plate.
+_VOID = (0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30, -1)
+
 CITYSCAPES = LabelSet(
     name="cityscapes",
     names=tuple(_CITYSCAPES),
     palette=tuple(colour for _, colour in _CITYSCAPES.values()),
     sources=tuple((source,) for source, _ in _CITYSCAPES.values()),
+    void=_VOID,
 )
 
 # Thin and rare Cityscapes classes are merged with their nearest kin: at 128x256 a small network does not learn
@@ -107,6 +121,7 @@ STREET = LabelSet(
     names=tuple(_STREET),
     palette=tuple(_CITYSCAPES[name][1] for name in _STREET),
     sources=tuple(tuple(_CITYSCAPES[member][0] for member in members) for members in _STREET.values()),
+    void=_VOID,
 )
 
 LABEL_SETS = {label_set.name: label_set for label_set in (STREET, CITYSCAPES)}

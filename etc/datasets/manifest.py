@@ -168,7 +168,8 @@ def load_label(root: str | Path, row: Row, label_set: LabelSet) -> np.ndarray:
     """Read the label of a row as train ids. Returns uint8 (H, W), 255 = ignore.
 
     Raises:
-        UserError: the row has no label, or the file is missing, damaged, not 8-bit grey or not of the row's size.
+        UserError: the row has no label, or the file is missing, damaged, not 8-bit grey, not of the row's size, or
+            holds an id that the label set does not know.
     """
     if not row["label"]:
         raise UserError(f"clip {row['clip']!r}, frame {row['frame']}: the frame has no label; choose an annotated one")
@@ -176,6 +177,12 @@ def load_label(root: str | Path, row: Row, label_set: LabelSet) -> np.ndarray:
     label = _decode(path, cv2.IMREAD_UNCHANGED, row)
     if label.ndim != 2 or label.dtype != np.uint8:
         raise UserError(f"{path}: a label must be an 8-bit grey PNG of class ids, not {label.dtype} {label.shape}")
+    foreign = label_set.foreign(label)
+    if foreign:
+        raise UserError(
+            f"{path}: id {foreign[0]} is neither a class nor an ignored id of '{label_set.name}'; "
+            "give the label file of this data set (Cityscapes: *_labelIds.png), or correct it"
+        )
     return label_set.encode(label)
 
 

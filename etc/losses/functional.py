@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from etc.errors import UserError
+from etc.models.pooling import average_bins
 
 IGNORE = 255
 MotionForm = Literal["paper", "released_code"]
@@ -57,13 +58,15 @@ def cross_entropy(
             has at most this probability, in 0..1, are counted. None counts all.
         ohem_fraction: at least this share, in 0..1, of the labelled pixels is counted, the hardest first.
     """
-    losses = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
     counted = labels != IGNORE
+    classes = torch.where(counted, labels, 0)
+    # Not F.cross_entropy: it gives the same numbers, but has no deterministic form on CUDA.
+    losses = -F.log_softmax(logits, dim=1).gather(1, classes[:, None])[:, 0]
     if ohem_threshold is not None:
         counted = counted & (losses.detach() >= _ohem_cut(losses.detach()[counted], ohem_threshold, ohem_fraction))
     weights = counted.to(losses.dtype)
     if class_weights is not None:
-        weights = weights * class_weights.to(losses)[torch.where(counted, labels, 0)]
+        weights = weights * class_weights.to(losses)[classes]
     total = weights.sum()
     return (losses * weights).sum() / torch.where(total > 0, total, 1)
 
@@ -126,9 +129,7 @@ def warp(x: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
         where p + F(p) is in it, 0 <= column <= W-1 and 0 <= row <= H-1.
     """
     batch, channels, height, width = x.shape
-    column = torch.arange(width, device=flow.device, dtype=flow.dtype) + flow[:, 0]
-    row = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
-    inside = (column >= 0) & (column <= width - 1) & (row >= 0) & (row <= height - 1)
+    column, row, inside = _ends(flow)
     column, row = torch.where(inside, column, 0), torch.where(inside, row, 0)
     left, top = column.detach().floor(), row.detach().floor()
     x_share, y_share = column - left, row - top
@@ -142,6 +143,26 @@ def warp(x: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
             term = corner * weight[:, None].to(x.dtype)
             total = term if total is None else total + term
     return total.masked_fill(~inside[:, None], 0), inside
+
+
+def comparable(flow: Tensor, visible: Tensor | None = None) -> Tensor:
+    """The pixels that the motion loss counts: bool (B, H, W), True where the flow ends in the frame and is visible.
+
+    Args:
+        flow: (B, 2, H, W), in pixels.
+        visible: bool (B, H, W); None means all.
+    """
+    inside = _ends(flow)[2]
+    return inside if visible is None else inside & visible
+
+
+def _ends(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Column and row (B, H, W) where the vector of each pixel ends, and whether that is in the frame."""
+    height, width = flow.shape[-2:]
+    column = torch.arange(width, device=flow.device, dtype=flow.dtype) + flow[:, 0]
+    row = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
+    inside = (column >= 0) & (column <= width - 1) & (row >= 0) & (row <= height - 1)
+    return column, row, inside
 
 
 @full_precision
@@ -178,7 +199,7 @@ def motion_loss(
     if len(sizes) > 1:
         raise ValueError(f"logits, images and flow must have one size, got {sorted(sizes)}")
     scores_t, scores_s = (logits_t, logits_s) if form == "released_code" else (logits_t.softmax(1), logits_s.softmax(1))
-    warped_scores, inside = warp(scores_s, flow)
+    warped_scores, _ = warp(scores_s, flow)
     warped_image, _ = warp(image_s, flow)
     difference = scores_t - warped_scores
     if form == "paper":
@@ -188,7 +209,7 @@ def motion_loss(
         std = image_t.new_tensor(IMAGENET_STD).view(1, 3, 1, 1)
         weight = torch.exp(-((image_t - warped_image) / std).sum(1).abs())
         per_pixel = (weight[:, None] * difference).square().mean(1)
-    counted = inside if visible is None else inside & visible
+    counted = comparable(flow, visible)
     return per_pixel.masked_fill(~counted, 0).sum() / counted.sum().clamp(min=1)
 
 
@@ -268,7 +289,7 @@ def directions(features: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
     give it a huge one.
     """
     if grid is not None:
-        features = F.adaptive_avg_pool2d(features, grid)
+        features = average_bins(features, [grid])[0]
     nodes = features.flatten(2)
     square = nodes.square().sum(1, keepdim=True)
     return nodes * torch.where(square > _NO_DIRECTION, square.clamp(min=_NO_DIRECTION).rsqrt(), 0)

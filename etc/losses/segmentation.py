@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from etc.losses.functional import cross_entropy
+from etc.losses.functional import IGNORE, cross_entropy
 
 
 class SegmentationLoss(nn.Module):
@@ -46,6 +46,17 @@ class SegmentationLoss(nn.Module):
         for head in auxiliary:
             loss = loss + self.auxiliary_weight * self._upsampled(head, labels)
         return loss
+
+    def weight(self, labels: Tensor) -> Tensor:
+        """What the loss of a batch counts for in a mean over several batches: float64 scalar.
+
+        It is the sum of the class weights of the labelled pixels, so that parts of a batch make up the mean over the
+        whole. Hard examples are mined in each part on its own.
+        """
+        labelled = labels[labels != IGNORE]
+        if self.class_weights is None:
+            return labels.new_tensor(labelled.numel(), dtype=torch.float64)
+        return self.class_weights.double()[labelled].sum()
 
     def _upsampled(self, logits: Tensor, labels: Tensor) -> Tensor:
         logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)

@@ -5,11 +5,11 @@ channels, a 3x3 convolution to 256, a classifier.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from etc.models.layers import DROPOUT, Normalise, conv_bn_relu, enlarge, initialise
 from etc.models.output import Output, require_several
+from etc.models.pooling import average_bins
 from etc.models.resnet import ResNet
 
 BINS = (1, 2, 3, 6)
@@ -30,7 +30,8 @@ class PyramidPooling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to (B, C + 4 outputs, h, w)."""
         size = x.shape[-2:]
-        pooled = [layer(F.adaptive_avg_pool2d(x, bin)) for layer, bin in zip(self.bins, BINS, strict=True)]
+        averages = average_bins(x, [(bins, bins) for bins in BINS])
+        pooled = [layer(y) for layer, y in zip(self.bins, averages, strict=True)]
         return torch.cat([x, *(enlarge(y, size) for y in pooled)], dim=1)
 
 

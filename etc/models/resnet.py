@@ -7,6 +7,7 @@ that with the same weights every fourth pixel of this layer4 is exactly a pixel 
 
 from typing import NamedTuple
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -15,6 +16,22 @@ class Stages(NamedTuple):
 
     layer3: Tensor
     layer4: Tensor
+
+
+# Channels that oneDNN computes together, at most (AVX-512).
+_CHANNEL_BLOCK = 16
+
+
+class NarrowProjection(nn.Conv2d):
+    """1x1 convolution that takes its stride by leaving out pixels first: the same numbers in other steps.
+
+    The backward pass of oneDNN 3.12 writes past a buffer when a strided 1x1 convolution has fewer input channels than a
+    block and channels-last maps (uxlfoundation/oneDNN, issue 6035): crashes and wrong gradients.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = self.stride
+        return F.conv2d(x[..., ::rows, ::columns], self.weight, self.bias)
 
 
 class BasicBlock(nn.Module):
@@ -126,4 +143,7 @@ def _projection(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
     """
     if stride == 1 and inputs == outputs:
         return None
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+    convolution = NarrowProjection if inputs < _CHANNEL_BLOCK else nn.Conv2d
+    return nn.Sequential(
+        convolution(inputs, outputs, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
+    )

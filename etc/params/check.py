@@ -23,6 +23,7 @@ def check_all() -> data.DataParams:
             module.load(dataset)
         _check_architectures(experiment, dataset)
         _check_schemes(experiment, dataset)
+        _check_flow(experiment, dataset)
         report.check_declared(dataset, report.load(dataset), experiment.runs())
     return experiment
 
@@ -52,3 +53,20 @@ def _check_schemes(experiment: data.DataParams, dataset: str) -> None:
                 raise UserError(
                     f"{key}: scheme '{scheme}' learns from the teacher; move it to 'distilled' or 'ablation'"
                 )
+
+
+def _check_flow(experiment: data.DataParams, dataset: str) -> None:
+    """Where TL is trained, flow is there for every partner that may be drawn."""
+    offset = flow.load(dataset).train.max_offset
+    students, teacher_params = student.load(dataset), teacher.load(dataset)
+    reaches = {}
+    if teacher_params.tl:
+        reaches[teacher.PATH] = teacher_params.sampling.partner_reach
+    if any("tl" in students.schemes[run.scheme] for run in experiment.runs()):
+        reaches[student.PATH] = students.sampling.partner_reach
+    for path, reach in reaches.items():
+        if reach > offset:
+            raise UserError(
+                f"{path}: key '{dataset}.sampling.partner_reach' = {reach}: there is no flow that far; "
+                f"use at most {offset}, or raise '{dataset}.train.max_offset' in {flow.PATH}"
+            )

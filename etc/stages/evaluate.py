@@ -16,7 +16,7 @@ from etc.evaluation.samples import BUNDLED, checked_list, clip_list, random_shar
 from etc.evaluation.tables import pair_records, write_counts
 from etc.files import atomic
 from etc.flow.providers import StoredFlow
-from etc.inference import choose_device, predict
+from etc.inference import choose_device, fused, predict
 from etc.models import weights
 from etc.params import evaluate as params
 from etc.progress import track
@@ -49,6 +49,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
         )
     label_set = labels.label_set(dataset)
     network, _ = weights.load(folder / "students" / run_name)
+    network = fused(network) if settings.fuse else network
     network = network.to(choose_device(settings.device), memory_format=torch.channels_last)
 
     accuracy, consistency, samples = [], [], []

@@ -232,18 +232,43 @@ class Parts:
                 yield list(range(first, first + self.size))
 
 
-def loader(samples: Samples, parts: Parts, workers: int, pin_memory: bool) -> DataLoader:
-    """Loader that yields a :class:`Batch` for each part."""
-    return DataLoader(
-        samples,
+def loader(samples: Samples, parts: Parts, workers: int, pin_memory: bool) -> Iterator[Batch]:
+    """Yield a :class:`Batch` for each part.
+
+    Raises:
+        UserError: a frame, label or flow is missing or wrong.
+    """
+    batches = DataLoader(
+        _Reporting(samples),
         batch_sampler=parts,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_collate_or_report,
         pin_memory=pin_memory,
         # A forked worker can hang on the thread pools of its parent, and would hold the work folder's lock.
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=_start_worker,
     )
+    for batch in batches:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+class _Reporting(Dataset):
+    """Gives a ``UserError`` as a value: raised in a worker, it would arrive with the worker's traceback as its text."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __getitem__(self, number: int) -> dict[str, Any] | UserError:
+        try:
+            return self.samples[number]
+        except UserError as error:
+            return error
+
+
+def _collate_or_report(items: list[dict[str, Any] | UserError]) -> Batch | UserError:
+    return next((item for item in items if isinstance(item, UserError)), None) or collate(items)
 
 
 def collate(items: list[dict[str, Any]]) -> Batch:

@@ -18,8 +18,8 @@ def set_determinism(seed: int, threads: int) -> None:
     """
     # cuBLAS reads this when it starts; without it deterministic mode refuses matrix products.
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-    # On a GPU, the backward of AdaptiveAvgPool2d and NLLLoss exist in no deterministic form: torch then warns,
-    # and results repeat up to rounding only.
+    # torch lists no operation of ours as without a deterministic form on a GPU (AdaptiveAvgPool2d and NLLLoss, which
+    # have none, are avoided). Should a version of CUDA know better, a warning is better than no training.
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     # Filling fresh memory with NaN helps to find code that reads it unset, at a cost in every operation.
     torch.utils.deterministic.fill_uninitialized_memory = False

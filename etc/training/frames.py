@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from etc.datasets import manifest
-from etc.datasets.labels import LabelSet
+from etc.datasets.labels import IGNORE, LabelSet
 from etc.errors import UserError
 from etc.training.data import Clips, FlowFile, Labelled
 from etc.training.fingerprint import hash_files
@@ -41,7 +41,7 @@ def training_clips(
         images.setdefault(clip, {})[frame] = partial(manifest.load_image, root, row)
         if row["annotated"]:
             annotated.append(Labelled(clip, frame, partial(manifest.load_label, root, row, label_set)))
-    pseudo = _pseudo_labelled(folder / PSEUDO_LABELS, images) if pseudo_labels else []
+    pseudo = _pseudo_labelled(folder / PSEUDO_LABELS, images, label_set.count) if pseudo_labels else []
     return Clips(images, annotated, pseudo, flow)
 
 
@@ -63,18 +63,25 @@ def frame_inputs(folder: Path, pseudo_labels: bool = False) -> dict[str, str]:
     return {name: hash_files(paths) for name, paths in files.items()}
 
 
-def _pseudo_labelled(path: Path, images: dict[str, dict[int, Callable[[], np.ndarray]]]) -> list[Labelled]:
+def _pseudo_labelled(
+    path: Path, images: dict[str, dict[int, Callable[[], np.ndarray]]], classes: int
+) -> list[Labelled]:
     table = pq.read_table(path, columns=["clip", "frame", "label"])
     labelled = []
     for clip, frame, label in zip(*(table[name].to_pylist() for name in ("clip", "frame", "label")), strict=True):
         if frame not in images.get(clip, {}):
             raise UserError(f"{path}: clip {clip}, frame {frame} is no training frame; make the pseudo-labels again")
-        labelled.append(Labelled(clip, frame, partial(_decode, label, f"{path}: clip {clip}, frame {frame}")))
+        labelled.append(Labelled(clip, frame, partial(_decode, label, classes, f"{path}: clip {clip}, frame {frame}")))
     return labelled
 
 
-def _decode(png: bytes, source: str) -> np.ndarray:
+def _decode(png: bytes, classes: int, source: str) -> np.ndarray:
     label = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
     if label is None:
         raise UserError(f"{source}: the label is no PNG; make the pseudo-labels again")
+    foreign = label[(label >= classes) & (label != IGNORE)]
+    if foreign.size:
+        raise UserError(
+            f"{source}: train id {foreign[0]}, but there are {classes} classes; make the pseudo-labels again"
+        )
     return label

@@ -15,7 +15,6 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from etc.errors import UserError
-from etc.losses.functional import IGNORE
 from etc.models.output import Output
 from etc.params.training import MachineParams, TrainingParams
 from etc.progress import track
@@ -26,6 +25,8 @@ from etc.training.objective import Objective, see
 from etc.training.schedule import learning_rate
 from etc.training.synchronise import synchronise_batch_norm
 
+# Steps whose mean loss the progress bar shows.
+SHOWN_STEPS = 20
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -102,7 +103,7 @@ def train(
     batches = iter(loader(samples, parts, machine.workers, accelerator.device.type == "cuda"))
     steps: Iterator[int] = iter(range(state.step, iterations))
     if accelerator.is_main_process:
-        steps = track(steps, iterations, label, done=state.step)
+        steps = track(steps, iterations, label, done=state.step, note=lambda: _recent_loss(state.history))
     started = time.perf_counter()
     for step in steps:
         rate = learning_rate(step, iterations, params.lr, params.power, params.warmup)
@@ -154,20 +155,21 @@ def _step(
 ) -> list[float]:
     """Forward and backward of one step's parts; gives the mean values, equal in all processes.
 
-    The cross-entropy is the mean over the labelled pixels of all parts. The terms, which count nearly all pixels,
-    are means over the parts.
+    Each value is the mean over what it counts in all parts of all processes: the cross-entropy over the labelled
+    pixels, TL over the visible ones, the others over the samples.
     """
-    labelled = torch.stack([(part.labels != IGNORE).sum() for part in batch]).double()
-    everywhere = accelerator.reduce(labelled.sum(), "sum").clamp(min=1)
-    shares = (labelled / everywhere * len(batch) * accelerator.num_processes).float()
+    counts = torch.stack([objective.counts(part) for part in batch])
+    everywhere = accelerator.reduce(counts.sum(0), "sum")
+    parts = len(batch) * accelerator.num_processes
+    shares = (counts / torch.where(everywhere > 0, everywhere, 1) * parts).float()
     means = []
-    for place, (part, share) in enumerate(zip(batch, shares, strict=True)):
+    for place, (part, own) in enumerate(zip(batch, shares, strict=True)):
         seed_step(*seed_and_step, accelerator.process_index * len(batch) + place)
         seen = _teach(teacher, part, objective.teacher_frames, accelerator)
         # Processes exchange gradients once a step, with the last part.
         last = place == len(batch) - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(parallel):
-            values = parallel(part, seen, share)
+            values = parallel(part, seen, own)
             accelerator.backward(values[0] / len(batch))
         means.append(values.detach())
     return accelerator.reduce(torch.stack(means).mean(0), "mean").tolist()
@@ -196,6 +198,11 @@ def _check(
         f"step {step}: loss {', '.join(bad)} is not a finite number, on the frames {', '.join(frames)}; "
         f"the last good checkpoint stays in {work.path}; lower 'lr' or the weight of the term"
     )
+
+
+def _recent_loss(history: Sequence[Sequence[float]]) -> str:
+    recent = [values[0] for values in history[-SHOWN_STEPS:]]
+    return f"loss {sum(recent) / len(recent):.3f}" if recent else ""
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from etc.losses.functional import resize_flow, resize_visible
+from etc.losses.functional import comparable, resize_flow, resize_visible
 from etc.losses.motion import MotionLoss
 from etc.models.output import Output
 from etc.params.training import MotionParams
@@ -29,11 +29,21 @@ class MotionTerm(Term):
         self.stride = params.stride
 
     def forward(self, batch: Batch, student: Sequence[Output], teacher: Sequence[Output]) -> Tensor:
-        height, width = batch.labels.shape[-2:]
-        size = (height // self.stride, width // self.stride)
+        size = self._size(batch)
         scores = [
             F.interpolate(output.logits, size=size, mode="bilinear", align_corners=False) for output in student[:2]
         ]
         images = [F.avg_pool2d(image, self.stride) for image in batch.images[:2]]
-        flow, visible = resize_flow(batch.flow, size), resize_visible(batch.visible, size)
-        return self.loss(*scores, *images, flow, visible)
+        return self.loss(*scores, *images, *self._motion(batch))
+
+    def count(self, batch: Batch) -> Tensor:
+        return comparable(*self._motion(batch)).sum().double()
+
+    def _motion(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Flow and visibility on the grid of the loss."""
+        size = self._size(batch)
+        return resize_flow(batch.flow, size), resize_visible(batch.visible, size)
+
+    def _size(self, batch: Batch) -> tuple[int, int]:
+        height, width = batch.labels.shape[-2:]
+        return height // self.stride, width // self.stride

@@ -33,6 +33,13 @@ class Term(nn.Module):
         """
         raise NotImplementedError
 
+    def count(self, batch: Batch) -> Tensor:
+        """Over how many things the value of this batch is a mean, samples or pixels: float64 scalar.
+
+        When a batch is cut into parts, or shared by processes, each part's value enters with its share of the count.
+        """
+        return batch.labels.new_tensor(batch.labels.shape[0], dtype=torch.float64)
+
     def after_step(self) -> None:
         """Called after every step of the optimiser."""
 
@@ -80,23 +87,29 @@ class Objective(nn.Module):
         """Whether a term needs flow."""
         return any(term.needs_flow for term in self.terms.values())
 
-    def forward(self, batch: Batch, teacher: Sequence[Output], share: Tensor) -> Tensor:
-        """Losses of a batch.
+    def counts(self, batch: Batch) -> Tensor:
+        """What the cross-entropy and each term of a batch count for in a mean over batches: float64 (1 + terms,)."""
+        counts = [self.segmentation.weight(batch.labels), *(term.count(batch) for term in self.terms.values())]
+        return torch.stack(counts)
+
+    def forward(self, batch: Batch, teacher: Sequence[Output], shares: Tensor) -> Tensor:
+        """Losses of a batch, which may be one of several parts of a step.
 
         Args:
             batch: the samples.
             teacher: what :func:`see` gives for the teacher.
-            share: scalar, factor on the cross-entropy: the batch's share of the labelled pixels of the whole step,
-                times the number of such batches, so that the mean over the batches is the mean over the pixels.
+            shares: (1 + terms,), factors on the cross-entropy and the terms: this part's share of the counts of all
+                parts times the number of parts, so that the mean over the parts is the mean over the whole.
 
         Returns:
             The values called ``names``; the first is to be minimised, the rest is without weights.
         """
         student = see(self.student, batch.images)
-        ce = share * self.segmentation(student[0].logits, batch.labels, student[0].auxiliary)
-        values = {name: term(batch, student, teacher) for name, term in self.terms.items()}
-        total = ce + sum(self.weights[name] * value for name, value in values.items())
-        return torch.stack([total, *(value.detach() for value in (ce, *values.values()))])
+        losses = [self.segmentation(student[0].logits, batch.labels, student[0].auxiliary)]
+        losses += [term(batch, student, teacher) for term in self.terms.values()]
+        ce, *terms = (share * loss for share, loss in zip(shares, losses, strict=True))
+        total = ce + sum(self.weights[name] * value for name, value in zip(self.terms, terms, strict=True))
+        return torch.stack([total, *(value.detach() for value in (ce, *terms))])
 
     def after_step(self) -> None:
         """Called after every step of the optimiser."""

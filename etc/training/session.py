@@ -17,6 +17,7 @@ from etc.datasets.labels import LabelSet
 from etc.errors import UserError
 from etc.files import atomic, write_json
 from etc.losses.segmentation import SegmentationLoss
+from etc.memory import advising
 from etc.models import huggingface, registry, weights
 from etc.models.load_report import LoadReport
 from etc.models.names import is_huggingface
@@ -108,12 +109,24 @@ def run(plan: Plan) -> str:
         )
         teacher = plan.teacher() if plan.teacher is not None else None
         label = f"{plan.dataset} {plan.name}"
-        history = train(objective, teacher, samples, training, plan.iterations, plan.seed, accelerator, work, label)
+        with advising(lighter(training, accelerator.num_processes)):
+            history = train(objective, teacher, samples, training, plan.iterations, plan.seed, accelerator, work, label)
         if accelerator.is_main_process:
             work.finish(write_outputs(plan, objective.student, history))
         accelerator.wait_for_everyone()
     final = dict(zip(history.names, history.values[-1].tolist(), strict=True))
     return f"{plan.name} in {plan.output} ({plan.iterations} iterations, last loss {final['total']:.3f})"
+
+
+def lighter(training: TrainingParams, processes: int) -> str:
+    """What to change in the parameters when memory is short, in words."""
+    height, width = training.augment.crop
+    lower = f"lower 'training.batch' ({training.batch}) or 'training.augment.crop' ({height}x{width})"
+    # Batch normalisation needs two samples in each part.
+    for accumulate in range(training.accumulate + 1, training.batch // (2 * processes) + 1):
+        if training.batch % (accumulate * processes) == 0:
+            return f"raise 'training.accumulate' from {training.accumulate} to {accumulate}, or {lower}"
+    return lower
 
 
 def _inputs(plan: Plan) -> dict[str, str]:

@@ -55,3 +55,11 @@ def test_unknown_data_set_is_named():
     assert label_set("street") is STREET
     with pytest.raises(UserError, match="'nowhere'.*cityscapes, street"):
         label_set("nowhere")
+
+
+def test_ids_of_no_class_are_void_or_foreign():
+    every = np.arange(256, dtype=np.uint8)
+    assert CITYSCAPES.foreign(every) == STREET.foreign(every) == list(range(34, 255))
+    assert CITYSCAPES.foreign(np.array([[7, 0], [255, 33]], np.uint8)) == []
+    assert CITYSCAPES.foreign(np.array([[7, 200], [99, 200]], np.uint8)) == [99, 200]
+    assert LabelSet("any", ("a",), ((0, 0, 0),), ((3,),)).foreign(every) == []

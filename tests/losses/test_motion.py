@@ -63,6 +63,15 @@ def test_equals_numpy(form, masked):
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("motion", [(0.0, 0.0), (3.0, 0.0), (-2.5, 4.5)])
+def test_equals_numpy_at_zero_flow_and_where_much_leaves_the_frame(form, motion):
+    *tensors, flow, visible = pair()
+    flow = torch.tensor(motion, dtype=torch.float64).view(1, 2, 1, 1).expand_as(flow)
+    expected = reference(*(x.numpy() for x in (*tensors, flow)), visible.numpy(), form)
+    assert motion_loss(*tensors, flow, visible, form).item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_gradients_reach_both_frames(form):
     logits_t, logits_s, *rest = pair(size=(3, 4), classes=2)
     logits_t.requires_grad_(), logits_s.requires_grad_()

@@ -99,9 +99,39 @@ def test_hugging_face_teacher_and_student_pass_the_check(project):
 
 def test_distilling_scheme_in_the_plain_group_is_refused(project):
     edit(project, "data.yaml", "schemes: [baseline, tl]", "schemes: [baseline, sf_tl]")
-    edit(project, "data.yaml", "schemes: [sf, sf_pf, sf_mf, sf_pf_mf, sf_tl]", "schemes: [sf]")
+    edit(project, "data.yaml", "sf_pf_mf, sf_tl]", "sf_pf_mf]")
     with pytest.raises(UserError, match="'sf_tl' learns from the teacher"):
         check.check_all()
+
+
+def put(project, name, value, *keys):
+    """Set one parameter of the data set street."""
+    path = project / "params" / name
+    content = yaml.safe_load(path.read_text())
+    owner = content["street"]
+    for key in keys[:-1]:
+        owner = owner[key]
+    owner[keys[-1]] = value
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.mark.parametrize("name", ["teacher.yaml", "student.yaml"])
+def test_a_partner_beyond_the_flow_is_refused(project, name):
+    put(project, "teacher.yaml", 1.0, "tl")
+    for file in ("teacher.yaml", "student.yaml"):
+        put(project, file, 4 if file == name else 3, "sampling", "partner_reach")
+    put(project, "flow.yaml", 3, "train", "max_offset")
+    with pytest.raises(UserError, match=rf"{name}: key 'street.sampling.partner_reach' = 4: .* at most 3, or raise"):
+        check.check_all()
+    put(project, "flow.yaml", 4, "train", "max_offset")
+    check.check_all()
+
+
+def test_without_tl_the_partner_needs_no_flow(project):
+    put(project, "flow.yaml", 3, "train", "max_offset")
+    put(project, "teacher.yaml", 0, "tl")
+    put(project, "teacher.yaml", 4, "sampling", "partner_reach")
+    check.check_all()
 
 
 def test_a_run_may_not_stand_in_two_groups(project):

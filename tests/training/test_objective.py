@@ -19,7 +19,6 @@ from tests.training.toy import ROOT
 SETTINGS = load_block(ROOT / "params/student.yaml", "street", params.StudentParams)
 CLASSES, B = 5, 2
 SIZE = (16, 24)
-ONE = torch.tensor(1.0)
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_total_is_the_weighted_sum_and_reaches_the_student(batch):
     scheme = {"tl": 3.0, "sf": 0.5, "pf": 2.0, "mf": 7.0}
     made = objective(scheme)
     teacher = outputs(5)
-    values = made(batch, teacher, ONE)
+    values = made(batch, teacher, torch.ones(5))
     named = dict(zip(made.names, values.tolist(), strict=True))
     assert made.names == ["total", "ce", "tl", "sf", "pf", "mf"]
     expected = named["ce"] + sum(weight * named[name] for name, weight in scheme.items())
@@ -96,10 +95,11 @@ def test_total_is_the_weighted_sum_and_reaches_the_student(batch):
     assert any(name.startswith("backbone.conv1") for name in reached)
 
 
-def test_share_scales_the_cross_entropy_alone(batch):
+def test_each_share_scales_its_own_value(batch):
     made = objective({"tl": 3.0})
-    whole, half = made(batch, [], ONE).tolist(), made(batch, [], torch.tensor(0.5)).tolist()
-    assert half[1] == pytest.approx(whole[1] / 2) and half[2] == whole[2]
+    whole, part = made(batch, [], torch.ones(2)).tolist(), made(batch, [], torch.tensor([0.5, 0.25])).tolist()
+    assert part[1] == pytest.approx(whole[1] / 2) and part[2] == pytest.approx(whole[2] / 4)
+    assert part[0] == pytest.approx(part[1] + 3 * part[2])
 
 
 def test_tl_is_the_motion_loss_on_the_coarse_grid(batch):
@@ -199,7 +199,7 @@ def test_networks_of_any_output_stride_teach_each_other(batch, student, teacher)
     made = Objective(learner.train(), SegmentationLoss(), build_terms(scheme, SETTINGS.losses), scheme)
     with torch.no_grad():
         seen = see(master.eval(), batch.images)
-    values = made(batch, seen, ONE)
+    values = made(batch, seen, torch.ones(5))
     values[0].backward()
     assert values.isfinite().all()
     reached = [name for name, parameter in learner.named_parameters() if parameter.grad is not None]

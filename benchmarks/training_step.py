@@ -1,0 +1,329 @@
+"""What a training step costs: flow from the cache or computed in the step, our layout or a plain one, loading data.
+
+    python benchmarks/training_step.py
+
+Prints one Markdown table: medians and ratios within this run. The frames are the embedded data set's, rendered here
+into a temporary folder, or those of ``--data``. "In the step" means that the loader computes DIS flow (medium) both
+ways and the forward-backward check, as the cache holds it.
+"""
+
+import argparse
+import itertools
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from etc.datasets.labels import STREET
+from etc.datasets.street import generate_clip
+from etc.flow.methods import Dis
+from etc.flow.store import FlowReader, FlowWriter
+from etc.flow.visibility import forward_backward_visible
+from etc.losses.segmentation import SegmentationLoss
+from etc.models import registry
+from etc.params import frames, student, teacher
+from etc.stages.flow import frame_pairs
+from etc.training.data import Batch, Clips, Labelled, Parts, Samples, loader
+from etc.training.flows import opener
+from etc.training.frames import training_clips
+from etc.training.loop import make_optimiser
+from etc.training.objective import Objective, see
+from etc.training.terms import build_terms
+
+# Frames of Cityscapes' size, the paper's crop (769) as a multiple of 8, the published width.
+LARGE_FRAME, LARGE_CROP, LARGE_BATCH, LARGE_WIDTH = (1024, 2048), (768, 768), 2, 64
+MATRIX = 8192
+
+
+class OnlineFlow:
+    """Flow of a clip that is computed when it is read."""
+
+    def __init__(self, images: dict[int, Callable[[], np.ndarray]]) -> None:
+        self.images, self.method = images, Dis("medium")
+
+    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+        """F_{source->target}, float32 (H, W, 2), and where it is visible, bool (H, W)."""
+        one, other = self.images[source](), self.images[target]()
+        flow, back = self.method(one, other), self.method(other, one)
+        return flow, forward_backward_visible(flow, back)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to train: the scheme's terms, the flow's origin, layout, precision, compiled or not."""
+
+    name: str
+    scheme: str
+    online: bool = False
+    channels_last: bool = True
+    precision: torch.dtype | None = None
+    compiled: bool = False
+
+
+class Times(NamedTuple):
+    """Seconds of one step."""
+
+    loading: float
+    computing: float
+
+    @property
+    def total(self) -> float:
+        return self.loading + self.computing
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Frames and networks of one size."""
+
+    clips: Clips
+    online: Clips
+    params: student.StudentParams
+    width: int
+    teacher_width: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder of a data set with flow, e.g. data/street; default: render")
+    parser.add_argument("--steps", type=int, default=12, help="measured steps of each setting at the embedded size")
+    parser.add_argument("--large-batches", type=int, default=4, help="loads at a crop of 768x768; 0 leaves it out")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    settings = student.load("street")
+    with tempfile.TemporaryDirectory() as folder:
+        clips = (
+            training_clips(options.data, STREET, flow=opener(options.data)) if options.data else street(Path(folder))
+        )
+        small = Scale(
+            clips,
+            replace(clips, flow=lambda clip: OnlineFlow(clips.images[clip])),
+            settings,
+            settings.widths["pspnet18"],
+            teacher.load("street").network.width,
+        )
+        table = measure(small, flow_settings(), options.steps, device)
+        table += measure(small, layout_settings(device), options.steps, device)
+        if options.large_batches:
+            torch.set_num_threads(os.cpu_count() or 1)
+            table += measure_loading(enlarged(small, Path(folder)), flow_settings(), options.large_batches, device)
+    machine = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
+    print(f"Machine: {machine}, {os.cpu_count()} cores, torch {torch.__version__}\n")
+    print("| PSPNet18 | step | ms | loading, ms | loading, share | times the first of its block |", end="")
+    print(" share of the bf16 peak |" if device.type == "cuda" else "")
+    print("|---|---|---:|---:|---:|---:|" + "---:|" * (device.type == "cuda"))
+    print("\n".join(table))
+    if device.type == "cuda":
+        print(
+            f"\nPeak: products of bfloat16 matrices {MATRIX} x {MATRIX}, {matrix_peak(device) / 1e12:.0f} TFLOP/s here."
+        )
+
+
+def flow_settings() -> list[Setting]:
+    """Where the flow comes from."""
+    return [Setting("tl, flow from the cache", "tl"), Setting("tl, DIS in the step", "tl", online=True)]
+
+
+def layout_settings(device: torch.device) -> list[Setting]:
+    """How the network is computed."""
+    settings = [Setting("etc, ours", "etc"), Setting("etc, plain fp32 NCHW", "etc", channels_last=False)]
+    if device.type == "cuda":
+        settings.append(Setting("etc, ours in bf16", "etc", precision=torch.bfloat16))
+        settings.append(Setting("etc, ours in bf16, compiled", "etc", precision=torch.bfloat16, compiled=True))
+    return settings
+
+
+def measure(scale: Scale, block: list[Setting], steps: int, device: torch.device, warm_up: int = 2) -> list[str]:
+    """Rows of the table. The settings take turns, step by step, so that all see the same machine."""
+    runs = [Run(scale, setting, steps + warm_up + 1, device) for setting in block]
+    operations = runs[0].operations() if device.type == "cuda" else None
+    times = [[run.step() for run in runs] for _ in range(warm_up + steps)]
+    medians = [
+        Times(*map(statistics.median, zip(*column, strict=True))) for column in zip(*times[warm_up:], strict=True)
+    ]
+    return rows(scale, block, medians, operations, device)
+
+
+def measure_loading(scale: Scale, block: list[Setting], batches: int, device: torch.device) -> list[str]:
+    """Rows for settings that differ in loading alone: they compute the same, which is timed in the first step only.
+
+    On a CPU that one step takes most of a minute at the large size.
+    """
+    runs = [Run(scale, setting, batches + 1, device) for setting in block]
+    computing = runs[0].step().computing
+    loading = [[run.load()[1] for run in runs] for _ in range(batches)]
+    medians = [Times(statistics.median(column), computing) for column in zip(*loading, strict=True)]
+    return rows(scale, block, medians, None, device)
+
+
+def rows(
+    scale: Scale, block: list[Setting], medians: list[Times], operations: int | None, device: torch.device
+) -> list[str]:
+    """Table rows of a block, compared with its first setting."""
+    training = scale.params.training
+    height, width = training.augment.crop
+    size = f"width {scale.width}, crop {height}x{width}, batch {training.batch}, {torch.get_num_threads()} threads"
+    lines = []
+    for setting, times in zip(block, medians, strict=True):
+        columns = [size, setting.name, f"{1000 * times.total:.0f}", f"{1000 * times.loading:.0f}"]
+        columns += [f"{100 * times.loading / times.total:.1f} %", f"{times.total / medians[0].total:.2f}"]
+        if operations is not None:
+            columns.append(f"{100 * operations / times.computing / matrix_peak(device):.1f} %")
+        elif device.type == "cuda":
+            columns.append("")
+        lines.append(f"| {' | '.join(columns)} |")
+    return lines
+
+
+class Run:
+    """A training that can be taken one step further, with its loading and its computing timed."""
+
+    def __init__(self, scale: Scale, setting: Setting, steps: int, device: torch.device) -> None:
+        params, training = scale.params, scale.params.training
+        self.device, self.setting = device, setting
+        weights = params.schemes[setting.scheme]
+        terms = build_terms(weights, params.losses)
+        torch.manual_seed(0)
+        network = registry.build("pspnet18", STREET.count, scale.width)
+        self.objective = Objective(network, SegmentationLoss(training.class_weights), terms, weights).train()
+        self._place(self.objective)
+        if setting.compiled:
+            self.objective.student.compile()
+        self.teacher: nn.Module | None = None
+        if self.objective.teacher_frames:
+            self.teacher = self._place(registry.build("pspnet18", STREET.count, scale.teacher_width)).eval()
+        self.optimiser = make_optimiser(self.objective, training)
+        samples = Samples(
+            scale.online if setting.online else scale.clips,
+            training.augment,
+            0,
+            training.batch,
+            self.objective.frames,
+            params.sampling.partner_reach,
+            cache_mb=training.machine.cache_mb,
+        )
+        # Decoded frames are in memory from the second epoch on; the runs are measured as they are then.
+        for clip, images in samples.clips.images.items():
+            for number, read in images.items():
+                samples._cache.get((clip, number), read)
+        self.batches = loader(samples, Parts(0, steps, training.batch, 1), 0, device.type == "cuda")
+
+    def step(self) -> Times:
+        """Take one step."""
+        batch, loading = self.load()
+        start = time.perf_counter()
+        self._compute(batch)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return Times(loading, time.perf_counter() - start)
+
+    def load(self) -> tuple[Batch, float]:
+        """The next batch, and the seconds that it took."""
+        start = time.perf_counter()
+        batch = next(self.batches)
+        return batch, time.perf_counter() - start
+
+    def operations(self) -> int:
+        """Floating-point operations of one step, forward and backward."""
+        with FlopCounterMode(display=False) as counter:
+            self.step()
+        return counter.get_total_flops()
+
+    def _compute(self, batch: Batch) -> None:
+        batch = Batch(*(field.to(self.device) if isinstance(field, torch.Tensor) else field for field in batch))
+        if not self.setting.channels_last:
+            batch = batch._replace(images=batch.images.contiguous())
+        precision = self.setting.precision
+        with torch.autocast(self.device.type, dtype=precision, enabled=precision is not None):
+            seen = []
+            if self.teacher is not None:
+                with torch.no_grad():
+                    seen = see(self.teacher, batch.images[: self.objective.teacher_frames])
+            values = self.objective(batch, seen, torch.ones(1 + len(self.objective.terms), device=self.device))
+        values[0].backward()
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def _place(self, module: nn.Module) -> nn.Module:
+        layout = torch.channels_last if self.setting.channels_last else torch.contiguous_format
+        return module.to(self.device, memory_format=layout)
+
+
+def street(folder: Path, count: int = 3) -> Clips:
+    """A few rendered training clips, in memory, with their flow in files as the stage 'flow' writes them."""
+    settings = frames.load("street")
+    images, labelled = {}, []
+    for number in range(count):
+        clip = generate_clip(settings, "train", number)
+        images[clip.name] = {frame: partial(np.copy, picture) for frame, picture in enumerate(clip.images)}
+        middle = len(clip.images) // 2
+        labelled.append(Labelled(clip.name, middle, partial(np.copy, clip.labels[middle])))
+    return cached(folder / "small", images, labelled, settings.max_offset)
+
+
+def enlarged(scale: Scale, folder: Path) -> Scale:
+    """The first three frames of one clip at the size of Cityscapes, and the paper's crop, batch and width."""
+    name, item = next((item.clip, item) for item in scale.clips.annotated)
+    size = LARGE_FRAME[::-1]
+    numbers = [item.frame + offset for offset in (-1, 0, 1)]
+    pictures = {number: cv2.resize(scale.clips.images[name][number](), size) for number in numbers}
+    images = {name: {number: partial(np.copy, picture) for number, picture in pictures.items()}}
+    label = cv2.resize(item.label(), size, interpolation=cv2.INTER_NEAREST)
+    clips = cached(folder / "large", images, [Labelled(name, item.frame, partial(np.copy, label))], 1)
+    training = scale.params.training
+    augment = training.augment.model_copy(update={"crop": LARGE_CROP, "scale": (0.5, 2.0)})
+    params = scale.params.model_copy(
+        update={
+            "training": training.model_copy(update={"augment": augment, "batch": LARGE_BATCH}),
+            "sampling": scale.params.sampling.model_copy(update={"partner_reach": 1}),
+        }
+    )
+    online = replace(clips, flow=lambda clip: OnlineFlow(clips.images[clip]))
+    return Scale(clips, online, params, LARGE_WIDTH, LARGE_WIDTH)
+
+
+def cached(
+    folder: Path, images: dict[str, dict[int, Callable[[], np.ndarray]]], labelled: list[Labelled], offset: int
+) -> Clips:
+    """Clips whose flow is in files: DIS medium both ways, forward-backward visibility."""
+    for clip, readers in images.items():
+        pictures = {number: read() for number, read in readers.items()}
+        pairs, method = frame_pairs(list(pictures), offset), Dis("medium")
+        flows = {pair: method(pictures[pair[0]], pictures[pair[1]]) for pair in pairs}
+        shape = next(iter(pictures.values())).shape[:2]
+        with FlowWriter(folder / f"{clip}.arrow", clip, shape) as writer:
+            for source, target in pairs:
+                flow = flows[source, target]
+                writer.write(source, target, flow, forward_backward_visible(flow, flows[target, source]))
+    return Clips(images, labelled, flow=lambda clip: FlowReader(folder / f"{clip}.arrow"))
+
+
+def matrix_peak(device: torch.device, repeat: int = 20) -> float:
+    """Measured speed of products of two bfloat16 matrices, operations a second."""
+    one, other = (torch.randn(MATRIX, MATRIX, device=device, dtype=torch.bfloat16) for _ in range(2))
+    seconds = []
+    for _ in itertools.repeat(None, repeat):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        one @ other
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return 2 * MATRIX**3 / statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()

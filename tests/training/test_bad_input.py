@@ -1,0 +1,93 @@
+"""What a user sees when a label is wrong or memory is short, with the data loaded here or by workers."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from etc.errors import UserError
+from etc.params import student as params
+from etc.params.base import load_block
+from etc.stages import student
+from etc.training.session import lighter
+from tests.training import toy
+
+LABEL = "data/street/root/labels/street_000001_000002.png"
+
+
+def run(scheme="baseline"):
+    return student.run("street", "pspnet18", scheme, 0)
+
+
+def spoil_label(value):
+    label = cv2.imread(LABEL, cv2.IMREAD_UNCHANGED)
+    label[5, 7] = value
+    cv2.imwrite(LABEL, label)
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_label_id_outside_the_class_set_names_file_and_id(project, workers):
+    spoil_label(77)
+    toy.write_params(project, "student", {"sampling.pseudo_share": 0.0, "training.machine.workers": workers})
+    with pytest.raises(UserError) as error:
+        run()
+    assert str(error.value).startswith(f"{LABEL}: id 77 is neither a class nor an ignored id of 'street'")
+    assert "\n" not in str(error.value)
+
+
+def test_void_ids_train_as_ignored(project):
+    spoil_label(4)
+    run()
+
+
+def test_pseudo_label_outside_the_class_set_names_clip_frame_and_id(project):
+    path = Path("data/street/pseudo_labels.parquet")
+    table = pq.read_table(path).to_pylist()
+    png = cv2.imencode(".png", np.full((32, 64), 9, np.uint8))[1].tobytes()
+    rows = [row | {"label": png} for row in table]
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
+    with pytest.raises(
+        UserError, match=r"pseudo_labels.parquet: clip street_00000\d, frame \d: train id 9, but there are 9"
+    ):
+        run()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_out_of_memory_names_the_parameters_and_keeps_the_checkpoint(project, monkeypatch, error):
+    from etc.training import loop
+
+    def short(*arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            raise error
+        return plain(*arguments)
+
+    plain, calls = loop._step, []
+    monkeypatch.setattr(loop, "_step", short)
+    with pytest.raises(UserError) as raised:
+        run()
+    assert "raise 'training.accumulate' from 1 to 2, or lower 'training.batch' (4) or" in str(raised.value)
+    assert "'training.augment.crop' (32x48)" in str(raised.value) and "\n" not in str(raised.value)
+    assert torch.load("work/street/pspnet18-baseline-0/checkpoint.pt")["state"]["step"] == 2
+
+
+def test_accumulation_is_advised_only_where_each_part_keeps_two_samples():
+    training = load_block(toy.ROOT / "params/student.yaml", "street", params.StudentParams).training
+
+    def advice(batch, accumulate, processes):
+        return lighter(training.model_copy(update={"batch": batch, "accumulate": accumulate}), processes)
+
+    assert advice(8, 1, 1).startswith("raise 'training.accumulate' from 1 to 2")
+    assert advice(8, 2, 1).startswith("raise 'training.accumulate' from 2 to 4")
+    assert advice(12, 2, 2).startswith("raise 'training.accumulate' from 2 to 3")
+    assert all(advice(*case).startswith("lower 'training.batch'") for case in ((8, 4, 1), (4, 1, 2), (2, 1, 1)))
