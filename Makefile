@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := results
 
 results: $(STAMP)  ## run the whole chain on the data sets of params/data.yaml
-	@snakemake --cores $(CORES)
+	@snakemake --cores $(CORES) || { echo "Stopped: the reason stands above and in logs/; the next run goes on from here." >&2; exit 1; }
 	@etc show
 
 test: $(STAMP)  ## all tests

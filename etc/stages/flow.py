@@ -1,7 +1,6 @@
 """Stage ``flow``: optical flow of every pair that training or evaluation will ask for, computed once."""
 
 import functools
-import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -114,7 +113,8 @@ def run(dataset: str, purpose: str, workers: int) -> str:
     for stale in set(output.glob("*.arrow")) - {output / task.path.name for task in tasks}:
         stale.unlink()
     for task in tasks:
-        os.replace(task.path, output / task.path.name)
+        # work/ may be on another disk.
+        shutil.move(task.path, output / task.path.name)
     shutil.rmtree(scratch)
     return f"flow of {pairs} pairs in {len(tasks)} clips ({settings.method}) in {output}"
 

@@ -40,7 +40,7 @@ TOY = {
     "pseudo_labels.yaml": {"street.scales": [1.0]},
     "teacher.yaml": {"street.training.iterations": 2},
     "student.yaml": {
-        "street.training.iterations": 4,
+        "street.training.iterations": 8,
         "street.training.machine.checkpoint_every": 1,
         "street.iterations_factor": {"tl": 20.0},
     },
@@ -180,16 +180,21 @@ class Project:
         idle = self.snakemake()
         assert not idle.ran and "Nothing to be done" in idle.text, idle.text
 
-    def start(self, command: str) -> subprocess.Popen:
-        """Start a command in a process group of its own, to be killed later."""
-        return subprocess.Popen(
-            ["bash", "-c", f"exec {command}"],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def start(self, command: str, output: str = "started.log") -> subprocess.Popen:
+        """Start a command in a process group of its own; what it prints goes to the file ``output`` in work/."""
+        with (self.folder / "work" / output).open("w") as stream:
+            return subprocess.Popen(
+                ["bash", "-c", f"exec {command}"],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def printed(self, output: str = "started.log") -> str:
+        """What a started command has printed so far."""
+        return (self.folder / "work" / output).read_text()
 
 
 def kill_group(process: subprocess.Popen) -> None:
@@ -204,7 +209,7 @@ def kill_group(process: subprocess.Popen) -> None:
     wait_for(lambda: not any(one.is_running() for one in family))
 
 
-def wait_for(condition, seconds: float = 120.0) -> None:
+def wait_for(condition, seconds: float = 600.0) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

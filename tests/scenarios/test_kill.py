@@ -1,12 +1,12 @@
 """kill -9 in the middle of a student: either tool goes on from the checkpoint and ends with the same files."""
 
+import contextlib
 import signal
-import time
 
 import psutil
 import pytest
 
-from tests.scenarios.project import Project, kill_group, wait_for
+from tests.scenarios.project import Project, Result, kill_group, wait_for
 
 # The toy project trains this run longest (iterations_factor), so that it can be killed in the middle.
 RUN = "pspnet18-tl-0"
@@ -20,9 +20,21 @@ def start_training(project, command):
     """Start a tool and wait until the student has written a checkpoint."""
     process = project.start(command)
     checkpoint = project.folder / "work" / "street" / RUN / "checkpoint.pt"
-    wait_for(checkpoint.exists)
-    assert process.poll() is None, "it ended before it could be killed"
+    wait_for(lambda: checkpoint.exists() or process.poll() is not None)
+    assert process.poll() is None, project.printed()
     return process
+
+
+@contextlib.contextmanager
+def frozen(jobs):
+    """Stop processes for a while, so that they cannot end too early."""
+    for job in jobs:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            job.suspend()
+    yield
+    for job in jobs:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            job.resume()
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +66,29 @@ def test_jobs_that_outlive_a_killed_snakemake_are_waited_for(project, expected):
     change_the_run(project)
     process = start_training(project, "snakemake --cores 1")
     jobs = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert any(job.is_running() for job in jobs)
-    result = project.snakemake()
-    assert "Waiting for process" in result.text
+    with frozen(jobs):
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        again = project.start("snakemake --cores 1", "again.log")
+        wait_for(lambda: "Waiting for process" in project.printed("again.log") or again.poll() is not None)
+        assert again.poll() is None, project.printed("again.log")
+    assert again.wait() == 0, project.printed("again.log")
+    assert f"student@street-{RUN}" not in Result(0, project.printed("again.log")).ran
+    assert not any(job.is_running() and job.status() != psutil.STATUS_ZOMBIE for job in jobs)
     project.assert_settled()
     assert project.contents() == expected
-    assert not any(job.is_running() and job.status() != psutil.STATUS_ZOMBIE for job in jobs)
 
 
 def test_a_second_snakemake_does_not_break_the_lock_of_a_living_one(project):
     change_the_run(project)
     process = start_training(project, "snakemake --cores 1")
-    try:
+    with frozen(psutil.Process(process.pid).children(recursive=True)):
         # The second one waits for the stage that is being trained, and must not remove the first one's lock.
-        second = project.start("snakemake --cores 1")
-        time.sleep(3)
+        second = project.start("snakemake --cores 1", "second.log")
+        wait_for(lambda: "Waiting for process" in project.printed("second.log") or second.poll() is not None)
+        assert second.poll() is None, project.printed("second.log")
         assert any((project.folder / ".snakemake/locks").iterdir())
+        assert "Removed the lock" not in project.printed("second.log")
         kill_group(second)
-    finally:
-        kill_group(process)
+    assert process.wait() == 0, project.printed()
+    project.assert_settled()
