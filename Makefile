@@ -15,7 +15,7 @@ results: $(STAMP)  ## run the whole chain on the data sets of params/data.yaml
 	@etc show
 
 test: $(STAMP)  ## all tests
-	@python -m pytest --numprocesses $(TEST_JOBS)
+	@python -m pytest --numprocesses $(TEST_JOBS) --dist worksteal
 
 lint: $(STAMP)  ## style, spelling, workflow
 	@ruff check .
