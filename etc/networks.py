@@ -36,8 +36,10 @@ def cost(network: nn.Module, size: tuple[int, int]) -> Cost:
     device = next(network.parameters()).device
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.empty(1, 3, *size, device=device))
+    # Published figures count the convolutions, not the averages of pooling, which are a matrix product here.
     # The counter counts a multiplication and an addition as two.
-    return Cost(sum(kept), counter.get_total_flops() // 2)
+    convolutions = counter.get_flop_counts()["Global"].get(torch.ops.aten.convolution, 0)
+    return Cost(sum(kept), convolutions // 2)
 
 
 def table() -> str:
