@@ -25,9 +25,9 @@ from etc.evaluation.consistency import Clip, evaluate_pairs
 from etc.evaluation.folder_run import Request, evaluate_folders
 from etc.evaluation.protocols import PROTOCOLS, PairCounts
 from etc.evaluation.tc import pair_counts, pool
-from etc.evaluation.workers import Workers
 from etc.flow.providers import StoredFlow
 from etc.flow.store import FlowReader
+from etc.workers import Workers
 
 TARGET_MEMORY, TARGET_SHARE = 1e9, 0.15
 

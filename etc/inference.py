@@ -4,12 +4,12 @@ import copy
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from etc.errors import UserError
 from etc.memory import advising
+from etc.models.layers import resized
 
 
 def choose_device(name: str) -> torch.device:
@@ -50,10 +50,10 @@ def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] 
     total: Tensor | None = None
     with advising(f"lower 'batch' ({images.shape[0]}) or the largest of 'scales' ({max(scales, default=1.0)})"):
         for scale in scales:
-            scaled = images if scale == 1.0 else _resized(images, (round(size[0] * scale), round(size[1] * scale)))
+            scaled = resized(images, (round(size[0] * scale), round(size[1] * scale)))
             for mirrored in (False, True) if flip else (False,):
                 logits = network(scaled.flip(-1) if mirrored else scaled).logits
-                one = _resized(logits, size).softmax(dim=1)
+                one = resized(logits, size).softmax(dim=1)
                 one = one.flip(-1) if mirrored else one
                 total = one if total is None else total + one
     assert total is not None, "at least one scale"
@@ -80,7 +80,7 @@ def predict(network: nn.Module, images: np.ndarray, batch: int) -> np.ndarray:
     with torch.inference_mode(), advising(f"lower 'batch' ({batch}), the frames in one forward pass"):
         for start in range(0, len(images), batch):
             logits = network(to_tensor(images[start : start + batch]).to(device)).logits
-            predictions.append(_resized(logits, size).argmax(dim=1).to(torch.uint8).cpu().numpy())
+            predictions.append(resized(logits, size).argmax(dim=1).to(torch.uint8).cpu().numpy())
     return np.concatenate(predictions)
 
 
@@ -129,7 +129,3 @@ def fused(network: nn.Module) -> nn.Module:
             if child in replacements:
                 setattr(parent, name, replacements[child])
     return network
-
-
-def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

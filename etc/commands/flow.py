@@ -25,7 +25,7 @@ flow = typer.Typer(
 def compute_flow(
     dataset: Dataset,
     purpose: Annotated[
-        str, typer.Option(help="What the flow is for: train or evaluate (blocks of params/flow.yaml).")
+        str, typer.Option(help="What the flow is for: train, evaluate or compare (blocks of params/flow.yaml).")
     ] = "train",
     workers: Workers = CORES,
 ) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etc.datasets.labels import LabelSet
-from etc.errors import UserError
+from etc.errors import UserError, first_line
 from etc.files import atomic
 
 SPLITS = ("train", "dev", "test")
@@ -57,7 +57,7 @@ def read(path: str | Path) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such manifest; run the frames stage first") from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not a Parquet file ({_first_line(error)}); run the frames stage again") from error
+        raise UserError(f"{path}: not a Parquet file ({first_line(error)}); run the frames stage again") from error
     for field in SCHEMA:
         if field.name not in table.column_names:
             raise UserError(f"{path}: column {field.name!r} is missing; run the frames stage again")
@@ -65,7 +65,7 @@ def read(path: str | Path) -> pd.DataFrame:
         table = table.select(SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise UserError(
-            f"{path}: a column has the wrong type ({_first_line(error)}); run the frames stage again"
+            f"{path}: a column has the wrong type ({first_line(error)}); run the frames stage again"
         ) from error
     frames = table.to_pandas()
     validate(frames, str(path))
@@ -209,7 +209,3 @@ def _read_bytes(path: Path) -> bytes:
 def _is_below(path: str) -> bool:
     parts = PurePosixPath(path).parts
     return bool(parts) and not path.startswith("/") and ".." not in parts
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -4,11 +4,9 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import cv2
@@ -20,6 +18,7 @@ from etc.errors import UserError
 from etc.files import atomic, read_json, write_json
 from etc.params.frames import StreetParams
 from etc.progress import track
+from etc.workers import Workers
 
 CITY = "street"
 FOLDERS = {"train": "train", "dev": "val", "test": "test"}  # Cityscapes calls its dev split val
@@ -152,39 +151,19 @@ def generate(
     clips = [(split, number) for split in manifest.SPLITS for number in range(getattr(params.clips, split))]
     written = {clip: _kept(root, markers / f"{clip_name(*clip)}.json", identity) for clip in clips}
     due = [clip for clip in clips if written[clip] is None]
-    results = _make(due, (params, root, save_flow), workers)
-    for clip, files in track(results, total=len(clips), label="frames", done=len(clips) - len(due)):
-        write_json(markers / f"{clip_name(*clip)}.json", {"identity": identity, "files": files})
-        written[clip] = files
+    with Workers(min(workers, len(due))) as pool:
+        results = zip(due, pool.map(partial(_work, params, root, save_flow), due), strict=True)
+        for clip, files in track(results, total=len(clips), label="frames", done=len(clips) - len(due)):
+            write_json(markers / f"{clip_name(*clip)}.json", {"identity": identity, "files": files})
+            written[clip] = files
     _prune(root, {path for files in written.values() for path in files})
     frames = pd.DataFrame([row for clip in clips for row in _rows(params, *clip, written[clip])])
     manifest.write(manifest_path, frames)
     return manifest.read(manifest_path)
 
 
-def _make(
-    due: list[tuple[str, int]], job: tuple[StreetParams, Path, SaveFlow], workers: int
-) -> Iterator[tuple[tuple[str, int], dict[str, tuple[int, str]]]]:
-    if workers == 1 or len(due) < 2:
-        for clip in due:
-            yield clip, _work(*job, *clip)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(due)), mp_context=context, initializer=_one_thread)
-    try:
-        futures = {pool.submit(_work, *job, *clip): clip for clip in due}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
-
-
-def _work(params: StreetParams, root: Path, save_flow: SaveFlow, split: str, number: int) -> dict[str, tuple[int, str]]:
-    return write_clip(generate_clip(params, split, number), root, save_flow)
+def _work(params: StreetParams, root: Path, save_flow: SaveFlow, clip: tuple[str, int]) -> dict[str, tuple[int, str]]:
+    return write_clip(generate_clip(params, *clip), root, save_flow)
 
 
 def _identity(params: StreetParams, save_flow: SaveFlow) -> str:

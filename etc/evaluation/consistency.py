@@ -7,13 +7,12 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
 from etc.errors import UserError
-from etc.evaluation.flips import FlipCounts, change_map, flip_counts, seen_from
+from etc.evaluation.flips import FlipCounts, change_map, flip_counts
 from etc.evaluation.iou import joint_histogram
-from etc.evaluation.protocols import PairCounts, protocol_named
+from etc.evaluation.protocols import PairCounts, protocol_named, seen_from
 from etc.evaluation.tc import DEFAULT_PROTOCOL
 from etc.evaluation.warp_error import WarpError, warp_error
 from etc.flow.providers import FlowProvider
@@ -186,17 +185,6 @@ def evaluate_pairs(
         judge = ClipJudge(clip, classes, protocols, flips, skip_bad)
         for source, target in clip.pairs:
             yield judge(source, target)
-
-
-@contextlib.contextmanager
-def single_thread() -> Iterator[None]:
-    """OpenCV on one thread: the flow of DIS depends on the number of threads."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def _two(held: dict[int, np.ndarray], load: Load, source: int, target: int) -> dict[int, np.ndarray]:

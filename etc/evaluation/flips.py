@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from etc.evaluation.iou import IGNORE
-from etc.flow.warp import warp_labels_only
+from etc.evaluation.protocols import seen_from
 
 
 class FlipCounts(NamedTuple):
@@ -35,29 +35,12 @@ class FlipCounts(NamedTuple):
     counted: int
 
 
-def seen_from(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
-    """The map of frame s as frame t sees it: nearest warp, 255 where the flow leaves the frame or nothing is visible.
-
-    Args:
-        label: uint8 (H, W) of frame s.
-        flow: F_{t->s}, float32 (H, W, 2), pixels.
-        visible: bool (H, W) on the grid of frame t; None = all.
-
-    Raises:
-        UserError: sizes differ, or the flow has NaN or infinite values.
-    """
-    warped = warp_labels_only(label, flow, outside=IGNORE)
-    if visible is not None:
-        warped[~visible] = IGNORE
-    return warped
-
-
 def change_map(now: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Where the class changes: uint8 (H, W), 1 changed, 0 not, 255 not known.
 
     Args:
         now: prediction of frame t, uint8 (H, W), 255 = not counted.
-        seen: prediction of frame t+1 as frame t sees it, see ``seen_from``.
+        seen: prediction of frame t+1 as frame t sees it, see ``etc.evaluation.protocols.seen_from``.
     """
     changed = (now != seen).view(np.uint8)
     changed[(now == IGNORE) | (seen == IGNORE)] = IGNORE

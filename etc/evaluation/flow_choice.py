@@ -25,13 +25,13 @@ from etc.evaluation.pictures import Frames
 from etc.flow import methods
 from etc.flow.estimated import EstimatedFlow
 from etc.flow.files import FlowFiles
+from etc.flow.io import PAIR_STEM
 from etc.flow.providers import FlowProvider, StoredFlow
 
 FILE_SUFFIXES = (".flo", ".png")
 
 Pairs = Mapping[tuple[int, int], Path]
 
-_PAIR = re.compile(r"(?:(?P<clip>.+)_)?(?P<source>\d+)_(?P<target>\d+)(?:_flow)?")
 # {city}_{sequence}_{frame} looks like a pair, but names one frame.
 _ONE_FRAME = re.compile(r"[A-Za-z][A-Za-z-]*(?:_\d\d)?_\d{6}_\d{6}(?:_[A-Za-z]\w*)?")
 
@@ -143,7 +143,7 @@ def _folder(root: Path) -> FlowChoice:
     if shards:
         return FlowChoice(str(root), shards=shards)
     files = [path for path in present if path.suffix.lower() in FILE_SUFFIXES]
-    if files and all(_PAIR.fullmatch(path.stem) and not _ONE_FRAME.fullmatch(path.stem) for path in files):
+    if files and all(PAIR_STEM.fullmatch(path.stem) and not _ONE_FRAME.fullmatch(path.stem) for path in files):
         return FlowChoice(str(root), pairs=_by_pair(root, files))
     if (root / "forward").is_dir():
         backward = root / "backward"
@@ -158,7 +158,7 @@ def _folder(root: Path) -> FlowChoice:
 def _by_pair(root: Path, files: list[Path]) -> Mapping[str, Pairs]:
     clips: defaultdict[str, dict[tuple[int, int], Path]] = defaultdict(dict)
     for path in files:
-        found = _PAIR.fullmatch(path.stem)
+        found = PAIR_STEM.fullmatch(path.stem)
         clip = found["clip"] or path.parent.relative_to(root).as_posix()
         first = clips[clip].setdefault((int(found["source"]), int(found["target"])), path)
         if first != path:

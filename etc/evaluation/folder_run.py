@@ -15,9 +15,9 @@ from etc.evaluation.protocols import protocol_named
 from etc.evaluation.samples import BUNDLED, clip_list, random_share
 from etc.evaluation.summary import clip_truth_figures, compare, summarise, truth_figures
 from etc.evaluation.truth import TruthCounts, truth_counts
-from etc.evaluation.workers import Workers
 from etc.flow.providers import LastPair
 from etc.progress import track
+from etc.workers import Workers
 
 PROBABILITY_SUFFIXES = (".npy", ".npz")
 # Protocols that count every pixel: a hole in the flow would be counted as motion.

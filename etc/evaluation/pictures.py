@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from etc.datasets.labels import CITYSCAPES
-from etc.errors import UserError
+from etc.errors import UserError, first_line
 from etc.evaluation.folders import Files, cityscapes_kind
 from etc.evaluation.iou import IGNORE
 
@@ -123,7 +123,7 @@ class Probabilities:
                     raise UserError(f"{path}: holds {len(content.files)} arrays; one (C, H, W) is expected")
                 content = content[content.files[0]]
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(f"{path}: not a readable NumPy file ({_line(error)})") from error
+            raise UserError(f"{path}: not a readable NumPy file ({first_line(error)})") from error
         if content.ndim != 3 or content.dtype not in (np.float16, np.float32):
             raise UserError(
                 f"{path}: probabilities are float16 or float32 (C, H, W), this is {content.dtype} {content.shape}"
@@ -177,9 +177,5 @@ def _open(path: Path) -> Image.Image:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: not a readable picture ({_line(error)})") from error
+        raise UserError(f"{path}: not a readable picture ({first_line(error)})") from error
     return picture
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

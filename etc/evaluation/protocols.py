@@ -69,8 +69,26 @@ def protocol_named(name: str) -> TemporalProtocol:
     return PROTOCOLS[name]
 
 
+def seen_from(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
+    """The map of frame s as frame t sees it: nearest warp, 255 where the flow leaves the frame or nothing is visible.
+
+    Args:
+        label: uint8 (H, W) of frame s.
+        flow: F_{t->s}, float32 (H, W, 2), pixels.
+        visible: bool (H, W) on the grid of frame t; None = all.
+
+    Raises:
+        UserError: sizes differ, or the flow has NaN or infinite values.
+    """
+    warped = warp_labels_only(label, flow, outside=IGNORE)
+    if visible is not None:
+        # 0 where visible, 255 where not: no branch, no index.
+        warped |= visible.view(np.uint8) - np.uint8(1)
+    return warped
+
+
 def _warp_nearest(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
-    return warp_labels_only(label, flow, outside=IGNORE)
+    return seen_from(label, flow)
 
 
 def _warp_visible(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
@@ -78,10 +96,7 @@ def _warp_visible(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | Non
         raise UserError("the occlusion_aware protocol needs visibility: make the flow with it, or use corrected")
     if visible.shape != label.shape:
         raise UserError(f"the visibility's size {visible.shape} differs from the frame's size {label.shape}")
-    warped = warp_labels_only(label, flow, outside=IGNORE)
-    # 0 where visible, 255 where not: no branch, no index.
-    warped |= visible.view(np.uint8) - np.uint8(1)
-    return warped
+    return seen_from(label, flow, visible)
 
 
 def _count(joint: np.ndarray, classes: int) -> PairCounts:

@@ -8,7 +8,7 @@ import numpy as np
 
 from etc.errors import UserError
 from etc.evaluation.iou import confusion_matrix
-from etc.evaluation.vc import WindowCounts, window_counts
+from etc.evaluation.vc import WindowCounter, WindowCounts
 
 VC_LENGTHS = (8, 16)
 Load = Callable[[int], np.ndarray]
@@ -37,7 +37,7 @@ def truth_counts(
     describe: Callable[[int], str] = "frame {}".format,
     lengths: Sequence[int] = VC_LENGTHS,
 ) -> TruthCounts:
-    """Compare one clip's predictions with its truth, two frames in memory at a time.
+    """Compare one clip's predictions with its truth, two frames in memory at a time; each is read once.
 
     Args:
         prediction: frame number to ids, uint8 (H, W).
@@ -53,23 +53,23 @@ def truth_counts(
         UserError: sizes differ, or the prediction ignores a pixel that the truth labels; the line names the frame.
     """
     confusion = np.zeros((classes, classes), np.int64)
-    for number in numbers:
-        answer, right = prediction(number), truth(number)
-        try:
-            confusion += confusion_matrix(answer, right, classes)
-        except UserError as error:
-            raise UserError(f"{describe(number)}: {error}") from error
-    windows = {}
-    for length in lengths:
-        counted = [
-            window_counts(map(prediction, run), map(truth, run), length)
-            for run in _runs(numbers, step)
-            if len(run) >= length
-        ]
-        empty = np.zeros(0, np.int64)
-        right, stable = ([empty, *(getattr(one, name) for one in counted)] for name in WindowCounts._fields)
-        windows[length] = WindowCounts(np.concatenate(right), np.concatenate(stable))
+    counters = []
+    for run in _runs(numbers, step):
+        counters.append(WindowCounter(lengths))
+        for number in run:
+            answer, right = prediction(number), truth(number)
+            try:
+                confusion += confusion_matrix(answer, right, classes)
+                counters[-1].add(answer, right)
+            except UserError as error:
+                raise UserError(f"{describe(number)}: {error}") from error
+    windows = {length: _joined([counter.counts(length) for counter in counters]) for length in lengths}
     return TruthCounts(confusion, len(numbers), windows)
+
+
+def _joined(runs: Sequence[WindowCounts]) -> WindowCounts:
+    empty = WindowCounts(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    return WindowCounts(*(np.concatenate(parts) for parts in zip(empty, *runs, strict=True)))
 
 
 def _runs(numbers: Sequence[int], step: int | None) -> Iterator[list[int]]:

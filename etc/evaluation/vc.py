@@ -40,25 +40,57 @@ def window_counts(predictions: Iterable[np.ndarray], truths: Iterable[np.ndarray
     Raises:
         UserError: n below 2, different numbers of frames or different sizes.
     """
-    if length < 2:
-        raise UserError(f"a VC window has at least 2 frames, not {length}")
-    right, stable = [], []
-    held = correct = np.zeros((), np.int32)
-    previous = None
-    for frame, (prediction, truth) in enumerate(_paired(predictions, truths)):
+    counter = WindowCounter((length,))
+    for prediction, truth in _paired(predictions, truths):
+        counter.add(prediction, truth)
+    return counter.counts(length)
+
+
+class WindowCounter:
+    """Counts the windows of one video frame by frame, of several lengths at once.
+
+    Args:
+        lengths: n of each kind of window, at least 2.
+
+    Raises:
+        UserError: n below 2.
+    """
+
+    def __init__(self, lengths: Iterable[int]) -> None:
+        self._found: dict[int, tuple[list[int], list[int]]] = {length: ([], []) for length in lengths}
+        for length in self._found:
+            if length < 2:
+                raise UserError(f"a VC window has at least 2 frames, not {length}")
+        self._frames = 0
+        self._previous: np.ndarray | None = None
+        # How many frames, up to the last one, the truth has been the same and the prediction has been right.
+        self._held = self._correct = np.zeros((), np.int32)
+
+    def add(self, prediction: np.ndarray, truth: np.ndarray) -> None:
+        """Take the next frame, two maps uint8 (H, W) of one size; 255 in the truth is not counted.
+
+        Raises:
+            UserError: the frame's size differs from that of the frame before it.
+        """
+        previous = self._previous
         if previous is not None and truth.shape != previous.shape:
-            raise UserError(f"frame {frame} of the video is {truth.shape}, the frame before it {previous.shape}")
-        # How many frames, up to this one, the truth has been the same and the prediction has been right.
+            raise UserError(f"frame {self._frames} of the video is {truth.shape}, the frame before it {previous.shape}")
         same = np.ones(truth.shape, bool) if previous is None else truth == previous
-        held = np.where(same, held + 1, 1)
-        held[truth == IGNORE] = 0
-        correct = np.where(prediction == truth, correct + 1, 0)
-        previous = truth
-        if frame + 1 >= length:
-            unchanged = held >= length
-            stable.append(np.count_nonzero(unchanged))
-            right.append(np.count_nonzero(unchanged & (correct >= length)))
-    return WindowCounts(np.array(right, np.int64), np.array(stable, np.int64))
+        self._held = np.where(same, self._held + 1, 1)
+        self._held[truth == IGNORE] = 0
+        self._correct = np.where(prediction == truth, self._correct + 1, 0)
+        self._previous = truth
+        self._frames += 1
+        for length, (right, stable) in self._found.items():
+            if self._frames >= length:
+                unchanged = self._held >= length
+                stable.append(np.count_nonzero(unchanged))
+                right.append(np.count_nonzero(unchanged & (self._correct >= length)))
+
+    def counts(self, length: int) -> WindowCounts:
+        """Counts of the windows of one length so far; empty while the video is shorter."""
+        right, stable = self._found[length]
+        return WindowCounts(np.array(right, np.int64), np.array(stable, np.int64))
 
 
 def video_consistency(counts: WindowCounts) -> float:

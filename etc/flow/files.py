@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from etc.errors import UserError
-from etc.flow.io import read_flo, read_kitti_png
+from etc.flow.io import beyond_frame, read_flo, read_kitti_png
 from etc.flow.visibility import forward_backward_visible
 
 # Longer than any frame: a warp takes it as out of frame.
@@ -69,13 +69,11 @@ class FlowFiles:
 
 
 def _check_length(path: Path, flow: np.ndarray) -> None:
-    """A vector longer than the frame's diagonal says nothing about this frame: other units, or an 'unknown' mark."""
+    """Other units than pixels, or marks for unknown vectors, are never counted silently."""
     height, width = flow.shape[:2]
-    longest = np.abs(flow).max()
-    limit = float(np.hypot(height, width))
-    if longest > limit:
-        number = np.count_nonzero(np.abs(flow).max(axis=2) > limit)
+    if number := np.count_nonzero(beyond_frame(flow)):
         raise UserError(
             f"{path}: {number} vectors are longer than the {width}x{height} frame's diagonal (largest component "
-            f"{longest:.4g} px): not a flow in pixels, or marks for unknown motion; write a KITTI PNG with a valid mask"
+            f"{np.abs(flow).max():.4g} px): not a flow in pixels, or marks for unknown motion; write a KITTI PNG with "
+            "a valid mask"
         )

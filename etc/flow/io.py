@@ -1,6 +1,7 @@
 """Flow files of the field: Middlebury ``.flo`` and KITTI 16-bit PNG."""
 
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,8 @@ _FLO_HEADER = 12
 # Middlebury marks a vector as unknown by a component above 1e9 and writes 1e10.
 _UNKNOWN_ABOVE = 1e9
 UNKNOWN = 1e10
+# Stem of a file that holds the flow of one pair: ``<source>_<target>``, with the clip's name before it or not.
+PAIR_STEM = re.compile(r"(?:(?P<clip>.+)_)?(?P<source>\d+)_(?P<target>\d+)(?:_flow)?")
 
 # KITTI 2015 development kit: value = flow * 64 + 2^15 in 16 bits.
 _KITTI_SCALE = 64.0
@@ -127,6 +130,11 @@ def read_flow(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         known = (np.abs(flow) <= _UNKNOWN_ABOVE).all(axis=2)
     flow[~known] = UNKNOWN
     return flow, known
+
+
+def beyond_frame(flow: np.ndarray) -> np.ndarray:
+    """Vectors with a component longer than the frame's diagonal, which say nothing about this frame: bool (H, W)."""
+    return np.abs(flow).max(axis=2) > np.hypot(*flow.shape[:2])
 
 
 def _read_bytes(path: str | os.PathLike) -> bytes:

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from etc.errors import UserError
+from etc.errors import UserError, first_line
 from etc.files import atomic
 from etc.flow.warp import check_flow
 
@@ -260,7 +260,7 @@ class FlowReader:
         except FileNotFoundError as error:
             raise UserError(f"{self.path}: no such flow file; the stage that makes it has not run") from error
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise self._damaged(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+            raise self._damaged(first_line(error)) from error
 
 
 def _reduced(shape: tuple[int, int], scale: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from etc.models.layers import DROPOUT, Normalise, conv_bn, conv_bn_relu, enlarge, initialise, scaled
+from etc.models.layers import DROPOUT, Normalise, auxiliary_head, conv_bn, conv_bn_relu, initialise, resized, scaled
 from etc.models.output import Output, require_several
 
 EXPANSION = 6
@@ -144,9 +144,9 @@ class GuidedAggregation(nn.Module):
     def forward(self, detail: Tensor, semantic: Tensor) -> Tensor:
         """(B, C, h, w) and (B, C, ceil(h/4), ceil(w/4)) to (B, C, h, w)."""
         size = detail.shape[-2:]
-        fine = self.detail_kept(detail) * enlarge(self.semantic_enlarged(semantic), size).sigmoid()
+        fine = self.detail_kept(detail) * resized(self.semantic_enlarged(semantic), size).sigmoid()
         coarse = self.detail_reduced(detail) * self.semantic_kept(semantic).sigmoid()
-        return self.fuse(fine + enlarge(coarse, size))
+        return self.fuse(fine + resized(coarse, size))
 
 
 class BiSeNetV2(nn.Module):
@@ -167,10 +167,7 @@ class BiSeNetV2(nn.Module):
         self.dropout = nn.Dropout2d(DROPOUT)
         self.classifier = nn.Conv2d(features, classes, kernel_size=1)
         self.auxiliary = nn.ModuleList(
-            nn.Sequential(
-                conv_bn_relu(channels, booster, 3), nn.Dropout2d(DROPOUT), nn.Conv2d(booster, classes, kernel_size=1)
-            )
-            for channels in self.backbone.channels
+            auxiliary_head(channels, booster, classes) for channels in self.backbone.channels
         )
         initialise(self)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from etc.models.layers import Normalise, conv_bn, conv_bn_relu, enlarge, initialise
+from etc.models.layers import Normalise, conv_bn, conv_bn_relu, initialise, resized
 from etc.models.output import Output, require_several
 from etc.models.resnet import BasicBlock, Bottleneck
 
@@ -43,7 +43,7 @@ class Exchange(nn.Module):
         fused = []
         for target, layers in enumerate(self.fuse_layers):
             size = maps[target].shape[-2:]
-            parts = [enlarge(layer(x), size) for layer, x in zip(layers, maps, strict=True)]
+            parts = [resized(layer(x), size) for layer, x in zip(layers, maps, strict=True)]
             fused.append(self.relu(torch.stack(parts).sum(0)))
         return fused
 
@@ -115,7 +115,7 @@ class HRNetSegmenter(nn.Module):
         """Segment a batch, see :mod:`etc.models.output`; no auxiliary head."""
         require_several(image, self.training)
         maps = self.backbone(self.normalise(image))
-        features = self.head(torch.cat([enlarge(x, maps[0].shape[-2:]) for x in maps], dim=1))
+        features = self.head(torch.cat([resized(x, maps[0].shape[-2:]) for x in maps], dim=1))
         return Output(self.classifier(features), features)
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from etc.errors import UserError
+from etc.errors import UserError, first_line
 from etc.models.layers import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from etc.models.load_report import LoadReport
 from etc.models.names import HUGGINGFACE
@@ -110,9 +110,9 @@ class HuggingFaceNetwork(nn.Module):
             except torch.OutOfMemoryError:
                 raise
             except (ValueError, RuntimeError) as error:
-                size = f"{image.shape[2]} x {image.shape[3]}"
+                name, (height, width) = type(self.model).__name__, image.shape[2:]
                 raise UserError(
-                    f"{type(self.model).__name__} does not take images of {size} ({_one_line(error)}); use another size"
+                    f"{name} does not take images of {height} x {width} ({first_line(error)}); use another size"
                 ) from error
         (features, logits), *others = (seen[name] for name in heads)
         return Output(logits, features, tuple(output for _, output in others))
@@ -268,16 +268,11 @@ def _explained(architecture: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"{architecture}: cannot be fetched ({_one_line(error)}); check the name and the connection, or download "
+            f"{architecture}: cannot be fetched ({first_line(error)}); check the name and the connection, or download "
             "the model once and name its folder, hf:FOLDER, which works without the hub"
         ) from error
     except (ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
         raise UserError(
-            f"{architecture}: not to be built as a semantic-segmentation model ({_one_line(error)}); use a model of "
+            f"{architecture}: not to be built as a semantic-segmentation model ({first_line(error)}); use a model of "
             "that kind, or another version of transformers"
         ) from error
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

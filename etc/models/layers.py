@@ -34,7 +34,14 @@ def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.
     return nn.Sequential(*conv_bn(inputs, outputs, kernel, stride), nn.ReLU(inplace=True))
 
 
-def enlarge(x: Tensor, size: tuple[int, int]) -> Tensor:
+def auxiliary_head(inputs: int, hidden: int, classes: int) -> nn.Sequential:
+    """A head that only training uses: (B, inputs, h, w) to class scores (B, classes, h, w)."""
+    return nn.Sequential(
+        conv_bn_relu(inputs, hidden, 3), nn.Dropout2d(DROPOUT), nn.Conv2d(hidden, classes, kernel_size=1)
+    )
+
+
+def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear interpolation of (B, C, h, w) to (B, C, *size), pixel centres aligned; the same tensor if it fits."""
     return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 

@@ -2,6 +2,8 @@
 
 NETWORKS = ("pspnet18", "pspnet34", "pspnet50", "pspnet101", "mobilenetv2", "hrnet_w18_small", "bisenetv2")
 HUGGINGFACE = "hf:"
+# Narrower layers met an error of oneDNN, see etc.models.resnet.NarrowProjection.
+SMALLEST_WIDTH = 8
 
 
 def is_huggingface(architecture: str) -> bool:

@@ -7,7 +7,7 @@ channels, a 3x3 convolution to 256, a classifier.
 import torch
 from torch import Tensor, nn
 
-from etc.models.layers import DROPOUT, Normalise, conv_bn_relu, enlarge, initialise
+from etc.models.layers import DROPOUT, Normalise, auxiliary_head, conv_bn_relu, initialise, resized
 from etc.models.output import Output, require_several
 from etc.models.pooling import average_bins
 from etc.models.resnet import ResNet
@@ -32,7 +32,7 @@ class PyramidPooling(nn.Module):
         size = x.shape[-2:]
         averages = average_bins(x, [(bins, bins) for bins in BINS])
         pooled = [layer(y) for layer, y in zip(self.bins, averages, strict=True)]
-        return torch.cat([x, *(enlarge(y, size) for y in pooled)], dim=1)
+        return torch.cat([x, *(resized(y, size) for y in pooled)], dim=1)
 
 
 class PSPNet(nn.Module):
@@ -55,9 +55,7 @@ class PSPNet(nn.Module):
         self.bottleneck = conv_bn_relu(2 * layer4, features, 3)
         self.dropout = nn.Dropout2d(DROPOUT)
         self.classifier = nn.Conv2d(features, classes, kernel_size=1)
-        self.auxiliary = nn.Sequential(
-            conv_bn_relu(layer3, layer3 // 4, 3), nn.Dropout2d(DROPOUT), nn.Conv2d(layer3 // 4, classes, kernel_size=1)
-        )
+        self.auxiliary = auxiliary_head(layer3, layer3 // 4, classes)
         initialise(self)
 
     def forward(self, image: Tensor) -> Output:

@@ -11,12 +11,8 @@ from etc.models import huggingface
 from etc.models.bisenetv2 import BiSeNetV2
 from etc.models.hrnet import HRNetSegmenter
 from etc.models.mobilenetv2 import MobileNetV2
-from etc.models.names import explain, is_huggingface
+from etc.models.names import SMALLEST_WIDTH, explain, is_huggingface
 from etc.models.pspnet import PSPNet
-
-# Below 8 channels, oneDNN (torch 2.13, AVX2) writes outside its memory in the backward pass of a strided 1x1
-# convolution.
-SMALLEST_WIDTH = 8
 
 
 class Architecture(NamedTuple):

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from etc.errors import UserError
+from etc.errors import UserError, first_line
 from etc.files import atomic, read_json, write_json
 from etc.models.load_report import LoadReport, compare
 from etc.models.names import is_huggingface
@@ -103,7 +103,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             f"{path}: not a file of weights alone, or damaged; save its state_dict() in a file of its own"
         ) from error
     except Exception as error:  # a damaged pickle raises whatever its wrong bytes lead to
-        raise UserError(f"{path}: not readable as weights ({_one_line(error)}); fetch or make it again") from error
+        raise UserError(f"{path}: not readable as weights ({first_line(error)}); fetch or make it again") from error
     for key in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
@@ -150,7 +150,3 @@ def _check_config(config: Any, source: str) -> None:
     if len(config["class_names"]) != config["classes"]:
         names = len(config["class_names"])
         raise UserError(f"{source}: {names} class_names for {config['classes']} classes; give one name a class")
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,6 +1,7 @@
 """Every parameter file checked at once, before anything runs."""
 
 import re
+from collections.abc import Mapping
 
 from etc.errors import UserError
 from etc.params import data, evaluate, flow, frames, labeller, pretrain, pseudo_labels, report, student, teacher
@@ -19,16 +20,15 @@ def check_all() -> data.DataParams:
     """
     experiment = data.load()
     for dataset in experiment.run:
-        for module in PER_DATASET:
-            module.load(dataset)
-        _check_architectures(experiment, dataset)
-        _check_schemes(experiment, dataset)
-        _check_flow(experiment, dataset)
-        report.check_declared(dataset, report.load(dataset), experiment.runs())
+        block = {module: module.load(dataset) for module in PER_DATASET}
+        _check_architectures(experiment, block[student])
+        _check_schemes(experiment, dataset, block[student].schemes)
+        _check_flow(experiment, dataset, block[flow].train.max_offset, block[teacher], block[student])
+        report.check_declared(dataset, block[report], experiment.runs())
     return experiment
 
 
-def _check_architectures(experiment: data.DataParams, dataset: str) -> None:
+def _check_architectures(experiment: data.DataParams, students: student.StudentParams) -> None:
     """The architectures of data.yaml can be part of a run's name, and are defined."""
     for name in experiment.architectures:
         if not re.fullmatch(data.NAME, name):
@@ -36,12 +36,11 @@ def _check_architectures(experiment: data.DataParams, dataset: str) -> None:
                 f"{data.PATH}: key 'architectures' = '{name}': use lower-case letters, digits and '_' alone; a Hugging "
                 f"Face model stands under such a name in 'widths' of {student.PATH}"
             )
-        student.load(dataset).network(name)
+        students.network(name)
 
 
-def _check_schemes(experiment: data.DataParams, dataset: str) -> None:
+def _check_schemes(experiment: data.DataParams, dataset: str, schemes: Mapping[str, student.Scheme]) -> None:
     """The schemes of data.yaml are defined, and each stands in the group whose dependencies it has."""
-    schemes = student.load(dataset).schemes
     for group_name in ("plain", "distilled", "ablation"):
         for scheme in getattr(experiment, group_name).schemes:
             key = f"{data.PATH}: key '{group_name}.schemes'"
@@ -55,13 +54,17 @@ def _check_schemes(experiment: data.DataParams, dataset: str) -> None:
                 )
 
 
-def _check_flow(experiment: data.DataParams, dataset: str) -> None:
-    """Where TL is trained, flow is there for every partner that may be drawn."""
-    offset = flow.load(dataset).train.max_offset
-    students, teacher_params = student.load(dataset), teacher.load(dataset)
+def _check_flow(
+    experiment: data.DataParams,
+    dataset: str,
+    offset: int,
+    one_teacher: teacher.TeacherParams,
+    students: student.StudentParams,
+) -> None:
+    """Where TL is trained, flow is there for every partner that may be drawn: it reaches ``offset`` frames."""
     reaches = {}
-    if teacher_params.tl:
-        reaches[teacher.PATH] = teacher_params.sampling.partner_reach
+    if one_teacher.tl:
+        reaches[teacher.PATH] = one_teacher.sampling.partner_reach
     if any("tl" in students.schemes[run.scheme] for run in experiment.runs()):
         reaches[student.PATH] = students.sampling.partner_reach
     for path, reach in reaches.items():

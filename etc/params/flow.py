@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 from etc.params.base import DIRECTORY, Params, load_block
 
 PATH = DIRECTORY / "flow.yaml"
-Purpose = Literal["train", "evaluate", "compare"]
 
 
 class NetworkParams(Params):

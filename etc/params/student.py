@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainValidator, model_validator
 
 from etc.errors import UserError
-from etc.models.names import HUGGINGFACE, NETWORKS, explain, is_huggingface
+from etc.models.names import HUGGINGFACE, NETWORKS, SMALLEST_WIDTH, explain, is_huggingface
 from etc.params.base import DIRECTORY, Params, load_block
 from etc.params.training import MotionParams, NetworkParams, SamplingParams, TrainingParams
 
@@ -21,9 +21,11 @@ Grid = tuple[Annotated[int, Field(ge=1, le=128)], Annotated[int, Field(ge=1, le=
 def _width_or_model(value: object) -> int | str:
     if isinstance(value, str) and is_huggingface(value) and value != HUGGINGFACE:
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and 8 <= value <= 512 and value % 4 == 0:
+    if isinstance(value, int) and not isinstance(value, bool) and SMALLEST_WIDTH <= value <= 512 and value % 4 == 0:
         return value
-    raise ValueError("give a base width, a multiple of 4 from 8 to 512, or hf:NAME for the Hugging Face model NAME")
+    raise ValueError(
+        f"give a base width, a multiple of 4 from {SMALLEST_WIDTH} to 512, or hf:NAME for the Hugging Face model NAME"
+    )
 
 
 Network = Annotated[int | str, PlainValidator(_width_or_model)]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from etc.models.names import NETWORKS, explain, is_huggingface
+from etc.models.names import NETWORKS, SMALLEST_WIDTH, explain, is_huggingface
 from etc.params.base import Params
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -50,9 +50,9 @@ class NetworkParams(Params):
     """A network."""
 
     architecture: str = Field(description="name of a network in etc/models/registry.py, or hf:NAME")
-    # Below 8 channels, oneDNN (torch 2.13, AVX2) writes outside its memory in the backward pass of a strided 1x1
-    # convolution.
-    width: int | None = Field(ge=8, le=512, multiple_of=4, description="base width; 64 as published; null for hf:NAME")
+    width: int | None = Field(
+        ge=SMALLEST_WIDTH, le=512, multiple_of=4, description="base width; 64 as published; null for hf:NAME"
+    )
 
     @model_validator(mode="after")
     def _known(self) -> "NetworkParams":

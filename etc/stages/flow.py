@@ -2,9 +2,7 @@
 
 import functools
 import shutil
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
@@ -15,11 +13,13 @@ import pandas as pd
 from etc.datasets import manifest
 from etc.errors import UserError
 from etc.flow import methods
+from etc.flow.estimated import EstimatedFlow
 from etc.flow.store import FlowReader, FlowWriter, content_key
 from etc.flow.visibility import forward_backward_visible
 from etc.flow.warp import check_flow
 from etc.params import flow as params
 from etc.progress import track
+from etc.workers import Workers
 
 # Raised when this module would compute other flow from the same frames and parameters.
 VERSION = "2"
@@ -56,17 +56,6 @@ class Source(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Estimates:
-    """Flow computed from the frames when it is asked for."""
-
-    estimate: methods.FlowMethod
-    images: dict[int, np.ndarray]
-
-    def read(self, source: int, target: int) -> tuple[np.ndarray, None]:
-        return self.estimate(self.images[source], self.images[target]), None
-
-
 def run(dataset: str, purpose: str, workers: int) -> str:
     """Write ``data/<dataset>/flow/<purpose>/<clip>.arrow`` for every clip; return the closing line.
 
@@ -74,7 +63,7 @@ def run(dataset: str, purpose: str, workers: int) -> str:
 
     Args:
         dataset: data set name.
-        purpose: ``train`` or ``evaluate``, a block of ``params/flow.yaml``.
+        purpose: a block of ``params/flow.yaml``: ``train``, ``evaluate`` or ``compare``.
         workers: processes; the files do not depend on it.
 
     Raises:
@@ -100,15 +89,8 @@ def run(dataset: str, purpose: str, workers: int) -> str:
     if settings.method == "raft" and settings.path is None:
         # Download the weights once, not in every process.
         _method(settings)
-    pairs = 0
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(compute_clip, task) for task in tasks]
-        try:
-            for job in track(as_completed(jobs), len(jobs), f"flow {dataset} {purpose}"):
-                pairs += job.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with Workers(min(workers, len(tasks))) as pool:
+        pairs = sum(track(pool.map(compute_clip, tasks), len(tasks), f"flow {dataset} {purpose}"))
     output.mkdir(parents=True, exist_ok=True)
     for stale in set(output.glob("*.arrow")) - {output / task.path.name for task in tasks}:
         stale.unlink()
@@ -189,7 +171,7 @@ def _source(task: Task) -> Source:
     if task.settings.method == "folder":
         return methods.build("folder", **task.settings.options()).clip(task.clip, task.shape)
     images = {row["frame"]: manifest.load_image(task.root, row) for row in task.rows}
-    return Estimates(_method(task.settings), images)
+    return EstimatedFlow(images.__getitem__, _method(task.settings))
 
 
 def _checked(task: Task, pair: tuple[int, int], flow: np.ndarray) -> np.ndarray:

@@ -1,13 +1,10 @@
 """Stage ``pretrain``: the weights that every student of one architecture starts from."""
 
-from functools import partial
 from pathlib import Path
 
-from etc.datasets.labels import label_set
 from etc.params import pretrain as params
 from etc.params import student
-from etc.training import session
-from etc.training.frames import frame_inputs, training_clips
+from etc.stages import annotated
 
 
 def run(dataset: str, architecture: str) -> str:
@@ -28,20 +25,5 @@ def run(dataset: str, architecture: str) -> str:
     """
     settings = params.load(dataset)
     network = student.load(dataset).network(architecture)
-    folder = Path("data") / dataset
-    classes = label_set(dataset)
-    return session.run(
-        session.Plan(
-            dataset=dataset,
-            name=f"pretrained-{architecture}",
-            output=folder / "pretrained" / architecture,
-            network=network,
-            label_set=classes,
-            seed=settings.seed,
-            training=settings.training,
-            iterations=settings.training.iterations,
-            described={"network": network.model_dump(), **settings.model_dump()},
-            inputs=frame_inputs(folder),
-            clips=partial(training_clips, folder, classes),
-        )
-    )
+    output = Path("data") / dataset / "pretrained" / architecture
+    return annotated.train(dataset, f"pretrained-{architecture}", output, network, settings.seed, settings.training)

@@ -1,18 +1,18 @@
 """SF, PF and MF as terms of the objective.
 
 Student and teacher may have different output strides: the teacher's maps are brought to the student's size, bilinearly
-with aligned pixel centres, wherever pixels are compared with pixels (:func:`at_size_of`). So the student is always
-compared at the resolution that it has, and gets its gradient there; features that are averaged to a grid of nodes are
-averaged at their own resolution.
+with aligned pixel centres, wherever pixels are compared with pixels. So the student is always compared at the
+resolution that it has, and gets its gradient there; features that are averaged to a grid of nodes are averaged at their
+own resolution.
 """
 
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from etc.losses.distillation import MultiFrameLoss, PairOfFramesLoss, SingleFrameLoss
+from etc.models.layers import resized
 from etc.models.output import Output
 from etc.params.student import MultiFrameParams, PairParams, SingleFrameParams
 from etc.training.data import Batch
@@ -41,7 +41,7 @@ class SingleFrameTerm(Term):
         return total
 
     def _of_frame(self, student: Output, teacher: Output) -> Tensor:
-        logits = at_size_of(student.logits, teacher.logits)
+        logits = resized(teacher.logits, student.logits.shape[-2:])
         return self.loss(student.logits, logits, student.features, _nodes_of(student, teacher, self.grid))
 
 
@@ -78,17 +78,9 @@ class MultiFrameTerm(Term):
         self.loss.clip_weights()
 
 
-def at_size_of(student: Tensor, teacher: Tensor) -> Tensor:
-    """The teacher's map (B, C_t, h', w') at the size of the student's (B, C_s, h, w); the same tensor if it fits."""
-    size = student.shape[-2:]
-    if teacher.shape[-2:] == size:
-        return teacher
-    return F.interpolate(teacher, size=size, mode="bilinear", align_corners=False)
-
-
 def _nodes_of(student: Output, teacher: Output, grid: tuple[int, int] | None) -> Tensor:
     """The teacher's features with as many nodes as the student's: pixels, unless both are averaged to a grid."""
-    return teacher.features if grid is not None else at_size_of(student.features, teacher.features)
+    return teacher.features if grid is not None else resized(teacher.features, student.features.shape[-2:])
 
 
 def _in_order(outputs: Sequence[Output], order: Tensor) -> list[Tensor]:

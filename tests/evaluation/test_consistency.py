@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from etc.errors import UserError
-from etc.evaluation.consistency import Clip, ClipJudge, evaluate_pairs, single_thread
+from etc.evaluation.consistency import Clip, ClipJudge, evaluate_pairs
 from etc.evaluation.flips import FlipCounts
 from etc.evaluation.tc import pair_counts
 from etc.evaluation.warp_error import warp_error
 from etc.flow.providers import LastPair
+from etc.workers import single_thread
 
 SIZE = (6, 8)
 

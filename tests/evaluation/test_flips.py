@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from etc.evaluation.flips import FlipCounts, change_map, flip_counts, flip_rate, seen_from
+from etc.evaluation.flips import FlipCounts, change_map, flip_counts, flip_rate
+from etc.evaluation.protocols import seen_from
 
 SHAPE = (4, 5)
 LABELS = hnp.arrays(np.uint8, (3, *SHAPE), elements=st.sampled_from([0, 1, 2, 255]))

@@ -69,9 +69,7 @@ def train_and_die(folder: str, moment: str, left: int) -> None:
 def train_together(folder: str, scheme: str, rank: int, processes: int, port: int) -> None:
     """Train a student as one of several processes, without dropout, which differs between them on purpose."""
     os.chdir(folder)
-    from etc.models import pspnet
-
-    pspnet.DROPOUT = 0.0
+    torch.nn.Dropout2d.forward = lambda self, x: x
     if processes > 1:
         os.environ.update(
             WORLD_SIZE=str(processes),

@@ -11,7 +11,6 @@ Two layouts are understood, also mixed; the numbers are frame numbers of the man
 import glob
 import hashlib
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from etc.errors import UserError
-from etc.flow.io import read_flow
+from etc.flow.io import PAIR_STEM, beyond_frame, read_flow
 
-_NAME = re.compile(r"(?:(?P<clip>.+)_)?(?P<source>\d+)_(?P<target>\d+)(?:_flow)?\.(?:flo|png)")
+_SUFFIXES = (".flo", ".png")
 
 
 class FolderFlow:
@@ -69,8 +68,8 @@ def pair_files(files: Iterable[Path], clip: str) -> dict[tuple[int, int], Path]:
     """
     found: dict[tuple[int, int], Path] = {}
     for file in sorted(files):
-        match = _NAME.fullmatch(file.name)
-        if match is None or (match["clip"] or file.parent.name) != clip:
+        match = PAIR_STEM.fullmatch(file.stem)
+        if match is None or file.suffix not in _SUFFIXES or (match["clip"] or file.parent.name) != clip:
             continue
         pair = int(match["source"]), int(match["target"])
         if pair in found:
@@ -109,7 +108,13 @@ class ClipFolder:
                 f"{path}: {known.shape[1]}x{known.shape[0]} pixels, the frames of clip '{self.clip}' have "
                 f"{self.shape[1]}x{self.shape[0]}"
             )
-        _check_length(path, flow[known], known.shape)
+        if (beyond_frame(flow) & known).any():
+            height, width = known.shape
+            raise UserError(
+                f"{path}: a component of {np.abs(flow[known]).max():.4g} px is longer than the diagonal of its "
+                f"{width}x{height} frame: not a flow in pixels; mark unknown vectors by 1e10 (.flo) or as not valid "
+                "(PNG)"
+            )
         return flow, known
 
     def checksums(self, pairs: Iterable[tuple[int, int]]) -> list[str]:
@@ -127,13 +132,3 @@ class ClipFolder:
                 f"add {self.clip}/{source:06}_{target:06}.flo (or .png), or lower max_offset"
             )
         return self.files[source, target]
-
-
-def _check_length(path: Path, vectors: np.ndarray, shape: tuple[int, int]) -> None:
-    """A vector longer than the frame's diagonal says nothing about this frame."""
-    longest = float(np.abs(vectors).max(initial=0))
-    if longest > np.hypot(*shape):
-        raise UserError(
-            f"{path}: a component of {longest:.4g} px is longer than the diagonal of its {shape[1]}x{shape[0]} frame: "
-            "not a flow in pixels; mark unknown vectors by 1e10 (.flo) or as not valid (PNG)"
-        )

@@ -1,5 +1,6 @@
 """Work on many clips at once, with results in the order of the clips."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -9,7 +10,17 @@ from typing import Any
 import cv2
 
 from etc.errors import UserError
-from etc.evaluation.consistency import single_thread
+
+
+@contextlib.contextmanager
+def single_thread() -> Iterator[None]:
+    """OpenCV on one thread: the flow of DIS depends on the number of threads."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 class Workers:

@@ -7,7 +7,7 @@ import cv2
 import pytest
 
 from etc.errors import UserError
-from etc.evaluation.workers import Workers
+from etc.workers import Workers
 
 
 def invert(number):
