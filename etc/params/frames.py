@@ -15,7 +15,7 @@ class ClipCounts(Params):
     """Number of clips in each split."""
 
     train: int = Field(60, ge=1, le=99_999, description="clips to train on")
-    dev: int = Field(8, ge=0, le=99_999, description="clips to tune on")
+    dev: int = Field(24, ge=0, le=99_999, description="clips to tune on")
     test: int = Field(16, ge=0, le=99_999, description="clips to report on, used once at the end")
 
 

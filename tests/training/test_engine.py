@@ -106,9 +106,6 @@ def source(path):
     return (toy.ROOT / path).read_text()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="at the shipped weight of mf its gradient is less than 1 % of SF's: to be raised"
-)
 @pytest.mark.parametrize("scheme", [name for name, terms in SHIPPED.schemes.items() if {"sf", "mf"} <= set(terms)])
 def test_mf_of_the_shipped_schemes_is_not_inert(scheme):
     """Weighted as shipped, its gradient on the student's features is within two orders of magnitude of SF's."""
