@@ -42,6 +42,8 @@ TOY = {
     "student.yaml": {
         "street.training.iterations": 8,
         "street.training.machine.checkpoint_every": 1,
+        "street.schemes.sf": {"sf": 1.0},
+        "street.schemes.tl": {"tl": 3.0},
         "street.iterations_factor": {"tl": 20.0},
     },
     "report.yaml": {"street.baseline": "tl", "street.bootstrap.samples": 100, "street.overlay.frames": 2},
