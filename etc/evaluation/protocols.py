@@ -177,18 +177,18 @@ def _in_steps(flow: np.ndarray) -> bool:
 
 def _warp_etc_in_steps(label: np.ndarray, flow: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Nothing is rounded, so four equal corners give their id, and only gaps between different ids are computed."""
-    gap = corners[1:, 1:]
-    # Each byte against the next: zero when the four are equal.
-    mixed = ((gap ^ (gap >> 8)) & 0xFFFFFF) != 0
-    marked = label | mixed.astype(np.uint16) << 8
-    seen = cv2.remap(
-        marked, pixel_positions(flow, label.shape, np.floor), None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
-    )
-    warped = seen.astype(np.uint8)
-    rows, columns = np.nonzero(seen > IGNORE)
-    vectors = flow[rows, columns]
+    framed = cv2.copyMakeBorder(label, 0, 1, 0, 1, cv2.BORDER_REPLICATE)
+    mixed = cv2.compare(label, framed[:-1, 1:], cv2.CMP_NE)
+    mixed |= cv2.compare(label, framed[1:, :-1], cv2.CMP_NE)
+    mixed |= cv2.compare(label, framed[1:, 1:], cv2.CMP_NE)
+    positions = pixel_positions(flow, label.shape, np.floor)
+    warped = cv2.remap(label, positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    found = cv2.remap(mixed, positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    pixels = np.flatnonzero(found)
+    rows, columns = np.divmod(pixels.astype(np.int32), np.int32(label.shape[1]))
+    vectors = flow.reshape(-1, 2).take(pixels, axis=0)
     x, y = columns.astype(np.float32) + vectors[:, 0], rows.astype(np.float32) + vectors[:, 1]
-    warped[rows, columns] = _resample2d(corners, x, y)
+    warped.ravel()[pixels] = _resample2d(corners, x, y)
     return warped
 
 
