@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etc.datasets.street import generate_clip
+from etc.datasets.street.street import generate_clip
 from etc.errors import UserError
 from etc.flow.io import read_flow
 from etc.flow.methods import FlowMethod, build

@@ -20,8 +20,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etc.datasets import labels as label_sets
-from etc.datasets.street import generate_clip
+from etc.datasets import classes as label_sets
+from etc.datasets.street.street import generate_clip
 from etc.errors import UserError
 from etc.evaluation.tc import pair_counts, pool, temporal_consistency
 from etc.flow.methods import build

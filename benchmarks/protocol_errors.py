@@ -16,8 +16,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from etc.datasets import labels, manifest
-from etc.datasets.street import flow_path, generate_clip
+from etc.datasets import classes, manifest
+from etc.datasets.street.street import flow_path, generate_clip
 from etc.evaluation.protocols import PROTOCOLS, PairCounts
 from etc.evaluation.tc import pair_counts, pixel_agreement, pool, temporal_consistency
 from etc.flow import methods
@@ -62,7 +62,7 @@ def main() -> None:
                 errors[flow].append(float(np.linalg.norm(used - exact[0], axis=2)[exact[1]].mean()))
                 for cells, ids in maps:
                     for name in PROTOCOLS:
-                        counts = pair_counts(ids[source], ids[source + 1], used, visible, labels.STREET.count, name)
+                        counts = pair_counts(ids[source], ids[source + 1], used, visible, classes.STREET.count, name)
                         cells[flow, name].append(counts)
     pairs = len(truth[TRUTH])
     print(f"{count} test clips, {pairs} pairs. Percent. Error of the flow: mean distance on visible pixels.\n")
@@ -91,7 +91,7 @@ def stored_clips(folder: Path, count: int) -> Iterator[KnownClip]:
     for name, group in list(frames.groupby("clip", sort=True))[:count]:
         rows = group.to_dict("records")
         images = np.stack([manifest.load_image(root, row) for row in rows])
-        ids = np.stack([manifest.load_label(root, row, labels.STREET) for row in rows])
+        ids = np.stack([manifest.load_label(root, row, classes.STREET) for row in rows])
         yield KnownClip(images, ids, FlowReader(root / flow_path("test", name)).read)
 
 

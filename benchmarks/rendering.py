@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 
-from etc.datasets.street import generate_clip, write_clip
+from etc.datasets.street.street import generate_clip, write_clip
 from etc.params import frames as params
 from etc.stages.frames import save_exact_flow
 

@@ -26,8 +26,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from etc.datasets.labels import STREET
-from etc.datasets.street import generate_clip
+from etc.datasets.classes import STREET
+from etc.datasets.street.street import generate_clip
 from etc.flow.methods import Dis
 from etc.flow.store import FlowReader, FlowWriter
 from etc.flow.visibility import forward_backward_visible

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from etc.commands.arguments import CORES, Dataset, Workers
+from etc.commands.arguments import Dataset
 from etc.commands.flow import flow
+from etc.commands.frames import frames
+from etc.commands.predict import predict
 from etc.commands.run import run as _run
 from etc.commands.run import run_stage as _stage
 from etc.commands.tc import tc
@@ -24,18 +26,7 @@ Scheme = Annotated[str, typer.Option(help="Training scheme, a name from 'schemes
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, sample order and augmentation.")]
 
 
-@app.command()
-def frames(
-    dataset: Dataset,
-    workers: Workers = CORES,
-) -> None:
-    """Make or find the frames and write data/DATASET/frames.parquet, one row a frame.
-
-    For 'street' this renders the clips with their labels, exact flow and exact visibility.
-    """
-    from etc.stages import frames as stage
-
-    _stage(lambda: stage.run(dataset, workers))
+app.command()(frames)
 
 
 @app.command()
@@ -101,6 +92,7 @@ def report(dataset: Dataset) -> None:
     _stage(lambda: stage.run(dataset))
 
 
+app.command()(predict)
 app.command()(tc)
 
 

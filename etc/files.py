@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -95,6 +96,19 @@ def read_json(path: str | os.PathLike) -> Any:
         raise UserError(f"{path}: no such file; the stage that makes it has not run") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not JSON ({error}); delete it and run the stage that makes it again") from error
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, 64 hex digits.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError(f"{path}: no such file; give the path of an existing one") from error
 
 
 def _umask() -> int:

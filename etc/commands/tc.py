@@ -60,7 +60,7 @@ def tc(
     per class and per clip, pixel agreement, flip rate, and every pair that was left out, with the reason. docs/tc.md
     explains folders, options and output.
     """
-    from etc.datasets.labels import label_set as find_label_set
+    from etc.datasets.classes import label_set as find_label_set
     from etc.evaluation.folder_run import Request
 
     def action() -> None:

@@ -2,12 +2,14 @@
 
 Columns: clip (name), frame (number in the clip), split (train, dev or test), annotated (training may use the label),
 image and label (paths below the data set's root, label "" when there is none), width, height (pixels), bytes and
-checksum (of the image file). Rows are sorted by clip, then frame.
+checksum (of the image file), label_checksum ("" when there is none). Rows are sorted by clip, then frame. The file also
+holds the label set: what the classes are and how label files are read.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from etc.datasets import location
 from etc.datasets.labels import LabelSet
 from etc.errors import UserError, first_line
 from etc.files import atomic
@@ -34,8 +37,14 @@ SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("bytes", pa.int64()),
         ("checksum", pa.string()),
+        ("label_checksum", pa.string()),
     ]
 )
+
+_LABEL_SET = b"label_set"
+
+# An absolute path, one with '..', and one without any name such as '.'; read by RE2 and by Python alike.
+_NOT_BELOW = r"(?s)/.*|(.*/)?\.\.(/.*)?|(\.?/)*\.?"
 
 Row = Mapping[str, Any] | pd.Series  # one row, read by column name
 
@@ -52,12 +61,8 @@ def read(path: str | Path) -> pd.DataFrame:
         UserError: the file is missing, is no Parquet file, or a row is wrong (see ``validate``).
     """
     path = Path(path)
-    try:
+    with _readable(path):
         table = pq.read_table(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such manifest; run the frames stage first") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not a Parquet file ({first_line(error)}); run the frames stage again") from error
     for field in SCHEMA:
         if field.name not in table.column_names:
             raise UserError(f"{path}: column {field.name!r} is missing; run the frames stage again")
@@ -72,8 +77,23 @@ def read(path: str | Path) -> pd.DataFrame:
     return frames
 
 
-def write(path: str | Path, frames: pd.DataFrame) -> None:
-    """Sort, validate and write a manifest; equal rows give equal bytes.
+def read_label_set(path: str | Path) -> LabelSet:
+    """The label set that stands in a manifest.
+
+    Raises:
+        UserError: the file is missing, is no Parquet file, or holds no label set.
+    """
+    path = Path(path)
+    with _readable(path):
+        metadata = pq.read_schema(path).metadata or {}
+    try:
+        return LabelSet.from_json(metadata[_LABEL_SET].decode())
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: holds no label set; run the frames stage again") from error
+
+
+def write(path: str | Path, frames: pd.DataFrame, label_set: LabelSet) -> None:
+    """Sort, validate and write a manifest; equal rows and label sets give equal bytes.
 
     Raises:
         UserError: a column is missing or a row is wrong (see ``validate``).
@@ -84,7 +104,8 @@ def write(path: str | Path, frames: pd.DataFrame) -> None:
     frames = frames.sort_values(["clip", "frame"], ignore_index=True)
     validate(frames, str(path))
     # The pandas metadata would put library versions into the file.
-    table = pa.Table.from_pandas(frames, schema=SCHEMA, preserve_index=False).replace_schema_metadata(None)
+    metadata = {_LABEL_SET: label_set.to_json().encode()}
+    table = pa.Table.from_pandas(frames, schema=SCHEMA, preserve_index=False).replace_schema_metadata(metadata)
     with atomic(path) as stream:
         pq.write_table(table, stream, compression="zstd")
 
@@ -118,9 +139,13 @@ def validate(frames: pd.DataFrame, name: str) -> None:
         (frames["bytes"].lt(1), "the image file is empty; make it again"),
         (~frames["checksum"].str.fullmatch("[0-9a-f]{32}"), "the checksum is not 32 hexadecimal digits; make it again"),
         (frames["annotated"] & frames["label"].eq(""), "the frame is annotated but has no label; name its label file"),
-        (~frames["image"].map(_is_below), "image must be a path below the root, without '..'; correct it"),
         (
-            ~(frames["label"].map(_is_below) | frames["label"].eq("")),
+            ~frames["label_checksum"].where(frames["label"].ne(""), "0" * 32).str.fullmatch("[0-9a-f]{32}"),
+            "the label's checksum is not 32 hexadecimal digits; make it again",
+        ),
+        (frames["image"].str.fullmatch(_NOT_BELOW), "image must be a path below the root, without '..'; correct it"),
+        (
+            frames["label"].str.fullmatch(_NOT_BELOW) & frames["label"].ne(""),
             "label must be a path below the root, without '..', or empty; correct it",
         ),
         (frames.duplicated(["clip", "frame"]), "the frame is listed twice; remove one row"),
@@ -137,57 +162,76 @@ def validate(frames: pd.DataFrame, name: str) -> None:
         stop(int(np.flatnonzero(order != frames.index)[0]), "rows must be sorted by clip, then frame; sort them")
 
 
-def verify(root: str | Path, frames: pd.DataFrame) -> None:
-    """Compare every image file with its row's size and checksum, and see that every label file is there.
-
-    Raises:
-        UserError: naming the first file that is missing or differs.
-    """
-    for row in frames.to_dict("records"):
-        path = Path(root) / row["image"]
-        data = _read_bytes(path)
-        if len(data) != row["bytes"]:
-            raise UserError(f"{path}: {len(data)} bytes, the manifest says {row['bytes']}; get or make the file again")
-        if checksum(data) != row["checksum"]:
-            raise UserError(f"{path}: its content differs from the manifest's checksum; get or make the file again")
-        if row["label"] and not (Path(root) / row["label"]).is_file():
-            raise UserError(f"{Path(root) / row['label']}: no such label file; get or make it again")
-
-
 def load_image(root: str | Path, row: Row) -> np.ndarray:
     """Read the image of a row. Returns uint8 (H, W, 3) RGB.
 
     Raises:
-        UserError: the file is missing, damaged or not of the row's size.
+        UserError: the file is missing, damaged, changed since the manifest was written, or not of the row's size.
     """
-    image = _decode(Path(root) / row["image"], cv2.IMREAD_COLOR, row)
-    return np.ascontiguousarray(image[..., ::-1])
+    image = _decode(location.locate(root, row["image"]), cv2.IMREAD_COLOR, row, row["checksum"])
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def load_label(root: str | Path, row: Row, label_set: LabelSet) -> np.ndarray:
     """Read the label of a row as train ids. Returns uint8 (H, W), 255 = ignore.
 
     Raises:
-        UserError: the row has no label, or the file is missing, damaged, not 8-bit grey, not of the row's size, or
-            holds an id that the label set does not know.
+        UserError: the row has no label, or the file is missing, damaged, changed since the manifest was written, not of
+            the label set's kind (8-bit grey or RGB), not of the row's size, or holds an id that it does not know.
     """
     if not row["label"]:
         raise UserError(f"clip {row['clip']!r}, frame {row['frame']}: the frame has no label; choose an annotated one")
-    path = Path(root) / row["label"]
-    label = _decode(path, cv2.IMREAD_UNCHANGED, row)
-    if label.ndim != 2 or label.dtype != np.uint8:
-        raise UserError(f"{path}: a label must be an 8-bit grey PNG of class ids, not {label.dtype} {label.shape}")
+    path = location.locate(root, row["label"])
+    label = label_content(_decode(path, cv2.IMREAD_UNCHANGED, row, row["label_checksum"]), label_set, str(path))
     foreign = label_set.foreign(label)
     if foreign:
+        what = "colour" if label_set.in_colours else "id"
         raise UserError(
-            f"{path}: id {foreign[0]} is neither a class nor an ignored id of '{label_set.name}'; "
+            f"{path}: {what} {foreign[0]} is neither of a class nor ignored in '{label_set.name}'; "
             "give the label file of this data set (Cityscapes: *_labelIds.png), or correct it"
         )
     return label_set.encode(label)
 
 
-def _decode(path: Path, mode: int, row: Row) -> np.ndarray:
-    pixels = cv2.imdecode(np.frombuffer(_read_bytes(path), np.uint8), mode)
+def label_content(pixels: np.ndarray, label_set: LabelSet, name: str) -> np.ndarray:
+    """A decoded label file as its label set takes it: ids, uint8 (H, W), or RGB, uint8 (H, W, 3).
+
+    Args:
+        pixels: as OpenCV decodes it unchanged: grey, BGR or BGRA.
+        label_set: of the data set.
+        name: what to call the file in the message.
+
+    Raises:
+        UserError: it is of another kind.
+    """
+    if label_set.in_colours:
+        if pixels.ndim == 3 and pixels.dtype == np.uint8:
+            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
+        raise UserError(f"{name}: a label of '{label_set.name}' must be an 8-bit RGB picture, not {_kind(pixels)}")
+    if pixels.ndim != 2 or pixels.dtype != np.uint8:
+        raise UserError(f"{name}: a label must be an 8-bit grey PNG of class ids, not {_kind(pixels)}")
+    return pixels
+
+
+def _kind(pixels: np.ndarray) -> str:
+    return f"{pixels.dtype} {pixels.shape}"
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such manifest; run the frames stage first") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a Parquet file ({first_line(error)}); run the frames stage again") from error
+
+
+def _decode(path: Path, mode: int, row: Row, expected: str) -> np.ndarray:
+    data = _read_bytes(path)
+    if checksum(data) != expected:
+        raise UserError(f"{path}: its content is not that of the manifest; get the file or run etc frames again")
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     if pixels is None:
         raise UserError(f"{path}: not a readable picture; get or make the file again")
     if pixels.shape[:2] != (row["height"], row["width"]):
@@ -204,8 +248,3 @@ def _read_bytes(path: Path) -> bytes:
     if not data:
         raise UserError(f"{path}: the file is empty; get or make it again")
     return data
-
-
-def _is_below(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return bool(parts) and not path.startswith("/") and ".." not in parts

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from etc.datasets.labels import CITYSCAPES
+from etc.datasets.classes import CITYSCAPES
 from etc.errors import UserError, first_line
 from etc.evaluation.folders import Files, cityscapes_kind
 from etc.evaluation.iou import IGNORE

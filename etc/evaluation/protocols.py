@@ -17,7 +17,7 @@ import numpy as np
 
 from etc.errors import UserError
 from etc.evaluation.iou import IGNORE, check_ids, mean_ratio
-from etc.flow.warp import check_flow, pixel_positions, warp_labels_only
+from etc.flow.warp import check_flow, warp_labels_only, whole_positions
 
 # Rows warped at a time, see ``_targets``.
 _BLOCK = 16
@@ -181,10 +181,12 @@ def _warp_etc_in_steps(label: np.ndarray, flow: np.ndarray, corners: np.ndarray)
     mixed = cv2.compare(label, framed[:-1, 1:], cv2.CMP_NE)
     mixed |= cv2.compare(label, framed[1:, :-1], cv2.CMP_NE)
     mixed |= cv2.compare(label, framed[1:, 1:], cv2.CMP_NE)
-    positions = pixel_positions(flow, label.shape, np.floor)
-    warped = cv2.remap(label, positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    found = cv2.remap(mixed, positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    pixels = np.flatnonzero(found)
+    mixed &= 1
+    # Both maps are looked up at once, as the two bytes of one number.
+    pairs = cv2.merge([label, mixed]).view(np.uint16)
+    found = cv2.remap(pairs, whole_positions(flow, np.floor), None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    warped, mixed = cv2.split(found.view(np.uint8).reshape(*label.shape, 2))
+    pixels = np.flatnonzero(mixed.view(bool))
     rows, columns = np.divmod(pixels.astype(np.int32), np.int32(label.shape[1]))
     vectors = flow.reshape(-1, 2).take(pixels, axis=0)
     x, y = columns.astype(np.float32) + vectors[:, 0], rows.astype(np.float32) + vectors[:, 1]

@@ -47,13 +47,20 @@ def counts_table(records: Sequence[Record], classes: int) -> pa.Table:
     return pa.table(columns)
 
 
-def write_counts(path: Path, records: Sequence[Record], classes: int) -> None:
+def write_counts(path: Path, records: Sequence[Record], classes: int, like: Record | None = None) -> None:
     """Write the records to a Parquet file.
 
+    Args:
+        path: the file.
+        records: what was counted.
+        classes: number of classes.
+        like: a record of the same kind; with it a table without rows may be written.
+
     Raises:
-        UserError: there is none.
+        UserError: there is no record, and none that says what a table without rows would look like.
     """
-    if not records:
-        raise UserError(f"{path}: nothing to count; the clips have no label or only one frame each")
+    if not records and like is None:
+        raise UserError(f"{path}: nothing to count; the clips have only one frame each: there is no pair to compare")
+    table = counts_table(records or [like], classes)
     with atomic(path) as stream:
-        pq.write_table(counts_table(records, classes), stream)
+        pq.write_table(table if records else table.slice(0, 0), stream)

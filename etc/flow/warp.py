@@ -99,6 +99,11 @@ def pixel_positions(
         UserError: see ``check_flow``.
     """
     check_flow(flow, frame)
+    return whole_positions(flow, rounding)
+
+
+def whole_positions(flow: np.ndarray, rounding: Callable[[np.ndarray], np.ndarray] = np.rint) -> np.ndarray:
+    """``pixel_positions`` of a flow that has been checked."""
     positions = np.empty(flow.shape, np.int16)
     for start in range(0, len(flow), _BLOCK):
         rows = slice(start, start + _BLOCK)

@@ -41,12 +41,19 @@ def load_block(path: Path, dataset: str, model: type[Block]) -> Block:
         UserError: as for :func:`load_file`, or the file has no block for this data set.
     """
     path = Path(path)
-    content = _read(path)
-    if dataset not in content:
-        raise UserError(
-            f"{path}: no block for data set '{dataset}'; add one, e.g. by copying that of '{_first(content)}'"
-        )
-    return _validated(path, dataset, content[dataset], model)
+    return _validated(path, dataset, _block(path, dataset), model)
+
+
+def load_key(path: Path, dataset: str, key: str) -> Any:
+    """One key of the block of one data set, unchecked: the one that says of which kind the block is.
+
+    Raises:
+        UserError: the file is missing, is not YAML, has no block for this data set, or the block lacks the key.
+    """
+    block = _block(Path(path), dataset)
+    if not isinstance(block, dict) or key not in block:
+        raise UserError(f"{path}: key '{dataset}.{key}' is missing")
+    return block[key]
 
 
 def blocks(path: Path) -> list[str]:
@@ -64,6 +71,15 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected keys and values, found {type(content).__name__}")
     return content
+
+
+def _block(path: Path, dataset: str) -> Any:
+    content = _read(path)
+    if dataset not in content:
+        raise UserError(
+            f"{path}: no block for data set '{dataset}'; add one, e.g. by copying that of '{_first(content)}'"
+        )
+    return content[dataset]
 
 
 def _first(content: dict[str, Any]) -> str:

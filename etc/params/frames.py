@@ -1,12 +1,15 @@
-"""Typed parameters of the frames stage, the block of the embedded data set."""
+"""``params/frames.yaml``: where the frames of each data set come from; the block of the embedded data set."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from etc.errors import UserError
-from etc.params.base import DIRECTORY, Params, load_block
+from etc.params.base import DIRECTORY, Params, load_block, load_key
+from etc.params.camvid import CamVidParams
+from etc.params.cityscapes import CityscapesParams
+from etc.params.own import FolderParams, VideoParams
 
 PATH = DIRECTORY / "frames.yaml"
 
@@ -33,6 +36,7 @@ class Disturbance(Params):
 class StreetParams(Params):
     """The embedded procedural street."""
 
+    source: Literal["street"] = Field("street", description="where the frames come from")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of the whole data set")
     height: int = Field(128, ge=32, le=1024, description="frame height, pixels")
     width: int = Field(256, ge=32, le=2048, description="frame width, pixels")
@@ -59,16 +63,24 @@ class StreetParams(Params):
         return self
 
 
-# Data sets that can be made or found, and the parameters of each.
-SOURCES = {"street": StreetParams}
+SourceParams = CamVidParams | CityscapesParams | FolderParams | VideoParams
+# What a block may be, by its key 'source'.
+SOURCES: dict[str, type[Params]] = {
+    "street": StreetParams,
+    "camvid": CamVidParams,
+    "cityscapes": CityscapesParams,
+    "folder": FolderParams,
+    "video": VideoParams,
+}
 
 
-def load(dataset: str, path: Path = PATH) -> StreetParams:
+def load(dataset: str, path: Path = PATH) -> StreetParams | SourceParams:
     """Read and check the block of one data set.
 
     Raises:
-        UserError: the data set has no source, or its block is missing or wrong.
+        UserError: its block is missing or wrong, or names a source that there is not.
     """
-    if dataset not in SOURCES:
-        raise UserError(f"no source for data set '{dataset}'; known: {', '.join(SOURCES)}")
-    return load_block(path, dataset, SOURCES[dataset])
+    source = load_key(path, dataset, "source")
+    if source not in SOURCES:
+        raise UserError(f"{path}: key '{dataset}.source' = {source!r}: no such source; use one of {', '.join(SOURCES)}")
+    return load_block(path, dataset, SOURCES[source])

@@ -74,8 +74,13 @@ class _MeanDifference:
 
 
 def _interval(sides: list[list[tuple[Run, pd.DataFrame]]], numerator: str, bootstrap: Bootstrap) -> Interval:
-    """Interval of the mean difference between two lists of runs with the same seeds."""
+    """Interval of the mean difference between two lists of runs with the same seeds.
+
+    All NaN without counts; without ends where there is but one clip and one seed: nothing can be drawn anew.
+    """
     clips = sorted(sides[0][0][1]["clip"].unique())
+    if not clips:
+        return Interval(*[float("nan")] * 3)
     classes = 1 + max(int(counts["class"].max()) for side in sides for _, counts in side)
     stacks = []
     for column in (numerator, "union"):
@@ -83,7 +88,9 @@ def _interval(sides: list[list[tuple[Run, pd.DataFrame]]], numerator: str, boots
     # (clips, baseline and scheme, seeds, classes), flat behind the clips as the bootstrap wants it.
     flat = [np.stack(stack, axis=1).reshape(len(clips), -1) for stack in stacks]
     mean = _MeanDifference(len(sides[0]), bootstrap.seed)
-    return interval(*flat, resamples=bootstrap.samples, level=bootstrap.confidence, seed=bootstrap.seed, mean=mean)
+    found = interval(*flat, resamples=bootstrap.samples, level=bootstrap.confidence, seed=bootstrap.seed, mean=mean)
+    single = len(clips) == len(sides[0]) == 1
+    return Interval(found.estimate, float("nan"), float("nan")) if single else found
 
 
 def _per_clip(run: Run, counts: pd.DataFrame, column: str, clips: list[str], classes: int) -> np.ndarray:

@@ -66,12 +66,14 @@ def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
     """Quality against consistency: one mark per scheme at the mean over seeds, one small dot per seed.
 
     Args:
-        runs: columns ``architecture, scheme, seed, miou, tc`` in percent, one row per run, in the order of the table.
+        runs: columns ``architecture, scheme, seed, miou, agreement, tc`` in percent, one row per run, in the order of
+            the table. Where no frame has a label, agreement takes the place of mIoU.
         baseline: scheme through whose mean thin guide lines are drawn.
 
     Returns:
         a figure with one panel per architecture; error bars are one standard deviation over seeds (ddof 1).
     """
+    quality, title = ("miou", "mIoU (%)") if runs["miou"].notna().any() else ("agreement", "pixel agreement (%)")
     architectures = list(runs["architecture"].unique())
     looks = _looks(runs)
     figure = _figure(6.6 * len(architectures), 5.0)
@@ -82,22 +84,22 @@ def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
         labels, marks, bars = [], [], []
         for scheme, group in own.groupby("scheme", sort=False):
             colour, marker, _ = looks[scheme]
-            x, y = float(group["tc"].mean()), float(group["miou"].mean())
+            x, y = float(group["tc"].mean()), float(group[quality].mean())
             if scheme == baseline:
                 axes.axhline(y, color="#bbbbbb", linewidth=0.8, linestyle="--", zorder=1)
                 axes.axvline(x, color="#bbbbbb", linewidth=0.8, linestyle="--", zorder=1)
             if len(group) > 1:
-                dx, dy = float(group["tc"].std(ddof=1)), float(group["miou"].std(ddof=1))
+                dx, dy = float(group["tc"].std(ddof=1)), float(group[quality].std(ddof=1))
                 bars += [((x - dx, y), (x + dx, y)), ((x, y - dy), (x, y + dy))]
                 axes.errorbar(x, y, dy, dx, fmt="none", ecolor=colour, elinewidth=1.1, capsize=3, alpha=0.8, zorder=2)
-                axes.plot(group["tc"], group["miou"], ".", color=colour, markersize=4.5, alpha=0.55, zorder=3)
-                marks += [*zip(group["tc"], group["miou"], strict=True)]
+                axes.plot(group["tc"], group[quality], ".", color=colour, markersize=4.5, alpha=0.55, zorder=3)
+                marks += [*zip(group["tc"], group[quality], strict=True)]
             size = 11 if scheme == baseline else 8
             axes.plot(x, y, marker, color=colour, markersize=size, markeredgecolor="white", zorder=4)
             labels.append((str(scheme), colour, x, y))
             marks.append((x, y))
         axes.margins(0.16)
-        axes.set(title=architecture, xlabel="TC: temporal consistency (%)", ylabel="mIoU (%)")
+        axes.set(title=architecture, xlabel="TC: temporal consistency (%)", ylabel=title)
         placements.append((axes, labels, marks, bars))
     seed_dot = Line2D([], [], linestyle="none", marker=".", markersize=5, color="#555555", label="one seed")
     mean_mark = Line2D([], [], linestyle="none", marker="o", markersize=8, color="#555555", label="mean ± 1 std")

@@ -31,7 +31,7 @@ SCHEME_COLUMNS = [
 
 
 def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
-    """One row per run with the columns ``RUN_COLUMNS``; shares in percent, not rounded."""
+    """One row per run with the columns ``RUN_COLUMNS``; shares in percent, not rounded, NaN without labels."""
     rows = []
     for one in evaluations:
         confusion = _sums(one.iou, ["tp", "fp", "fn"])
@@ -41,8 +41,8 @@ def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
         compared = _sums(protocol(one.tc, "corrected", "compare"), ["intersection", "union"])
         intersection, union = corrected.sum(axis=0)
         shares = {
-            "miou": mean_ratio(tp, tp + fp + fn),
-            "pixel_accuracy": tp.sum() / (tp.sum() + fn.sum()),
+            "miou": mean_ratio(tp, tp + fp + fn) if len(tp) else np.nan,
+            "pixel_accuracy": tp.sum() / (tp.sum() + fn.sum()) if len(tp) else np.nan,
             "tc": mean_ratio(*corrected.T),
             "tc_visible": mean_ratio(*visible.T),
             # Two label maps of n pixels have intersections and unions that sum to 2n, so this is the share that agrees.
@@ -94,11 +94,15 @@ def scheme_table(evaluations: list[Evaluation], baseline: str, bootstrap: Bootst
 
 
 def metrics(schemes: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """Means over seeds for ``dvc metrics show``, by architecture and scheme: miou, tc, tc_visible, agreement in %."""
+    """Means over seeds for ``dvc metrics show``, by architecture and scheme: miou, tc, tc_visible, agreement in %.
+
+    Without labels there is no miou.
+    """
     tree: dict[str, dict[str, dict[str, float]]] = {}
     for row in schemes.itertuples():
         names = ("miou", "tc", "tc_visible", "agreement")
-        values = {name: round(float(getattr(row, f"{name}_mean")), 2) for name in names}
+        means = {name: float(getattr(row, f"{name}_mean")) for name in names}
+        values = {name: round(mean, 2) for name, mean in means.items() if not np.isnan(mean)}
         tree.setdefault(row.architecture, {})[row.scheme] = values
     return tree
 
@@ -168,7 +172,8 @@ def note(confidence: float) -> str:
     return (
         "Shares in percent, Δ in percentage points against the baseline. Means over seeds, ± one standard deviation "
         f"over seeds (ddof 1). In brackets the {100 * confidence:g} % bootstrap interval over clips and seeds; "
-        "only seeds that both schemes have enter Δ, and with one such seed the interval is over clips alone. "
+        "only seeds that both schemes have enter Δ, and with one such seed the interval is over clips alone, with one "
+        "clip over seeds alone. "
         "Iterations and training seconds are means over seeds. TC is judged by the flow 'evaluate' of "
         "params/flow.yaml, 'TC 2nd flow' by the flow 'compare'."
     )
@@ -236,7 +241,13 @@ def _spread(means: pd.Series, stds: pd.Series) -> list[str]:
 
 def _with_interval(schemes: pd.DataFrame, column: str) -> list[str]:
     rows = schemes[[column, f"{column}_low", f"{column}_high"]].itertuples(index=False, name=None)
-    return ["" if np.isnan(row[0]) else f"{_signed(row[0])} [{_signed(row[1])}, {_signed(row[2])}]" for row in rows]
+    return [_one_interval(*row) for row in rows]
+
+
+def _one_interval(value: float, low: float, high: float) -> str:
+    if np.isnan(value):
+        return ""
+    return _signed(value) if np.isnan(low) else f"{_signed(value)} [{_signed(low)}, {_signed(high)}]"
 
 
 def _signed(value: float) -> str:

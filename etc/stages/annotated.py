@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from etc.datasets.labels import label_set
+from etc.datasets import manifest
 from etc.params.training import NetworkParams, TrainingParams
 from etc.training import session
 from etc.training.frames import frame_inputs, training_clips
@@ -24,7 +24,7 @@ def train(dataset: str, name: str, output: Path, network: NetworkParams, seed: i
         UserError: an input is missing or wrong, or the training diverges.
     """
     folder = Path("data") / dataset
-    classes = label_set(dataset)
+    classes = manifest.read_label_set(folder / "frames.parquet")
     return session.run(
         session.Plan(
             dataset=dataset,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from etc.datasets import labels, manifest
+from etc.datasets import manifest
 from etc.errors import UserError
 from etc.evaluation.consistency import Clip, evaluate_pairs
 from etc.evaluation.iou import confusion_matrix
@@ -29,7 +29,8 @@ JUDGES = {"evaluate": ("corrected", "occlusion_aware"), "compare": ("corrected",
 def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     """Write ``data/<dataset>/evaluation/<run>/``; return the closing line.
 
-    - ``iou.parquet``: clip, frame, class, tp, fp, fn; one row per labelled frame and class.
+    - ``iou.parquet``: clip, frame, class, tp, fp, fn; one row per labelled frame and class; none where no
+      frame has a label.
     - ``tc.parquet``: clip, source, target, flow, protocol, class, intersection, union; one row per pair, flow (a
       purpose of params/flow.yaml), protocol and class.
     - ``sample.npz``: clip, frames, predictions uint8 (K, H, W) of the first sampled clips.
@@ -47,7 +48,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
         raise UserError(
             f"{folder / 'frames.parquet'}: no clip in split '{settings.split}'; change 'split' in {params.PATH}"
         )
-    label_set = labels.label_set(dataset)
+    label_set = manifest.read_label_set(folder / "frames.parquet")
     network, _ = weights.load(folder / "students" / run_name)
     network = fused(network) if settings.fuse else network
     network = network.to(choose_device(settings.device), memory_format=torch.channels_last)
@@ -63,16 +64,17 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
                 accuracy.append(_accuracy(clip, row["frame"], confusion_matrix(prediction, truth, label_set.count)))
         numbers = [row["frame"] for row in rows]
         by_number = dict(zip(numbers, predictions, strict=True))
-        for judge, protocols in JUDGES.items():
+        for judge, protocols in JUDGES.items() if len(rows) > 1 else ():
             flow = StoredFlow(folder / "flow" / judge / f"{clip}.arrow")
             judged = Clip(clip, list(pairwise(numbers)), by_number.__getitem__, flow)
             for pair in evaluate_pairs([judged], label_set.count, protocols):
                 consistency += [{"flow": judge, **record} for record in pair_records(pair)]
-        if len(samples) < settings.sample_clips:
+        if len(samples) < settings.sample_clips and len(rows) > 1:
             samples.append((clip, numbers, predictions))
 
     output = folder / "evaluation" / run_name
-    write_counts(output / "iou.parquet", accuracy, label_set.count)
+    none = _accuracy("", 0, np.zeros((label_set.count, label_set.count), np.int64))
+    write_counts(output / "iou.parquet", accuracy, label_set.count, like=none)
     write_counts(output / "tc.parquet", consistency, label_set.count)
     with atomic(output / "sample.npz") as stream:
         np.savez_compressed(stream, **_sample_arrays(samples))

@@ -57,7 +57,7 @@ class Source(Protocol):
 
 
 def run(dataset: str, purpose: str, workers: int) -> str:
-    """Write ``data/<dataset>/flow/<purpose>/<clip>.arrow`` for every clip; return the closing line.
+    """Write ``data/<dataset>/flow/<purpose>/<clip>.arrow`` for every clip that has pairs; return the closing line.
 
     Finished clips of a killed run wait in ``work/`` under their content key and are not computed again.
 
@@ -85,7 +85,13 @@ def run(dataset: str, purpose: str, workers: int) -> str:
     tasks = [
         Task(str(clip), folder / "root", _rows(group), settings, scratch / f"{clip}.arrow")
         for clip, group in frames.groupby("clip", sort=True)
+        if len(group) > 1
     ]
+    if not tasks:
+        raise UserError(
+            f"{folder / 'frames.parquet'}: no clip of the splits {settings.splits} has two frames: there is no pair; "
+            "give frames of a video, see docs/datasets.md"
+        )
     if settings.method == "raft" and settings.path is None:
         # Download the weights once, not in every process.
         _method(settings)

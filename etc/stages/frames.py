@@ -1,39 +1,126 @@
-"""Stage ``frames``: make the frames of a generated data set and the manifest that all other stages start from."""
+"""Stage ``frames``: make or find the frames of a data set, and the manifest that all other stages start from."""
 
 import shutil
+import sys
 from pathlib import Path
 
-from etc.datasets import street
+import pandas as pd
+
+from etc.datasets import gather, location, manifest, sources
+from etc.datasets.inspection import inspect
+from etc.datasets.source import Source
+from etc.datasets.street import street
+from etc.datasets.verification import Report
+from etc.datasets.verification import verify as check
+from etc.errors import UserError
+from etc.files import atomic
 from etc.flow.store import FlowWriter
 from etc.params import frames as params
+from etc.params.frames import SourceParams, StreetParams
 
 # Exact flow is stored finer than estimated flow: it serves as the truth.
 EXACT_STEP = 1 / 128
 
 
-def run(dataset: str, workers: int) -> str:
+def run(dataset: str, workers: int, agreed: bool = False) -> str:
     """Write ``data/<dataset>/root`` and ``data/<dataset>/frames.parquet``; return the closing line.
 
-    Clips are made in ``work/`` and moved into place at the end: both tools delete declared outputs before a stage
-    starts, and a killed run shall go on with the clips that it has finished.
+    Frames of others stay where they are: ``root`` then says where to look for them. Frames that are made, rendered or
+    cut from a video, are made in ``work/`` and moved into place at the end: both tools delete declared outputs before a
+    stage starts, and a killed run shall go on with what it has finished.
 
     Args:
         dataset: data set name.
         workers: processes; the files do not depend on it.
+        agreed: the user has agreed to downloads.
 
     Raises:
-        UserError: unknown data set, or a folder that cannot be written.
+        UserError: unknown data set, frames that are missing or wrong, or a folder that cannot be written.
     """
     settings = params.load(dataset)
     folder, scratch = Path("data") / dataset, Path("work") / dataset / "frames"
-    manifest = street.generate(
-        settings, scratch / "root", scratch / "frames.parquet", workers, save_exact_flow, scratch / "clips"
-    )
+    make = _render if isinstance(settings, StreetParams) else _gather
+    frames = make(dataset, settings, scratch, workers, agreed)
     replace_folder(scratch / "root", folder / "root")
     shutil.move(scratch / "frames.parquet", folder / "frames.parquet")
     shutil.rmtree(scratch)
-    clips = manifest["clip"].nunique()
-    return f"{len(manifest)} frames in {clips} clips in {folder / 'root'}, manifest {folder / 'frames.parquet'}"
+    where = location.external(folder / "root") or folder / "root"
+    clips = frames["clip"].nunique()
+    return f"{len(frames)} frames in {clips} clips in {where}, manifest {folder / 'frames.parquet'}"
+
+
+def verify(dataset: str, workers: int) -> Report:
+    """Read every file of a data set and say what is wrong; nothing is changed but ``work/<dataset>``.
+
+    Looks at the frames of the manifest, and before there is one at those that the source lists.
+
+    Raises:
+        UserError: unknown data set, or its folder is not found.
+    """
+    settings = params.load(dataset)
+    folder = Path("data") / dataset
+    known = None
+    if (folder / "frames.parquet").is_file():
+        known, label_set = manifest.read(folder / "frames.parquet"), manifest.read_label_set(folder / "frames.parquet")
+        root, listed = folder / "root", gather.listed(known)
+    elif isinstance(settings, StreetParams):
+        raise UserError(f"{folder / 'frames.parquet'}: no such manifest; run: etc frames {dataset}")
+    else:
+        source = sources.build(dataset, settings)
+        root = Path("work") / dataset / "verify"
+        listing = source.list(_found(source), root, workers)
+        location.write_pointer(root, source.location)
+        _tell(listing.notes)
+        listed, label_set = listing.frames, listing.label_set
+    files = inspect(root, listed, label_set, _records(dataset), workers, deep=True, label=f"verify {dataset}")
+    return check(listed, files, label_set, known)
+
+
+def _render(dataset: str, settings: StreetParams, scratch: Path, workers: int, agreed: bool) -> pd.DataFrame:
+    return street.generate(
+        settings, scratch / "root", scratch / "frames.parquet", workers, save_exact_flow, scratch / "clips"
+    )
+
+
+def _gather(dataset: str, settings: SourceParams, scratch: Path, workers: int, agreed: bool) -> pd.DataFrame:
+    source = sources.build(dataset, settings)
+    place = source.location.find() or source.fetch(agreed)
+    made = scratch / "root"
+    _keep_only_if_same(made, settings.model_dump_json())
+    listing = source.list(place, made, workers)
+    _tell(listing.notes)
+    if any(not (made / frame.image).exists() for frame in listing.frames):
+        location.write_pointer(made, source.location)
+    files = inspect(made, listing.frames, listing.label_set, _records(dataset), workers, False, f"frames {dataset}")
+    rows = gather.rows(listing, files, dataset, f"'etc frames {dataset} --verify' lists them all")
+    manifest.write(scratch / "frames.parquet", rows, listing.label_set)
+    return rows
+
+
+def _found(source: Source) -> Path:
+    folder = source.location.find()
+    if folder is None:
+        raise UserError(f"the folder of this data set is not found; {source.location.remedies()}")
+    return folder
+
+
+def _keep_only_if_same(made: Path, settings: str) -> None:
+    """Empty the folder of a killed run unless that had the same parameters."""
+    note = made.with_name("settings.json")
+    if not (note.exists() and note.read_text(encoding="utf-8") == settings):
+        shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True, exist_ok=True)
+    with atomic(note, "w") as stream:
+        stream.write(settings)
+
+
+def _records(dataset: str) -> Path:
+    return Path("work") / dataset / "inspected.parquet"
+
+
+def _tell(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def save_exact_flow(path: Path, clip: street.Clip) -> None:

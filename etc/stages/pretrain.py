@@ -4,11 +4,11 @@ from pathlib import Path
 
 from etc.params import pretrain as params
 from etc.params import student
-from etc.stages import annotated
+from etc.stages import annotated, given
 
 
 def run(dataset: str, architecture: str) -> str:
-    """Train the start of the students, write ``data/<dataset>/pretrained/<architecture>/`` and its history.
+    """Train or take the start of the students, write ``data/<dataset>/pretrained/<architecture>/`` and its history.
 
     Cross-entropy on the annotated frames only. It stands where the paper has ImageNet weights (docs/experiments.md):
     all schemes and seeds start from the same network, so that they differ in what is trained afterwards.
@@ -26,4 +26,6 @@ def run(dataset: str, architecture: str) -> str:
     settings = params.load(dataset)
     network = student.load(dataset).network(architecture)
     output = Path("data") / dataset / "pretrained" / architecture
+    if settings.checkpoint is not None:
+        return given.take(dataset, f"pretrained-{architecture}", output, Path(settings.checkpoint), settings.checksum)
     return annotated.train(dataset, f"pretrained-{architecture}", output, network, settings.seed, settings.training)

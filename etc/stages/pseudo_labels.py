@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from etc.datasets import labels, manifest
+from etc.datasets import manifest
 from etc.errors import UserError
 from etc.evaluation.iou import IGNORE
 from etc.files import atomic
@@ -44,7 +44,7 @@ def run(dataset: str) -> str:
     set_determinism(0, settings.threads)
     folder = Path("data") / dataset
     frames = manifest.read(folder / "frames.parquet")
-    label_set = labels.label_set(dataset)
+    label_set = manifest.read_label_set(folder / "frames.parquet")
     network, _ = weights.load(folder / "labeller")
     device = choose_device(settings.device)
     network = network.to(device, memory_format=torch.channels_last)

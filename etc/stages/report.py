@@ -70,7 +70,7 @@ def run(dataset: str) -> str:
     starts = {f"pretrained-{one.architecture}" for one in runs}
     set_aside(folder / "history", declared | starts | {*NETWORKS}, aside)
 
-    label_set = labels.label_set(dataset)
+    label_set = manifest.read_label_set(folder / "frames.parquet")
     run_table = tables.run_table(evaluations)
     schemes = tables.scheme_table(evaluations, settings.baseline, settings.bootstrap)
     classes = tables.class_table(evaluations, label_set)
@@ -123,7 +123,8 @@ def set_aside(folder: Path, keep: set[str], target: Path) -> None:
 def _evaluation(folder: Path, one: Run) -> Evaluation:
     dataset = folder.name
     remedy = f"run: etc evaluate {dataset} {_options(one)}"
-    iou = _parquet(folder / "evaluation" / one.name / "iou.parquet", IOU, remedy)
+    # Data without labels have consistency alone.
+    iou = _parquet(folder / "evaluation" / one.name / "iou.parquet", IOU, remedy, may_be_empty=True)
     tc = _parquet(folder / "evaluation" / one.name / "tc.parquet", TC, remedy)
     path = folder / "students" / one.name / "timing.json"
     _require(path, f"run: etc student {dataset} {_options(one)}")
@@ -213,13 +214,13 @@ def _truth(folder: Path, row: dict, label_set: labels.LabelSet) -> np.ndarray | 
     return manifest.load_label(folder / "root", row, label_set) if row["label"] else None
 
 
-def _parquet(path: Path, columns: list[str], remedy: str) -> pd.DataFrame:
+def _parquet(path: Path, columns: list[str], remedy: str, may_be_empty: bool = False) -> pd.DataFrame:
     _require(path, remedy)
     try:
         table = pd.read_parquet(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: not readable as Parquet ({_line(error)}); delete it and {remedy}") from error
-    if table.empty:
+    if table.empty and not may_be_empty:
         raise UserError(f"{path}: holds no rows; {remedy}")
     return _with_columns(path, table, columns, remedy)
 

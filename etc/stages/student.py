@@ -5,7 +5,8 @@ from pathlib import Path
 
 from torch import nn
 
-from etc.datasets.labels import LabelSet, label_set
+from etc.datasets import manifest
+from etc.datasets.labels import LabelSet
 from etc.errors import UserError
 from etc.models import weights
 from etc.params import student as params
@@ -37,7 +38,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     if seed < 0:
         raise UserError(f"seed {seed}: a seed is a whole number >= 0")
     folder = Path("data") / dataset
-    classes = label_set(dataset)
+    classes = manifest.read_label_set(folder / "frames.parquet")
     term_weights = dict(settings.scheme(scheme))
     network = settings.network(architecture)
     iterations = max(1, round(settings.training.iterations * settings.iterations_factor.get(scheme, 1.0)))

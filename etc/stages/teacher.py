@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from etc.datasets.labels import label_set
+from etc.datasets import manifest
 from etc.params import teacher as params
 from etc.training import flows, session
 from etc.training.frames import frame_inputs, training_clips
@@ -18,7 +18,7 @@ def run(dataset: str) -> str:
     """
     settings = params.load(dataset)
     folder = Path("data") / dataset
-    classes = label_set(dataset)
+    classes = manifest.read_label_set(folder / "frames.parquet")
     pseudo = settings.sampling.pseudo_share > 0
     weights = {"tl": settings.tl} if settings.tl else {}
     return session.run(

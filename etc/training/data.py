@@ -82,6 +82,9 @@ class Samples(Dataset):
     The same number gives the same labelled frame, partner and crop whatever the losses need, so that schemes with
     one seed see the same data.
 
+    A frame that is alone in its clip, as those that were taken once a second, stands in for its neighbours, and none of
+    its flow is visible: the motion loss leaves it out, the other terms see a scene without motion.
+
     Args:
         clips: the frames.
         augment: random changes.
@@ -93,7 +96,7 @@ class Samples(Dataset):
         cache_mb: memory for decoded frames and labels.
 
     Raises:
-        UserError: there is nothing to draw from, or a clip has fewer frames than the losses need.
+        UserError: there is nothing to draw from, or no frame has a neighbour and the losses look at one.
     """
 
     def __init__(
@@ -116,6 +119,13 @@ class Samples(Dataset):
         self._shuffles: dict[int, tuple[int, np.ndarray]] = {}
         self._check()
 
+    @property
+    def note(self) -> str:
+        """What a user should know of the frames that are drawn from; mostly nothing."""
+        if not self.alone:
+            return ""
+        return f"{self.alone} labelled frames have no neighbour: the motion loss leaves them out"
+
     def __getitem__(self, number: int) -> dict[str, Any]:
         step, place = divmod(number, self.batch)
         rng = np.random.default_rng([_SAMPLE, self.seed, step, place])
@@ -126,12 +136,13 @@ class Samples(Dataset):
         numbers = self._neighbours(chosen, partner_draw)
         flow, visible = None, None
         if self.clips.flow is not None and self.frames > 1:
-            flow, visible = self._flow(chosen.clip).read(numbers[0], numbers[1])
+            alone = numbers[0] == numbers[1]
+            flow, visible = _no_flow(label.shape) if alone else self._flow(chosen.clip).read(*numbers[:2])
         readers = self.clips.images[chosen.clip]
         images = [self._cache.get((chosen.clip, frame), readers[frame]) for frame in numbers]
         sample = apply(augmentation, images, label, flow, visible)
         name = f"{chosen.clip}:{'/'.join(map(str, numbers))}"
-        return {"sample": sample, "order": np.argsort(numbers), "name": name}
+        return {"sample": sample, "order": np.argsort(numbers, kind="stable"), "name": name}
 
     def _choose(self, number: int) -> Labelled:
         """Every frame once in random order, then all again; the two pools alternate at a steady rate."""
@@ -149,18 +160,19 @@ class Samples(Dataset):
 
     def _neighbours(self, chosen: Labelled, partner_draw: float) -> list[int]:
         """Numbers of the labelled frame, of its partner k places on, and of the frame nearest to k places back."""
-        if self.frames == 1:
-            return [chosen.frame]
         existing = sorted(self.clips.images[chosen.clip])
+        if self.frames == 1 or len(existing) == 1:
+            return [chosen.frame] * self.frames
         own = existing.index(chosen.frame)
         candidates = [place for place in range(own - self.reach, own + self.reach + 1) if place != own]
         candidates = [place for place in candidates if 0 <= place < len(existing)]
         partner = candidates[int(partner_draw * len(candidates))]
         places = [own, partner]
         if self.frames == 3:
-            # At the ends of a clip there is no frame on the other side; the three are then still distinct.
+            # At the ends of a clip there is no frame on the other side; the three are then still distinct, unless the
+            # clip has but two.
             others = [place for place in range(len(existing)) if place not in places]
-            places.append(min(others, key=lambda place: abs(place - (2 * own - partner))))
+            places.append(min(others, key=lambda place: abs(place - (2 * own - partner)), default=own))
         return [existing[place] for place in places]
 
     def _flow(self, clip: str) -> FlowFile:
@@ -174,13 +186,16 @@ class Samples(Dataset):
         if self.pseudo_share > 0 and not self.clips.pseudo:
             raise UserError(f"no pseudo-labels, but pseudo_share is {self.pseudo_share}: make them, or set it to 0")
         used = [*self.clips.annotated] * (self.pseudo_share < 1) + [*self.clips.pseudo] * (self.pseudo_share > 0)
-        for item in used:
-            length = len(self.clips.images[item.clip])
-            if length < self.frames:
-                raise UserError(
-                    f"clip {item.clip}: {length} frames, but the losses of this training look at {self.frames}; "
-                    "leave the clip out, or train without the terms tl, pf, mf"
-                )
+        self.alone = sum(len(self.clips.images[item.clip]) == 1 for item in used) if self.frames > 1 else 0
+        if self.alone == len(used):
+            raise UserError(
+                f"none of the {len(used)} labelled frames has a neighbour in its clip, but the losses of this training "
+                f"look at {self.frames} frames; give frames of a video, or train without the terms tl, pf, mf"
+            )
+
+
+def _no_flow(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((*size, 2), np.float32), np.zeros(size, bool)
 
 
 class _Cache:

@@ -11,6 +11,7 @@ NEUTRAL = frozenset({"machine.workers", "machine.cache_mb", "machine.checkpoint_
 # Code that a training runs, below etc/. The stage modules and the command line only pass things on.
 CODE = (
     "datasets/labels.py",
+    "datasets/location.py",
     "datasets/manifest.py",
     "flow/store.py",
     "flow/warp.py",

@@ -49,18 +49,16 @@ def frame_inputs(folder: Path, pseudo_labels: bool = False) -> dict[str, str]:
     """Content hash of everything that :func:`training_clips` reads except the flow.
 
     Raises:
-        UserError: the manifest is missing or damaged, or a file that it names is missing.
+        UserError: the manifest or the pseudo-labels are missing.
     """
-    frames = manifest.read(folder / "frames.parquet")
-    used = frames[(frames["split"] == "train") & frames["annotated"]]
-    # The manifest has a checksum for each image, but none for the labels.
-    files = {"manifest": [folder / "frames.parquet"], "labels": [folder / "root" / path for path in used["label"]]}
+    # The manifest has the checksums of images and labels, and they are held against it when they are read.
+    files = {"manifest": folder / "frames.parquet"}
     if pseudo_labels:
-        files["pseudo-labels"] = [folder / PSEUDO_LABELS]
-    for path in (path for paths in files.values() for path in paths):
+        files["pseudo-labels"] = folder / PSEUDO_LABELS
+    for path in files.values():
         if not path.is_file():
             raise UserError(f"{path}: no such file; run the stage that makes it")
-    return {name: hash_files(paths) for name, paths in files.items()}
+    return {name: hash_files([path]) for name, path in files.items()}
 
 
 def _pseudo_labelled(

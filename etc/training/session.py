@@ -107,6 +107,8 @@ def run(plan: Plan) -> str:
             plan.pseudo_share,
             training.machine.cache_mb,
         )
+        if samples.note and accelerator.is_main_process:
+            print(samples.note, file=sys.stderr, flush=True)
         teacher = plan.teacher() if plan.teacher is not None else None
         label = f"{plan.dataset} {plan.name}"
         with advising(lighter(training, accelerator.num_processes)):

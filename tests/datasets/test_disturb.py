@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from etc.datasets.disturb import disturb, to_bytes
+from etc.datasets.street.disturb import disturb, to_bytes
 from etc.params.frames import Disturbance
 
 OFF = {"noise": 0, "flicker": 0, "blur": 0, "tint": 0}

@@ -1,7 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from etc.datasets.labels import CITYSCAPES, IGNORE, LABEL_SETS, STREET, LabelSet, label_set
+from etc.datasets.classes import CITYSCAPES, LABEL_SETS, STREET, label_set
+from etc.datasets.labels import IGNORE, LabelSet
 from etc.errors import UserError
 
 
@@ -63,3 +66,27 @@ def test_ids_of_no_class_are_void_or_foreign():
     assert CITYSCAPES.foreign(np.array([[7, 0], [255, 33]], np.uint8)) == []
     assert CITYSCAPES.foreign(np.array([[7, 200], [99, 200]], np.uint8)) == [99, 200]
     assert LabelSet("any", ("a",), ((0, 0, 0),), ((3,),)).foreign(every) == []
+
+
+def test_an_id_or_colour_of_two_classes_is_refused():
+    with pytest.raises(ValueError, match="share an id"):
+        LabelSet("odd", ("a", "b"), ((0, 0, 0), (1, 1, 1)), ((0,), (1, 0)))
+    with pytest.raises(ValueError, match="share a colour"):
+        LabelSet("odd", ("a", "b"), ((0, 0, 0), (1, 1, 1)), ((0,), (1,)), colours=(((1, 2, 3),), ((1, 2, 3),)))
+
+
+def test_colours_become_train_ids():
+    colours = (((9, 8, 7),), ((1, 2, 3), (255, 0, 1)))
+    labels = LabelSet("coloured", ("a", "b"), ((0, 0, 0), (1, 1, 1)), ((0,), (1,)), colours=colours)
+    source = np.array([[(9, 8, 7), (1, 2, 3)], [(255, 0, 1), (7, 8, 9)], [(255, 255, 255), (0, 0, 0)]], np.uint8)
+    np.testing.assert_array_equal(labels.encode(source), [[0, 1], [1, IGNORE], [IGNORE, IGNORE]])
+    assert labels.foreign(source) == []
+    strict = dataclasses.replace(labels, void_colours=())
+    assert strict.foreign(source) == [(0, 0, 0), (7, 8, 9), (255, 255, 255)]
+
+
+@pytest.mark.parametrize("labels", LABEL_SETS.values(), ids=LABEL_SETS)
+def test_json_keeps_everything(labels):
+    assert LabelSet.from_json(labels.to_json()) == labels
+    with pytest.raises(ValueError, match="no label set"):
+        LabelSet.from_json('{"name": "x"}')

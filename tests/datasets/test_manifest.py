@@ -4,8 +4,18 @@ import pandas as pd
 import pytest
 
 from etc.datasets import manifest
-from etc.datasets.labels import STREET
+from etc.datasets.classes import CITYSCAPES, STREET
+from etc.datasets.labels import LabelSet
 from etc.errors import UserError
+
+COLOURED = LabelSet(
+    "coloured",
+    ("a", "b"),
+    ((1, 2, 3), (4, 5, 6)),
+    ((0,), (1,)),
+    colours=(((1, 2, 3),), ((4, 5, 6), (7, 8, 9))),
+    void_colours=((0, 0, 0),),
+)
 
 
 def _rows(count: int = 4) -> pd.DataFrame:
@@ -21,14 +31,15 @@ def _rows(count: int = 4) -> pd.DataFrame:
             "height": 4,
             "bytes": [100 + k for k in range(count)],
             "checksum": [f"{k:032x}" for k in range(count)],
+            "label_checksum": [f"{k:032x}" if k % 2 else "" for k in range(count)],
         }
     )
 
 
 def test_round_trip_sorts_and_is_deterministic(tmp_path):
     rows = _rows()
-    manifest.write(tmp_path / "a.parquet", rows.iloc[::-1])
-    manifest.write(tmp_path / "b.parquet", rows)
+    manifest.write(tmp_path / "a.parquet", rows.iloc[::-1], STREET)
+    manifest.write(tmp_path / "b.parquet", rows, STREET)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     read = manifest.read(tmp_path / "a.parquet")
     assert read["clip"].tolist() == rows["clip"].tolist()
@@ -47,6 +58,7 @@ def test_round_trip_sorts_and_is_deterministic(tmp_path):
         ("bytes", 0, "empty"),
         ("checksum", "xyz", "32 hexadecimal"),
         ("label", "", "annotated but has no label"),
+        ("label_checksum", "", "label's checksum is not 32"),
         ("image", "/etc/passwd", "below the root"),
         ("image", "../x.png", "below the root"),
         ("image", None, "image is empty"),
@@ -89,7 +101,7 @@ def test_missing_file_damaged_file_and_missing_column(tmp_path):
     with pytest.raises(UserError, match="'split' is missing"):
         manifest.read(tmp_path / "short.parquet")
     with pytest.raises(UserError, match="'split' is missing"):
-        manifest.write(tmp_path / "x.parquet", _rows().drop(columns="split"))
+        manifest.write(tmp_path / "x.parquet", _rows().drop(columns="split"), STREET)
     odd = _rows()
     odd["width"] = "wide"
     odd.to_parquet(tmp_path / "odd.parquet")
@@ -109,12 +121,12 @@ def stored(tmp_path):
     rows = _rows().iloc[[1]].reset_index(drop=True)
     data = (tmp_path / "images/1.png").read_bytes()
     rows["bytes"], rows["checksum"] = len(data), manifest.checksum(data)
+    rows["label_checksum"] = manifest.checksum((tmp_path / "labels/1.png").read_bytes())
     return tmp_path, rows, image, label
 
 
 def test_load_gives_rgb_and_train_ids(stored):
     root, rows, image, label = stored
-    manifest.verify(root, rows)
     row = rows.iloc[0]
     np.testing.assert_array_equal(manifest.load_image(root, row), image)
     expected = np.select([label == 7, label == 8, label == 26], [0, 1, STREET.names.index("car")], 255)
@@ -130,29 +142,53 @@ def test_load_names_the_file(stored):
     with pytest.raises(UserError, match=r"1\.png: 8x4 pixels, the manifest says 9x4"):
         manifest.load_image(root, row | {"width": 9})
     with pytest.raises(UserError, match="8-bit grey"):
-        manifest.load_label(root, row | {"label": "images/1.png"}, STREET)
+        manifest.load_label(root, row | {"label": "images/1.png", "label_checksum": row["checksum"]}, STREET)
     with pytest.raises(UserError, match="clip 'street_000000', frame 1: the frame has no label"):
         manifest.load_label(root, row | {"label": ""}, STREET)
     (root / "images/1.png").write_bytes(b"junk")
     with pytest.raises(UserError, match="not a readable picture"):
-        manifest.load_image(root, row)
+        manifest.load_image(root, row | {"checksum": manifest.checksum(b"junk")})
     (root / "images/1.png").write_bytes(b"")
     with pytest.raises(UserError, match="the file is empty"):
         manifest.load_image(root, row)
 
 
-def test_verify_finds_a_changed_byte_and_a_missing_label(stored):
+@pytest.mark.parametrize(("load", "name"), [(manifest.load_image, "images"), (manifest.load_label, "labels")])
+def test_a_file_that_changed_after_the_manifest_is_noticed(stored, load, name):
     root, rows, _, _ = stored
-    data = bytearray((root / "images/1.png").read_bytes())
+    path = root / name / "1.png"
+    data = bytearray(path.read_bytes())
     data[-20] ^= 1
-    (root / "images/1.png").write_bytes(bytes(data))
-    with pytest.raises(UserError, match=r"1\.png: its content differs"):
-        manifest.verify(root, rows)
-    (root / "images/1.png").write_bytes(bytes(data) + b"x")
-    with pytest.raises(UserError, match=r"1\.png: \d+ bytes, the manifest says \d+"):
-        manifest.verify(root, rows)
-    data[-20] ^= 1
-    (root / "images/1.png").write_bytes(bytes(data))
-    (root / "labels/1.png").unlink()
-    with pytest.raises(UserError, match="no such label file"):
-        manifest.verify(root, rows)
+    path.write_bytes(bytes(data))
+    with pytest.raises(UserError, match=r"1\.png: its content is not that of the manifest"):
+        load(root, rows.iloc[0], *[STREET] * (name == "labels"))
+
+
+def test_the_label_set_travels_with_the_manifest(tmp_path):
+    path = tmp_path / "frames.parquet"
+    for one in (STREET, CITYSCAPES, COLOURED):
+        manifest.write(path, _rows(), one)
+        assert manifest.read_label_set(path) == one
+        assert len(manifest.read(path)) == 4
+    _rows().to_parquet(path)
+    with pytest.raises(UserError, match="holds no label set"):
+        manifest.read_label_set(path)
+    with pytest.raises(UserError, match="no such manifest"):
+        manifest.read_label_set(tmp_path / "none.parquet")
+
+
+def test_labels_in_colours_are_read(tmp_path):
+    picture = np.array([[(1, 2, 3), (4, 5, 6)], [(7, 8, 9), (0, 0, 0)]], np.uint8)
+    path = tmp_path / "label.png"
+    cv2.imwrite(str(path), picture[..., ::-1])
+    row = {"label": "label.png", "width": 2, "height": 2, "label_checksum": manifest.checksum(path.read_bytes())}
+    np.testing.assert_array_equal(manifest.load_label(tmp_path, row, COLOURED), [[0, 1], [1, 255]])
+    picture[0, 0] = (9, 9, 9)
+    cv2.imwrite(str(path), picture[..., ::-1])
+    row["label_checksum"] = manifest.checksum(path.read_bytes())
+    with pytest.raises(UserError, match=r"label\.png: colour \(9, 9, 9\) is neither of a class nor ignored"):
+        manifest.load_label(tmp_path, row, COLOURED)
+    cv2.imwrite(str(path), picture[..., 0])
+    row["label_checksum"] = manifest.checksum(path.read_bytes())
+    with pytest.raises(UserError, match="must be an 8-bit RGB picture"):
+        manifest.load_label(tmp_path, row, COLOURED)

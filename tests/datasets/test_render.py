@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from etc.datasets.exact_flow import flow_between
-from etc.datasets.labels import STREET
-from etc.datasets.render import Renderer
-from etc.datasets.scene import FOCAL, build_scene
-from etc.datasets.shapes import box
+from etc.datasets.classes import STREET
+from etc.datasets.street.exact_flow import flow_between
+from etc.datasets.street.render import Renderer
+from etc.datasets.street.scene import FOCAL, build_scene
+from etc.datasets.street.shapes import box
 from etc.params.frames import StreetParams
 
 HEIGHT, WIDTH, FRAMES = 64, 128, 4

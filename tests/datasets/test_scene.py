@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from etc.datasets import shapes
-from etc.datasets.labels import STREET
-from etc.datasets.objects import Source
-from etc.datasets.render import Renderer
-from etc.datasets.scene import build_scene
+from etc.datasets.classes import STREET
+from etc.datasets.street import shapes
+from etc.datasets.street.objects import Source
+from etc.datasets.street.render import Renderer
+from etc.datasets.street.scene import build_scene
 from etc.params.frames import StreetParams
 
 PARAMS = StreetParams(height=64, width=128, frames_per_clip=4, annotated=2)

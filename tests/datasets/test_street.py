@@ -7,8 +7,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from etc.datasets import manifest, street
-from etc.datasets.labels import STREET
+from etc.datasets import manifest
+from etc.datasets.classes import STREET
+from etc.datasets.street import street
 from etc.errors import UserError
 from etc.files import atomic
 from etc.params.frames import StreetParams
@@ -103,7 +104,6 @@ def test_layout_is_that_of_cityscapes(generated):
     assert dev["image"] == "leftImg8bit_sequence/val/street/street_100000_000002_leftImg8bit.png"
     assert dev["label"] == "gtFine/val/street/street_100000_000002_gtFine_labelIds.png"
     assert (folder / "root" / street.flow_path("dev", "street_100000")).is_file()
-    manifest.verify(folder / "root", frames)
 
 
 def test_files_hold_the_clip(generated):

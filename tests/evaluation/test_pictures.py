@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from etc.datasets.labels import CITYSCAPES
+from etc.datasets.classes import CITYSCAPES
 from etc.errors import UserError
 from etc.evaluation.pictures import Frames, IdPictures, Probabilities, largest_id
 

@@ -30,19 +30,28 @@ def edit(project, name, old, new):
 
 def test_all_files_pass_the_check(project):
     assert check.check_all().run == ["street"]
+    edit(project, "data.yaml", "run: [street]", "run: [street, camvid, cityscapes, cityscapes_small]")
+    assert len(check.check_all().run) == 4
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_key_follows_a_comment(path):
     lines = path.read_text().splitlines()
-    # Keys inside {...} and those of blocks per data set or purpose are explained by the comment above the block.
+    block, explained = "", set()
+    # Keys inside {...} and those of blocks per data set or purpose are explained by the comment above the block. What
+    # the first block explains need not be explained again.
     for number, line in enumerate(lines):
         match = re.match(r"( *)([a-z_0-9]+):", line)
+        if match and not match.group(1):
+            block = match.group(2)
         if not match or not match.group(1) or line.rstrip().endswith(":"):
             continue
         above = lines[number - 1].strip()
-        explained = above.startswith("#") or "#" in line or explained_by_block(lines, number)
-        assert explained, f"{path.name}:{number + 1}: no comment for '{match.group(2)}'"
+        if above.startswith("#") or "#" in line or explained_by_block(lines, number):
+            explained.add(match.group(2))
+        else:
+            later = block in ("camvid", "cityscapes", "cityscapes_small") and match.group(2) in explained
+            assert later, f"{path.name}:{number + 1}: no comment for '{match.group(2)}'"
 
 
 def explained_by_block(lines, number):
@@ -141,8 +150,15 @@ def test_a_run_may_not_stand_in_two_groups(project):
 
 
 def test_data_set_without_a_block_is_refused(project):
-    edit(project, "data.yaml", "run: [street]", "run: [street, camvid]")
-    with pytest.raises(UserError, match="no source for data set 'camvid'; known: street"):
+    edit(project, "data.yaml", "run: [street]", "run: [street, kitti]")
+    with pytest.raises(UserError, match="frames.yaml: no block for data set 'kitti'"):
+        check.check_all()
+
+
+def test_a_source_that_there_is_not_is_named(project):
+    edit(project, "frames.yaml", "source: camvid ", "source: kitti ")
+    edit(project, "data.yaml", "run: [street]", "run: [camvid]")
+    with pytest.raises(UserError, match=r"key 'camvid.source' = 'kitti': no such source; use one of street, camvid"):
         check.check_all()
 
 

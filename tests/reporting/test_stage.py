@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from etc.datasets import manifest
 from etc.errors import UserError
 from etc.files import read_json, write_json
 from etc.params import report as params
@@ -235,11 +236,26 @@ def test_file_too_big_for_git_is_refused_with_the_keys_to_lower(tmp_path):
 
 def test_clip_without_truth_has_no_row_of_truth(project, finished):
     path = project / "data/street/frames.parquet"
-    pd.read_parquet(path).assign(label="", annotated=False).to_parquet(path, index=False)
+    frames = manifest.read(path).assign(label="", label_checksum="", annotated=False)
+    manifest.write(path, frames, manifest.read_label_set(path))
     report.run("street")
     pictures = [(root / "results/street/plots/strip.png").read_bytes() for root in (finished[0], project)]
     heights = [int.from_bytes(data[20:24], "big") for data in pictures]
     assert heights[0] - heights[1] == 128 + 4
+
+
+def test_data_without_labels_have_consistency_alone(project):
+    for path in (project / "data/street/evaluation").glob("*/iou.parquet"):
+        pd.read_parquet(path).iloc[:0].to_parquet(path, index=False)
+    report.run("street")
+    results = project / "results/street"
+    table = pd.read_csv(results / "tables/schemes.csv")
+    assert table["miou_mean"].isna().all() and table["tc_mean"].notna().all()
+    assert table.loc[table["scheme"] == "etc", "delta_tc"].notna().all() and table["delta_miou"].isna().all()
+    for scheme in read_json(results / "metrics.json")["pspnet18"].values():
+        assert set(scheme) == {"tc", "tc_visible", "agreement"}
+    assert "nan" not in (results / "tables/schemes.md").read_text()
+    assert (results / "plots/schemes.png").stat().st_size > 10_000
 
 
 def test_reporting_needs_no_torch():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from etc.datasets.labels import STREET
+from etc.datasets.classes import STREET
 from etc.errors import UserError
 from etc.params.data import Run
 from etc.params.report import Bootstrap

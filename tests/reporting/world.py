@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from etc.datasets import manifest
-from etc.datasets.labels import STREET
+from etc.datasets.classes import STREET
 from etc.files import write_json
 from etc.params.data import Run
 
@@ -140,15 +140,17 @@ def write_frames(data: Path, draw: np.random.Generator) -> None:
         encoded = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
         (data / "root").mkdir(parents=True, exist_ok=True)
         (data / "root" / f"{frame}.png").write_bytes(encoded)
-        cv2.imwrite(str(data / "root" / f"{frame}_label.png"), STREET.decode(label))
+        truth = cv2.imencode(".png", STREET.decode(label))[1].tobytes()
+        (data / "root" / f"{frame}_label.png").write_bytes(truth)
         rows.append(
             {
                 **{"clip": CLIPS[0], "frame": frame, "split": "test", "annotated": frame == 0},
                 **{"image": f"{frame}.png", "label": f"{frame}_label.png", "width": WIDTH, "height": HEIGHT},
                 **{"bytes": len(encoded), "checksum": manifest.checksum(encoded)},
+                "label_checksum": manifest.checksum(truth),
             }
         )
-    manifest.write(data / "frames.parquet", pd.DataFrame(rows))
+    manifest.write(data / "frames.parquet", pd.DataFrame(rows), STREET)
 
 
 def audit(draw: np.random.Generator) -> pd.DataFrame:

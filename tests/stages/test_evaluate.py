@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from etc.datasets import manifest
-from etc.datasets.labels import label_set
+from etc.datasets.classes import label_set
 from etc.errors import UserError
 from etc.evaluation.iou import confusion_matrix
 from etc.evaluation.tables import counts_table
@@ -99,7 +99,8 @@ def project(tmp_path, monkeypatch):
     """A toy project with an untrained student; all clips are test clips."""
     toy.make(tmp_path, clips=2, frames=3)
     folder = tmp_path / "data/street"
-    manifest.write(folder / "frames.parquet", manifest.read(folder / "frames.parquet").assign(split="test"))
+    frames = manifest.read(folder / "frames.parquet").assign(split="test")
+    manifest.write(folder / "frames.parquet", frames, label_set("street"))
     shutil.copytree(folder / "flow/train", folder / "flow/compare")
     shutil.move(folder / "flow/train", folder / "flow/evaluate")
     shipped = yaml.safe_load((toy.ROOT / "params/evaluate.yaml").read_text())["street"]

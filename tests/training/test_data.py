@@ -179,9 +179,36 @@ def test_flow_is_that_of_the_labelled_frame_to_its_partner():
     [
         (Clips({}, []), 1, 0.0, "no annotated frame"),
         (Clips({"a": {0: None}}, [Labelled("a", 0, None)]), 1, 0.5, "no pseudo-labels, but pseudo_share is 0.5"),
-        (Clips({"a": {0: None}}, [Labelled("a", 0, None)]), 2, 0.0, "clip a: 1 frames, but .* look at 2"),
+        (Clips({"a": {0: None}}, [Labelled("a", 0, None)]), 2, 0.0, "none of the 1 labelled .* look at 2 frames"),
     ],
 )
 def test_missing_frames_are_named(clips, frames, share, message):
     with pytest.raises(UserError, match=message):
         samples(clips, frames=frames, pseudo_share=share)
+
+
+def test_a_frame_without_neighbours_stands_in_for_them_and_has_no_visible_flow():
+    clips = world()
+    lonely = Clips(
+        {**clips.images, "lone": {7: partial(picture, 3)}},
+        [*clips.annotated, Labelled("lone", 7, partial(grey, 3))],
+        clips.pseudo,
+        clips.flow,
+    )
+    drawn = samples(lonely)
+    assert drawn.note.startswith("1 labelled frames have no neighbour")
+    assert samples(lonely, frames=1).note == samples(clips).note == ""
+    items = [drawn[number] for number in range(40)]
+    alone = [item for item in items if item["name"].startswith("lone")]
+    assert alone and len(alone) < len(items)
+    for item in alone:
+        assert item["name"] == "lone:7/7/7" and item["order"].tolist() == [0, 1, 2]
+        images, visible = item["sample"].images, item["sample"].visible
+        assert not visible.any() and (images == images[:1]).all()
+    assert all(item["sample"].visible.any() for item in items if not item["name"].startswith("lone"))
+
+
+def test_of_a_clip_of_two_frames_the_third_is_the_labelled_one():
+    drawn = samples(world(frames=2), pseudo_share=0.5)
+    names = {drawn[number]["name"].split(":")[1] for number in range(40)}
+    assert names == {"0/1/0", "1/0/1"}

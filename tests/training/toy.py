@@ -6,12 +6,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
 from etc.datasets import manifest
-from etc.datasets.labels import label_set
+from etc.datasets.classes import label_set
 from etc.files import atomic
 from etc.flow.store import FlowWriter
 from etc.models import registry, weights
@@ -59,6 +60,7 @@ def make(
                 size[0],
                 len(data),
                 manifest.checksum(data),
+                manifest.checksum((folder / "root" / names[1]).read_bytes()),
             )
             rows.append(row)
             if number != frames // 2:
@@ -66,7 +68,7 @@ def make(
                 label[: size[0] * number // frames] = 255
                 pseudo.append((clip, number, cv2.imencode(".png", label)[1].tobytes(), 1.0))
         _write_flow(folder / "flow" / "train" / f"{clip}.arrow", size, frames)
-    _write(folder / "frames.parquet", rows, manifest.SCHEMA)
+    manifest.write(folder / "frames.parquet", pd.DataFrame(rows, columns=manifest.SCHEMA.names), classes)
     schema = pa.schema([("clip", pa.string()), ("frame", pa.int32()), ("label", pa.binary()), ("kept", pa.float64())])
     _write(folder / "pseudo_labels.parquet", pseudo, schema)
     for stage in ("labeller", "pretrain", "teacher", "student"):

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from etc.datasets import disturb, exact_flow, labels, manifest, objects, render, scene, shapes, textures
+from etc.datasets import classes, manifest
+from etc.datasets.street import disturb, exact_flow, objects, render, scene, shapes, textures
 from etc.errors import UserError
 from etc.files import atomic, read_json, write_json
 from etc.params.frames import StreetParams
@@ -49,7 +50,7 @@ class Clip:
     @cached_property
     def labels(self) -> np.ndarray:
         """Train ids, uint8 (T, H, W)."""
-        return labels.STREET.encode(self.sources)
+        return classes.STREET.encode(self.sources)
 
 
 def clip_name(split: str, number: int) -> str:
@@ -158,7 +159,7 @@ def generate(
             written[clip] = files
     _prune(root, {path for files in written.values() for path in files})
     frames = pd.DataFrame([row for clip in clips for row in _rows(params, *clip, written[clip])])
-    manifest.write(manifest_path, frames)
+    manifest.write(manifest_path, frames, classes.STREET)
     return manifest.read(manifest_path)
 
 
@@ -168,7 +169,7 @@ def _work(params: StreetParams, root: Path, save_flow: SaveFlow, clip: tuple[str
 
 def _identity(params: StreetParams, save_flow: SaveFlow) -> str:
     """Changes whenever a clip's files could change: parameters, code and the libraries that draw."""
-    modules = [disturb, exact_flow, labels, objects, render, scene, shapes, textures, inspect.getmodule(_identity)]
+    modules = [classes, disturb, exact_flow, objects, render, scene, shapes, textures, inspect.getmodule(_identity)]
     sources = [inspect.getsource(module) for module in modules] + [inspect.getsource(inspect.getmodule(save_flow))]
     versions = [np.__version__, cv2.__version__, importlib.metadata.version("embreex")]
     # How many clips there are and which frame is annotated change the manifest, not the files.
@@ -204,6 +205,7 @@ def _rows(params: StreetParams, split: str, number: int, files: dict[str, tuple[
     for frame in range(params.frames_per_clip):
         path = image_path(split, name, frame)
         size, digest = files[path]
+        label = label_path(split, name, frame)
         rows.append(
             {
                 "clip": name,
@@ -211,11 +213,12 @@ def _rows(params: StreetParams, split: str, number: int, files: dict[str, tuple[
                 "split": split,
                 "annotated": frame == params.annotated,
                 "image": path,
-                "label": label_path(split, name, frame),
+                "label": label,
                 "width": params.width,
                 "height": params.height,
                 "bytes": size,
                 "checksum": digest,
+                "label_checksum": files[label][1],
             }
         )
     return rows

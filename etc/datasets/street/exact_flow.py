@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from etc.datasets.render import Renderer, View
+from etc.datasets.street.render import Renderer, View
 
 NEAR = 0.05  # metres; a point nearer to the camera plane than this has no projection
 RELATIVE_TOLERANCE = 0.005  # a point is the seen surface when its depth agrees to this share ...

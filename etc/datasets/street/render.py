@@ -11,9 +11,9 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from etc.datasets import textures
-from etc.datasets.objects import Material, Source
-from etc.datasets.scene import FOCAL, Scene
+from etc.datasets.street import textures
+from etc.datasets.street.objects import Material, Source
+from etc.datasets.street.scene import FOCAL, Scene
 
 # Rows of the per-triangle table, see _Frame._table.
 _NORMAL, _PLANE, _U, _V = slice(0, 3), 3, slice(4, 7), slice(7, 10)

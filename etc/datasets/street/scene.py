@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etc.datasets import objects
-from etc.datasets.objects import Material, Part, Source
-from etc.datasets.shapes import box, turned
+from etc.datasets.street import objects
+from etc.datasets.street.objects import Material, Part, Source
+from etc.datasets.street.shapes import box, turned
 from etc.params.frames import StreetParams
 
 FOCAL = 0.9  # focal length over frame width: a view of 58 degrees

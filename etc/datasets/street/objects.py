@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from etc.datasets.shapes import blob, box, prism, turned, wheel
+from etc.datasets.street.shapes import blob, box, prism, turned, wheel
 
 Colour = tuple[float, float, float]
 

@@ -1,0 +1,37 @@
+"""``etc predict``: what a trained network says about the frames of a data set."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from etc.commands.arguments import Dataset
+from etc.commands.run import run as _run
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of a trained network, e.g. data/street/students/pspnet18-etc-0.")],
+    dataset: Dataset,
+    to: Annotated[Path, typer.Option(help="Folder to write.")],
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    form: Annotated[
+        str, typer.Option(help="ids, labels, colours, overlay, or cityscapes (for its official evaluation).")
+    ] = "ids",
+    labelled: Annotated[bool, typer.Option("--labelled", help="Only frames that have a label.")] = False,
+) -> None:
+    """Write the predictions of a trained network, one PNG a frame: DIR/CLIP/FRAME.png.
+
+    ids are train ids, which `etc tc --predictions` reads; labels are the ids of the label files. `etc frames DATASET`
+    comes first.
+    """
+    from typing import get_args
+
+    from etc.errors import UserError
+    from etc.prediction import frames
+
+    def action() -> None:
+        if form not in get_args(frames.Form):
+            raise UserError(f"--form {form}: choose one of {', '.join(get_args(frames.Form))}")
+        print(frames.write(run, dataset, to, split, form, labelled))
+
+    _run(action)

@@ -1,0 +1,105 @@
+"""A verification as one table for a terminal or a log."""
+
+from io import StringIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from etc.datasets.verification import KINDS, Report
+
+Cells = tuple[str, str, str, str]
+
+
+def text(report: Report, few: int = 3, worst: int = 10) -> str:
+    """One table for a terminal or a log, without colours and without a newline at the end.
+
+    Args:
+        report: what to show.
+        few: file names a kind of finding.
+        worst: clips that are shown one by one.
+    """
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, justify in (("what", "left"), ("number", "right"), ("share", "right"), ("which", "left")):
+        shown.add_column(name, justify=justify, no_wrap=True)
+    sections = [_total_rows(report), _finding_rows(report, few), _clip_rows(report, worst), _class_rows(report)]
+    for section in sections:
+        for row in section:
+            shown.add_row(*row)
+        shown.add_section()
+    stream = StringIO()
+    # Wide enough for any path: a narrow terminal wraps lines but hides no name.
+    Console(file=stream, width=1000, color_system=None, markup=False, highlight=False).print(shown)
+    return "\n".join(line.rstrip() for line in stream.getvalue().split("\n")).strip("\n")
+
+
+def _total_rows(report: Report) -> list[Cells]:
+    totals, clips = report.totals, report.clips
+    splits = ", ".join(
+        f"{count:,} {name}" for name, count in clips.groupby("split", sort=False)["frames"].sum().items()
+    )
+    files = totals["images"] + totals["labels"]
+    return [
+        ("frames", f"{totals['frames']:,}", "", f"in {len(clips):,} clips; {splits}"),
+        ("image files", f"{totals['images']:,}", "", ""),
+        ("label files", f"{totals['labels']:,}", "", ""),
+        ("megabytes", f"{totals['bytes'] / 1e6:,.0f}", "", ""),
+        ("pixels read", f"{totals['deep']:,}", _share(totals["deep"], files), "of all files"),
+    ]
+
+
+def _finding_rows(report: Report, few: int) -> list[Cells]:
+    rows = []
+    for kind, (title, is_error) in KINDS.items():
+        found = report.findings[report.findings["kind"].eq(kind)]
+        lines = [f"{one.path}: {one.detail}" if one.detail else one.path for one in found[:few].itertuples()]
+        lines += [f"and {len(found) - few:,} more"] * (len(found) > few)
+        number = f"{len(found):,}"
+        if kind == "foreign" and not report.totals["deep"]:
+            number, lines = "?", ["the pixels were not read"]
+        rows.append((title if is_error else f"{title} (warning)", number, "", "\n".join(lines)))
+    return rows
+
+
+def _clip_rows(report: Report, worst: int) -> list[Cells]:
+    clips = report.clips
+    possible = (clips["frames"] - 1).sum()
+    steps = ", ".join(
+        f"{step} in {count:,} clips" for step, count in clips.loc[clips["step"] > 0, "step"].value_counts()[:4].items()
+    )
+    pairs = ", ".join(f"{count} in {n:,} clips" for count, n in clips["pairs"].value_counts()[:4].items())
+    rows = [
+        ("labelled frames", f"{clips['labelled'].sum():,}", _share(clips["labelled"].sum(), clips["frames"].sum()), ""),
+        ("steps of clips", f"{clips.loc[clips['step'] > 0, 'step'].nunique():,}", "", steps),
+        ("pairs", f"{clips['pairs'].sum():,}", _share(clips["pairs"].sum(), possible), pairs),
+    ]
+    lost = clips["frames"] - 1 - clips["pairs"]
+    bad = clips[lost.gt(0) | clips["errors"].gt(0) | clips["warnings"].gt(0)].assign(lost=lost)
+    bad = bad.sort_values(["errors", "warnings", "lost", "clip"], ascending=[False, False, False, True])
+    rows += [
+        (
+            f"clip {one.clip}",
+            f"{one.pairs:,}",
+            _share(one.pairs, one.frames - 1),
+            f"pairs; {one.frames} frames, {one.labelled} labelled, step {one.step}, {one.gaps} gaps, "
+            f"{one.lacking} frames lacking, {one.errors} errors, {one.warnings} warnings",
+        )
+        for one in bad[:worst].itertuples()
+    ]
+    if len(bad) > worst:
+        rows.append((f"and {len(bad) - worst:,} more clips", f"{bad['pairs'][worst:].sum():,}", "", "pairs"))
+    return rows
+
+
+def _class_rows(report: Report) -> list[Cells]:
+    if report.classes.empty:
+        return [("classes", "?", "", "no label was decoded")]
+    titles = [*(f"class {name}" for name in report.classes["class"][:-1]), "ignored pixels"]
+    return [
+        (title, f"{one.pixels:,}", f"{100 * one.share:.2f} %", f"pixels, in {one.labels:,} labels")
+        for title, one in zip(titles, report.classes.itertuples(), strict=True)
+    ]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.2f} %" if whole else ""

@@ -1,0 +1,39 @@
+"""Names for clips that are safe in file names, patterns and tables, whatever the user's files are called."""
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+_LONGEST = 80
+
+
+def safe_names(names: Iterable[str], keep: str = "") -> dict[str, str]:
+    """A name of letters, digits and _ for each name; it depends on the others only where two become the same.
+
+    Args:
+        names: without doubles, e.g. paths below a root.
+        keep: further characters that may stay, but not in front.
+
+    Returns:
+        name to safe name, unique also where upper and lower case are one. Accents go; an empty name is ``clip``. Those
+        that would be the same, or of which nothing is left, get eight digits of the hash of their own name.
+    """
+    plain = {name: _plain(name, keep) if name else "clip" for name in names}
+    count = Counter(safe.lower() for safe in plain.values())
+    return {
+        name: safe if safe and count[safe.lower()] == 1 else f"{safe or 'clip'}_{_hash(name)}"
+        for name, safe in plain.items()
+    }
+
+
+def _plain(name: str, keep: str) -> str:
+    # NFKD parts a letter from its accent, which is then left out.
+    letters = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
+    safe = re.sub(rf"[^A-Za-z0-9_{re.escape(keep)}]+", "_", letters)
+    return (safe if safe == letters else safe.strip("_")).lstrip(keep + "_" * (safe != letters))[:_LONGEST]
+
+
+def _hash(name: str) -> str:
+    return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()

@@ -1,0 +1,132 @@
+"""Which frames of a video are kept and where its clips begin, from the time of every frame.
+
+A hole is where a video shows no frame for longer than one and a half times its usual interval, as phones and screen
+recorders leave them. Frames beside a hole are no neighbours, so a new clip begins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+HOLE = 1.5  # times the usual interval
+SAME_RATE = 0.002
+STEADY = 0.1  # of the usual interval: what times may depart from it; Matroska rounds them to whole milliseconds
+
+
+class Kept(NamedTuple):
+    """A frame that is kept: its place in the video, from 0, and its number at the kept rate."""
+
+    index: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The clips of one video.
+
+    Attributes:
+        clips: at least two frames each, at one step.
+        offset: how far a kept frame is from its regular time at most, seconds; 0 where all frames are kept.
+        holes: number of holes where a clip had to end.
+        left: kept frames that are in no clip, as there was no second one beside them.
+        full: whether the limit was reached.
+    """
+
+    clips: tuple[tuple[Kept, ...], ...]
+    offset: float
+    holes: int
+    left: int
+    full: bool
+
+
+def interval(times: np.ndarray) -> float:
+    """The usual time between frames, seconds: the mean without the holes.
+
+    Args:
+        times: float64 (N,), N >= 2, seconds, rising.
+    """
+    steps = np.diff(times)
+    return float(steps[steps <= HOLE * np.median(steps)].mean())
+
+
+def is_steady(times: np.ndarray) -> bool:
+    """Whether all frames are one interval apart, but for 10 % or the 1 ms that containers round to; see `interval`."""
+    usual = interval(times)
+    return bool(np.abs(np.diff(times) - usual).max() <= max(STEADY * usual, 0.0011))
+
+
+def keep(times: np.ndarray, rate: float | None) -> tuple[list[list[Kept]], float]:
+    """Frames that are kept, in runs without a hole.
+
+    Args:
+        times: as for :func:`interval`.
+        rate: frames a second: that nearest to each regular time is kept, which begin at the first frame; where none is
+            within half a step, that is a hole. None keeps every frame, with its place in the video as its number.
+
+    Returns:
+        Runs, and the largest distance from a regular time, seconds.
+    """
+    if rate is None:
+        index = number = np.arange(len(times))
+        breaks = np.diff(times) > HOLE * interval(times)
+        offset = 0.0
+    else:
+        usual = interval(times)
+        # 29.97 frames a second are often called 30; taken literally, that would be a hole every half minute.
+        rate = 1 / usual if abs(rate * usual - 1) <= SAME_RATE else rate
+        regular = times[0] + np.arange(int((times[-1] - times[0] + usual / 2) * rate) + 1) / rate
+        index = nearest(times, regular)
+        distance = np.abs(times[index] - regular)
+        # A frame that is nearest to two times stands for the first; a hole is left for the second.
+        good = (distance <= 0.5 / rate) & (np.diff(index, prepend=-1) > 0)
+        index, number = index[good], np.flatnonzero(good)
+        breaks = np.diff(number) > 1
+        offset = float(distance[good].max())
+    parts = np.split(np.column_stack([index, number]), np.flatnonzero(breaks) + 1)
+    return [[Kept(*row) for row in part.tolist()] for part in parts], offset
+
+
+def nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Places in ``times`` (rising) nearest to each of ``wanted``, the earlier one where two are as near."""
+    after = np.searchsorted(times, wanted).clip(1, len(times) - 1)
+    # Times are sums of rounded numbers: what is as near but for a nanosecond is as near.
+    later = wanted - times[after - 1] > times[after] - wanted + 1e-9
+    return after - 1 + later
+
+
+def cut(times: np.ndarray, rate: float | None, length: int, skip: float, limit: int | None) -> Cut:
+    """The clips of a video.
+
+    Args:
+        times: as for :func:`interval`.
+        rate: as for :func:`keep`.
+        length: frames in a clip; before a hole or the end it may be shorter, down to two.
+        skip: seconds left out after each clip.
+        limit: most clips; None for all.
+    """
+    runs, offset = keep(times, rate)
+    gap = round(skip * rate if rate else skip / interval(times))
+    clips: list[tuple[Kept, ...]] = []
+    left, earliest = 0, 0
+    for run in runs:
+        place = 0
+        while place < len(run):
+            place += max(0, earliest - run[place].number)
+            clip = tuple(run[place : place + length])
+            place += len(clip) or length
+            if len(clip) < 2:
+                left += len(clip)
+                continue
+            if limit is not None and len(clips) == limit:
+                return Cut(tuple(clips), offset, _holes(runs, clips), left, True)
+            clips.append(clip)
+            earliest = clip[-1].number + 1 + gap
+    return Cut(tuple(clips), offset, _holes(runs, clips), left, False)
+
+
+def _holes(runs: Sequence[Sequence[Kept]], clips: Sequence[Sequence[Kept]]) -> int:
+    """Holes up to the last clip."""
+    last = clips[-1][-1].number if clips else -1
+    return sum(run[0].number <= last for run in runs[1:])

@@ -1,0 +1,84 @@
+"""Predictions as the official evaluation of Cityscapes reads them (csEvalPixelLevelSemanticLabeling, the test server).
+
+The tool looks for ``{city}_{sequence}_{frame}*.png`` of ids as in the label files, one for each label of gtFine/val::
+
+    CITYSCAPES_DATASET=ROOT CITYSCAPES_RESULTS=FOLDER csEvalPixelLevelSemanticLabeling
+
+Version 2.3.0 of cityscapesscripts calls ``np.in1d`` for its instance-level scores, which NumPy has not had since 2.4.
+Where it fails, ``python -c`` with ``OFFICIAL`` takes the place of the command: the tool's own parameter leaves those
+scores out, and every IoU stays.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+
+from etc.datasets.classes import CITYSCAPES
+from etc.datasets.labels import IGNORE, LabelSet
+from etc.datasets.manifest import Row
+from etc.errors import UserError
+from etc.files import atomic
+
+OFFICIAL = (
+    "from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as tool; "
+    "tool.args.evalInstLevelScore = False; tool.main()"
+)
+
+SUFFIX = "_pred_labelIds.png"
+
+_IDS = {name: ids[0] for name, ids in zip(CITYSCAPES.names, CITYSCAPES.sources, strict=True)}
+
+
+def export(folder: Path, frames: Iterable[tuple[Row, np.ndarray]], label_set: LabelSet) -> int:
+    """Write predictions as label ids, ``{city}_{sequence}_{frame}_pred_labelIds.png`` right in ``folder``.
+
+    Args:
+        folder: made when it is missing; it may hold an earlier export, whose files of the same frames are replaced.
+        frames: row of the manifest, and its prediction, uint8 (H, W), train ids in the size of the frame.
+        label_set: of the data set; its classes are told by their names, which must be those of Cityscapes.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        UserError: a class is none of Cityscapes, a prediction has another size or an id of no class, or the folder
+            holds other pictures, which the tool could take for predictions.
+    """
+    table = _table(label_set)
+    folder = Path(folder)
+    others = [path for path in folder.rglob("*.png") if not path.name.endswith(SUFFIX) or path.parent != folder]
+    if others:
+        raise UserError(f"{others[0]}: not of an export, and would be read as a prediction; choose an empty folder")
+    count = 0
+    for row, prediction in frames:
+        name = PurePosixPath(row["image"]).name.removesuffix("_leftImg8bit.png")
+        _check(name, row, prediction, label_set)
+        # A folder can hold many frames, and one that is lost with the power is simply written again.
+        with atomic(folder / f"{name}{SUFFIX}", durable=False) as stream:
+            stream.write(cv2.imencode(".png", table[prediction])[1].tobytes())
+        count += 1
+    return count
+
+
+def _table(label_set: LabelSet) -> np.ndarray:
+    strange = [name for name in label_set.names if name not in _IDS]
+    if strange:
+        raise UserError(f"label set {label_set.name!r}: class {strange[0]!r} is none of Cityscapes; it has no id there")
+    table = np.zeros(256, np.uint8)
+    table[: label_set.count] = [_IDS[name] for name in label_set.names]
+    return table
+
+
+def _check(name: str, row: Row, prediction: np.ndarray, label_set: LabelSet) -> None:
+    size = (row["height"], row["width"])
+    if prediction.dtype != np.uint8 or prediction.shape != size:
+        raise UserError(
+            f"{name}: the prediction is {prediction.dtype} {prediction.shape}, expected uint8 {size}; "
+            "scale it to the size of the frame"
+        )
+    highest = int(prediction.max())
+    if highest >= label_set.count:
+        what = "255 (ignore)" if highest == IGNORE else str(highest)
+        raise UserError(f"{name}: the prediction holds id {what}; give each pixel a class, 0 to {label_set.count - 1}")

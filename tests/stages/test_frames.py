@@ -1,0 +1,156 @@
+"""The frames stage over frames that somebody else made: found, described, verified, never touched."""
+
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from etc.cli import app
+from etc.datasets import location, manifest
+from etc.errors import UserError
+from etc.stages import frames
+
+CLASSES = """
+classes:
+  - {name: dark, ids: [0], colour: [10, 10, 10]}
+  - {name: light, ids: [1], colour: [200, 200, 200]}
+ignore: [255]
+"""
+BLOCK = {
+    "source": "folder",
+    "root": None,
+    "images": "images",
+    "labels": "labels",
+    "classes": "classes.yaml",
+    "split": {"train": ["walk"], "test": ["ride"]},
+}
+
+
+@pytest.fixture
+def theirs(tmp_path, monkeypatch):
+    """A folder of two clips with labels, and a project that finds it by the environment variable."""
+    root, draw = tmp_path / "theirs", np.random.default_rng(0)
+    for clip in ("walk", "ride"):
+        for number in range(4):
+            for kind in ("images", "labels"):
+                (root / kind / clip).mkdir(parents=True, exist_ok=True)
+            image = draw.integers(0, 256, (16, 24, 3), np.uint8)
+            cv2.imwrite(str(root / "images" / clip / f"{number:03d}.png"), image)
+            cv2.imwrite(str(root / "labels" / clip / f"{number:03d}.png"), (image[..., 0] > 128).astype(np.uint8))
+    (root / "classes.yaml").write_text(CLASSES)
+    project = tmp_path / "project"
+    (project / "params").mkdir(parents=True)
+    (project / "params/frames.yaml").write_text(yaml.safe_dump({"mine": BLOCK}))
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("ETC_ROOT_MINE", str(root))
+    return root
+
+
+def state(root: Path) -> dict:
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in root.rglob("*") if path.is_file()}
+
+
+def test_foreign_frames_stay_where_they_are_and_are_described(theirs):
+    before = state(theirs)
+    line = frames.run("mine", workers=2)
+    assert line == f"8 frames in 2 clips in {theirs}, manifest data/mine/frames.parquet"
+    assert state(theirs) == before
+    assert [path.name for path in Path("data/mine/root").iterdir()] == [location.POINTER]
+    table = manifest.read("data/mine/frames.parquet")
+    label_set = manifest.read_label_set("data/mine/frames.parquet")
+    assert label_set.names == ("dark", "light")
+    assert table.groupby("clip")["split"].first().to_dict() == {"ride": "test", "walk": "train"}
+    assert set(table["width"]) == {24} and set(table["height"]) == {16}
+    row = table.iloc[0]
+    image = cv2.imread(str(theirs / row["image"]))
+    np.testing.assert_array_equal(manifest.load_image("data/mine/root", row), image[..., ::-1])
+    np.testing.assert_array_equal(manifest.load_label("data/mine/root", row, label_set), image[..., 0] > 128)
+
+
+def test_the_folder_may_move_without_a_byte_of_the_data_set_changing(theirs, tmp_path, monkeypatch):
+    frames.run("mine", workers=1)
+    before = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
+    shutil.move(theirs, tmp_path / "moved")
+    with pytest.raises(UserError, match="no such folder, but the environment variable ETC_ROOT_MINE names it"):
+        frames.run("mine", workers=1)
+    monkeypatch.setenv("ETC_ROOT_MINE", str(tmp_path / "moved"))
+    frames.run("mine", workers=1)
+    assert {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()} == before
+
+
+def test_frames_are_not_read_again_when_nothing_changed(theirs, monkeypatch):
+    frames.run("mine", workers=1)
+    monkeypatch.setattr("etc.datasets.pictures._read", lambda path: pytest.fail(f"read {path} again"))
+    frames.run("mine", workers=1)
+
+
+def test_a_wrong_file_stops_the_stage_and_keeps_what_was_there(theirs):
+    frames.run("mine", workers=1)
+    before = Path("data/mine/frames.parquet").read_bytes()
+    path = theirs / "images/walk/002.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(
+        UserError, match=r"walk/002\.png: truncated.*1 of 16 files are wrong: 'etc frames mine --verify'"
+    ):
+        frames.run("mine", workers=1)
+    assert Path("data/mine/frames.parquet").read_bytes() == before
+
+
+def test_verify_before_and_after_the_manifest(theirs):
+    runner = CliRunner()
+    result = runner.invoke(app, ["frames", "mine", "--verify"])
+    assert result.exit_code == 0 and "nothing is wrong" in result.stdout
+    assert not Path("data").exists()
+    frames.run("mine", workers=1)
+    path = theirs / "images/ride/001.png"
+    pixels = cv2.imread(str(path))
+    cv2.imwrite(str(path), 255 - pixels)
+    (theirs / "labels/walk/003.png").unlink()
+    result = runner.invoke(app, ["frames", "mine", "--verify"])
+    assert result.exit_code == 1 and "mine: 2 files are missing or wrong" in result.stderr
+    table = pq.read_table("work/mine/verification.parquet").to_pandas()
+    wrong = table[table["subject"] == "file"]
+    assert set(wrong["path"]) == {"images/ride/001.png", "labels/walk/003.png"}
+    with pytest.raises(UserError, match=r"ride/001\.png: its content is not that of the manifest"):
+        row = manifest.read("data/mine/frames.parquet").iloc[1]
+        manifest.load_image("data/mine/root", row)
+
+
+def test_a_folder_that_is_not_found_says_how_to_name_it(theirs, monkeypatch):
+    monkeypatch.delenv("ETC_ROOT_MINE")
+    for act in (lambda: frames.run("mine", 1), lambda: frames.verify("mine", 1)):
+        with pytest.raises(UserError, match="'root' in params/frames.yaml or ETC_ROOT_MINE"):
+            act()
+
+
+def test_a_video_becomes_frames_of_the_data_set(tmp_path, monkeypatch):
+    writer = cv2.VideoWriter(str(tmp_path / "drive.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (48, 32))
+    for number in range(12):
+        writer.write(np.full((32, 48, 3), 20 * number, np.uint8))
+    writer.release()
+    block = {"source": "video", "root": str(tmp_path / "drive.avi"), "clip_frames": 4, "classes": "street"}
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params/frames.yaml").write_text(yaml.safe_dump({"mine": block}))
+    monkeypatch.chdir(tmp_path)
+    frames.run("mine", workers=1)
+    table = manifest.read("data/mine/frames.parquet")
+    assert len(table) == 12 and table["clip"].nunique() == 3 and not table["annotated"].any()
+    assert not (Path("data/mine/root") / location.POINTER).exists()
+    levels = [int(manifest.load_image("data/mine/root", row).mean()) for row in table.to_dict("records")]
+    assert np.abs(np.array(levels) - 20 * table["frame"]).max() <= 3
+    before = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
+    frames.run("mine", workers=2)
+    assert {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_root_is_no_obstacle(theirs):
+    for path in [theirs, *theirs.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    frames.run("mine", workers=1)

@@ -1,0 +1,103 @@
+"""A trained network in place of a training: for data without labels."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from etc.datasets import manifest
+from etc.datasets.classes import CITYSCAPES
+from etc.errors import UserError
+from etc.files import sha256
+from etc.models import registry, weights
+from etc.stages import labeller, pretrain, pseudo_labels, student, teacher
+from tests.training import toy
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    toy.make(tmp_path, clips=2, frames=5)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    config = {"architecture": "pspnet18", "width": 8, "classes": 9, "class_names": list(names())}
+    weights.save("given", registry.build("pspnet18", 9, 8), config)
+    yield tmp_path
+    torch.use_deterministic_algorithms(False)
+
+
+def names():
+    return manifest.read_label_set("data/street/frames.parquet").names
+
+
+def give(project, stage, checkpoint="given", checksum=None):
+    checksum = checksum or sha256(Path("given") / weights.WEIGHTS)[:12]
+    toy.write_params(project, stage, {})
+    path = project / "params" / f"{stage}.yaml"
+    text = path.read_text() + f"  checkpoint: {checkpoint}\n  checksum: '{checksum}'\n"
+    path.write_text(text)
+
+
+def test_a_given_network_stands_where_the_trained_one_would(project):
+    give(project, "labeller")
+    give(project, "pretrain")
+    assert "taken from given" in labeller.run("street")
+    assert "taken from given" in pretrain.run("street", "pspnet18")
+    for place in ("labeller", "pretrained/pspnet18"):
+        folder = Path("data/street") / place
+        assert (folder / weights.WEIGHTS).read_bytes() == Path("given", weights.WEIGHTS).read_bytes()
+        assert json.loads((folder / "timing.json").read_text())["iterations"] == 0
+    assert pd.read_parquet("data/street/history/labeller.parquet").empty
+
+
+def test_without_any_label_everything_but_accuracy_is_there(project):
+    path = Path("data/street/frames.parquet")
+    frames = manifest.read(path).assign(label="", label_checksum="", annotated=False)
+    manifest.write(path, frames, manifest.read_label_set(path))
+    shutil.rmtree("data/street/root/labels")
+    Path("data/street/pseudo_labels.parquet").unlink()
+    give(project, "labeller")
+    give(project, "pretrain")
+    shutil.copy(toy.ROOT / "params/pseudo_labels.yaml", "params")
+    everything = {"sampling.pseudo_share": 1.0, "start": "labeller"}
+    toy.write_params(project, "teacher", everything)
+    toy.write_params(project, "student", everything | {"start": "pretrained"})
+    labeller.run("street")
+    pretrain.run("street", "pspnet18")
+    pseudo_labels.run("street")
+    audit = pd.read_csv("results/street/tables/pseudo_labels.csv")
+    assert audit["accuracy_kept"].isna().all() and audit["kept_pixels"].sum() > 0
+    teacher.run("street")
+    assert "6 iterations" in student.run("street", "pspnet18", "etc", 0)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "checksum", "message"),
+    [
+        ("nowhere", None, "nowhere/weights.safetensors: no such file"),
+        ("given", "0123456789ab", "its SHA-256 begins .* not 0123456789ab"),
+    ],
+)
+def test_a_network_that_is_missing_or_another_is_refused(project, checkpoint, checksum, message):
+    give(project, "labeller", checkpoint, checksum)
+    with pytest.raises(UserError, match=message):
+        labeller.run("street")
+    assert not Path("data/street/labeller").exists()
+
+
+def test_a_network_of_other_classes_is_refused(project):
+    give(project, "labeller")
+    path = Path("data/street/frames.parquet")
+    manifest.write(path, manifest.read(path), CITYSCAPES)
+    with pytest.raises(UserError, match="trained on the classes road, .* the data set 'street' has road, sidewalk"):
+        labeller.run("street")
+
+
+def test_a_checkpoint_needs_its_checksum(project):
+    give(project, "labeller", checksum="null")
+    path = project / "params/labeller.yaml"
+    path.write_text(path.read_text().replace("checksum: 'null'", "checksum: null"))
+    with pytest.raises(UserError, match="a checkpoint needs 'checksum': sha256sum given/weights.safetensors"):
+        labeller.run("street")
