@@ -20,7 +20,8 @@ def set_determinism(seed: int, threads: int) -> None:
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     # torch lists no operation of ours as without a deterministic form on a GPU (AdaptiveAvgPool2d and NLLLoss, which
     # have none, are avoided). Should a version of CUDA know better, a warning is better than no training.
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    # use_deterministic_algorithms does the same, and for two seconds loads the compiler to tell it too.
+    torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() else "error")
     # Filling fresh memory with NaN helps to find code that reads it unset, at a cost in every operation.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False

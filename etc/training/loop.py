@@ -91,6 +91,7 @@ def train(
     synchronise_batch_norm(objective.student, accelerator.device)
     objective.student.to(memory_format=layout)
     if machine.compile:
+        torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
         objective.student.compile()
     if teacher is not None:
         teacher = teacher.to(accelerator.device, memory_format=layout).eval().requires_grad_(False)

@@ -101,7 +101,7 @@ def test_teacher_that_cannot_be_built_is_named(project, old, new, message):
 def test_hugging_face_teacher_and_student_pass_the_check(project):
     edit(project, "teacher.yaml", "architecture: pspnet18", "architecture: hf:some/model")
     edit(project, "teacher.yaml", "width: 16", "width: null")
-    edit(project, "student.yaml", "pspnet18: 12", "segformer: hf:some/model")
+    edit(project, "student.yaml", "pspnet18: 8", "segformer: hf:some/model")
     edit(project, "data.yaml", "architectures: [pspnet18]", "architectures: [segformer]")
     assert check.check_all().architectures == ["segformer"]
 
