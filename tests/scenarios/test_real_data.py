@@ -1,0 +1,67 @@
+"""Frames of others go through the whole chain beside the embedded data set, and each minds its own business."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.scenarios.project import TOY, Project
+
+SAMPLES = Path(__file__).parents[3] / "shared" / "data"
+REAL = {"camvid": [32, 48], "cityscapes_small": [32, 64]}  # data set to crop
+SHORT = {"training.iterations": 2, "training.batch": 2, "training.warmup": 0}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    for name in REAL:
+        if not (SAMPLES / name).is_dir():
+            pytest.skip(f"no real frames of {name} here")
+    patch = pytest.MonkeyPatch()
+    for name in REAL:
+        patch.setenv(f"ETC_ROOT_{name.upper()}", str(SAMPLES / name))
+    project = Project.toy(tmp_path_factory.mktemp("real") / "project", TOY | {"data.yaml": _data()})
+    for name, crop in REAL.items():
+        for stage in ("labeller", "pretrain", "teacher", "student"):
+            changes = SHORT | {"training.augment.crop": crop, "training.augment.scale": [0.2, 0.4]}
+            if stage in ("labeller", "teacher"):
+                changes |= {"network.width": 8}
+            for key, value in changes.items():
+                project.change(f"{stage}.yaml", f"{name}.{key}", value)
+        project.change("pseudo_labels.yaml", f"{name}.scales", [0.5])
+        project.change("pseudo_labels.yaml", f"{name}.stride", 20)
+        for purpose in ("train", "evaluate", "compare"):
+            project.change("flow.yaml", f"{name}.{purpose}.method", "dis")
+            project.change("flow.yaml", f"{name}.{purpose}.preset", "ultrafast")
+        project.change("report.yaml", f"{name}.baseline", "tl")
+        project.change("report.yaml", f"{name}.bootstrap.samples", 100)
+        project.change("report.yaml", f"{name}.overlay.frames", 2)
+    yield project
+    patch.undo()
+
+
+def _data():
+    return TOY["data.yaml"] | {"run": ["street", *REAL], "ablation": {"schemes": ["sf"], "seeds": [0]}}
+
+
+@pytest.mark.scenario
+def test_real_frames_go_through_the_chain(project):
+    before = _state()
+    ran = project.snakemake().ran
+    assert {f"report@{name}" for name in ("street", *REAL)} <= ran
+    assert _state() == before
+    for name in REAL:
+        table = pd.read_csv(project.folder / "results" / name / "tables/schemes.csv")
+        assert table["tc_mean"].between(0, 100).all() and table["miou_mean"].between(0, 100).all()
+        # What is in DVC's hands says where the frames are, and holds none of them.
+        assert [path.name for path in (project.folder / "data" / name / "root").iterdir()] == ["external.json"]
+    project.assert_settled()
+    # One's parameters are not the others' business.
+    project.change("report.yaml", "camvid.bootstrap.seed", 5)
+    assert project.repro().ran == {"report@camvid"}
+    project.assert_settled()
+
+
+def _state():
+    files = (path for name in REAL for path in (SAMPLES / name).rglob("*") if path.is_file())
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
