@@ -3,6 +3,7 @@
 All shares are in percent and all differences in percentage points, rounded to two decimals when a table is finished.
 """
 
+import hashlib
 from io import StringIO
 
 import numpy as np
@@ -91,6 +92,25 @@ def scheme_table(evaluations: list[Evaluation], baseline: str, bootstrap: Bootst
             row |= deltas(pairs, bootstrap)
         rows.append(row)
     return pd.DataFrame(rows, columns=SCHEME_COLUMNS)
+
+
+def data_table(frames: pd.DataFrame) -> pd.DataFrame:
+    """What each split of a data set holds, so that others can tell whether theirs is the same.
+
+    Args:
+        frames: a manifest.
+
+    Returns:
+        One row a split: split, clips, frames, labels, annotated (labels that training may use), megabytes of images,
+        checksum (BLAKE2b over clip, frame and the checksums of image and label of every frame, 32 hex digits).
+    """
+    rows = []
+    for split, own in frames.groupby("split"):
+        lines = own[["clip", "frame", "checksum", "label_checksum"]].to_csv(index=False, header=False)
+        row = {"split": split, "clips": own["clip"].nunique(), "frames": len(own), "labels": (own["label"] != "").sum()}
+        row |= {"annotated": own["annotated"].sum(), "megabytes": round(own["bytes"].sum() / 1e6, 1)}
+        rows.append(row | {"checksum": hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()})
+    return pd.DataFrame(rows)
 
 
 def metrics(schemes: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:

@@ -47,6 +47,7 @@ def run(dataset: str) -> str:
 
     - ``tables/schemes.{csv,md,tex}``: one row per architecture and scheme; ``tables/runs.{csv,md}``: one row per run;
       ``tables/classes.csv``: IoU per run and class. Shares in percent, differences in percentage points.
+    - ``tables/data.csv``: what each split of the data set holds.
     - ``plots/{schemes,losses,strip,pseudo_labels}.png``, ``plots/overlay.webp``.
     - ``metrics.json`` for ``dvc metrics show``, ``index.html``.
 
@@ -83,6 +84,7 @@ def run(dataset: str) -> str:
         "tables/runs.csv": tables.csv(run_table),
         "tables/runs.md": tables.markdown(tables.display_runs(run_table), tables.RUN_NOTE),
         "tables/classes.csv": tables.csv(classes),
+        "tables/data.csv": tables.data_table(manifest.read(folder / "frames.parquet")).to_csv(index=False),
     }
     pictures = {
         "plots/schemes.png": plots.png(plots.scheme_scatter(run_table, settings.baseline), settings.plots.dpi),

@@ -18,7 +18,10 @@ from etc.stages import report
 from tests.reporting import world
 
 OUTPUTS = {
-    *{f"tables/{name}" for name in ("schemes.csv", "schemes.md", "schemes.tex", "runs.csv", "runs.md", "classes.csv")},
+    *{
+        f"tables/{name}"
+        for name in ("schemes.csv", "schemes.md", "schemes.tex", "runs.csv", "runs.md", "classes.csv", "data.csv")
+    },
     *{f"plots/{name}" for name in ("schemes.png", "losses.png", "strip.png", "pseudo_labels.png", "overlay.webp")},
     *{"metrics.json", "index.html", "tables/pseudo_labels.csv"},
 }

@@ -102,6 +102,24 @@ def test_means_and_spread_over_seeds():
     assert line.startswith("pspnet18,etc,1,75.00,,")
 
 
+def test_the_data_table_tells_one_set_of_frames_from_another():
+    rows = {
+        "clip": ["a", "a", "b"],
+        "frame": [0, 1, 0],
+        "split": ["train", "train", "test"],
+        "annotated": [False, True, False],
+        "label": ["", "l.png", ""],
+        "bytes": [1_000_000, 500_000, 2_000_000],
+        "checksum": ["1" * 32, "2" * 32, "3" * 32],
+        "label_checksum": ["", "4" * 32, ""],
+    }
+    table = tables.data_table(pd.DataFrame(rows)).set_index("split")
+    assert table.loc["train", ["clips", "frames", "labels", "annotated", "megabytes"]].tolist() == [1, 2, 1, 1, 1.5]
+    changed = tables.data_table(pd.DataFrame(rows | {"label_checksum": ["", "5" * 32, ""]})).set_index("split")
+    assert changed.loc["train", "checksum"] != table.loc["train", "checksum"]
+    assert changed.loc["test", "checksum"] == table.loc["test", "checksum"]
+
+
 def test_difference_uses_shared_seeds_only():
     # Seed 9 of the baseline would move its mean by far; it has no partner and must not enter the difference.
     runs = [two_clips("baseline", 0, 50, 60), two_clips("baseline", 1, 52, 62), two_clips("baseline", 9, 0, 0)]
