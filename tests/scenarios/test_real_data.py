@@ -29,9 +29,8 @@ def project(tmp_path_factory):
             for key, value in changes.items():
                 project.change(f"{stage}.yaml", f"{name}.{key}", value)
         project.change("pseudo_labels.yaml", f"{name}.scales", [0.5])
-        project.change("pseudo_labels.yaml", f"{name}.stride", 20)
-        for purpose in ("train", "evaluate", "compare"):
-            project.change("flow.yaml", f"{name}.{purpose}.method", "dis")
+        project.change("pseudo_labels.yaml", f"{name}.stride", 10)
+        for purpose in ("train", "compare"):
             project.change("flow.yaml", f"{name}.{purpose}.preset", "ultrafast")
         project.change("report.yaml", f"{name}.baseline", "tl")
         project.change("report.yaml", f"{name}.bootstrap.samples", 100)
