@@ -1,30 +1,36 @@
-"""A training with cross-entropy on the annotated frames alone: what the stages labeller and pretrain have in common."""
+"""What the stages labeller and pretrain have in common: training with cross-entropy on the annotated frames alone.
+
+A trained network may be given in its place, for data without labels.
+"""
 
 from functools import partial
 from pathlib import Path
 
 from etc.datasets import manifest
-from etc.params.training import NetworkParams, TrainingParams
+from etc.params.training import AnnotatedParams, NetworkParams
+from etc.stages import given
 from etc.training import session
 from etc.training.frames import frame_inputs, training_clips
 
 
-def train(dataset: str, name: str, output: Path, network: NetworkParams, seed: int, training: TrainingParams) -> str:
-    """Train a network, write it to ``output`` and its history; return the closing line.
+def run(dataset: str, name: str, output: Path, network: NetworkParams, settings: AnnotatedParams) -> str:
+    """Train a network or take the given one, write it to ``output`` and its history; return the closing line.
 
     Args:
         dataset: data set name.
         name: of the training.
         output: folder of the trained network.
-        network: architecture and width.
-        seed: of weights, batches, augmentation and dropout.
-        training: optimiser, schedule, augmentation, machine.
+        network: architecture and width of a network that is trained.
+        settings: seed and schedule, or the given network.
 
     Raises:
         UserError: an input is missing or wrong, or the training diverges.
     """
+    if settings.checkpoint is not None:
+        return given.take(dataset, name, output, Path(settings.checkpoint), settings.checksum)
     folder = Path("data") / dataset
     classes = manifest.read_label_set(folder / "frames.parquet")
+    seed, training = settings.seed, settings.training
     return session.run(
         session.Plan(
             dataset=dataset,

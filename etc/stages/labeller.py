@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from etc.params import labeller as params
-from etc.stages import annotated, given
+from etc.stages import annotated
 
 
 def run(dataset: str) -> str:
@@ -16,7 +16,4 @@ def run(dataset: str) -> str:
         UserError: a parameter or an input is missing or wrong, or the training diverges.
     """
     settings = params.load(dataset)
-    output = Path("data") / dataset / "labeller"
-    if settings.checkpoint is not None:
-        return given.take(dataset, "labeller", output, Path(settings.checkpoint), settings.checksum)
-    return annotated.train(dataset, "labeller", output, settings.network, settings.seed, settings.training)
+    return annotated.run(dataset, "labeller", Path("data") / dataset / "labeller", settings.network, settings)

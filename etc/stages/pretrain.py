@@ -4,7 +4,7 @@ from pathlib import Path
 
 from etc.params import pretrain as params
 from etc.params import student
-from etc.stages import annotated, given
+from etc.stages import annotated
 
 
 def run(dataset: str, architecture: str) -> str:
@@ -23,9 +23,6 @@ def run(dataset: str, architecture: str) -> str:
     Raises:
         UserError: a parameter or an input is missing or wrong, or the training diverges.
     """
-    settings = params.load(dataset)
     network = student.load(dataset).network(architecture)
     output = Path("data") / dataset / "pretrained" / architecture
-    if settings.checkpoint is not None:
-        return given.take(dataset, f"pretrained-{architecture}", output, Path(settings.checkpoint), settings.checksum)
-    return annotated.train(dataset, f"pretrained-{architecture}", output, network, settings.seed, settings.training)
+    return annotated.run(dataset, f"pretrained-{architecture}", output, network, params.load(dataset))
