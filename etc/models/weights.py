@@ -56,6 +56,26 @@ def load(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     return network.eval(), config
 
 
+def check_classes(
+    folder: str | Path, config: Mapping[str, Any], names: tuple[str, ...], where: str, remedy: str
+) -> None:
+    """Make sure that the network saved in ``folder`` has the classes of the data.
+
+    Args:
+        folder: for the message.
+        config: of the network.
+        names: class names of the data set, position = train id.
+        where: the data set, for the message.
+        remedy: what to do about other classes.
+
+    Raises:
+        UserError: it has others, or another order.
+    """
+    if tuple(config["class_names"]) != names:
+        own = ", ".join(config["class_names"])
+        raise UserError(f"{folder}: trained on the classes {own}, {where} has {', '.join(names)}; {remedy}")
+
+
 def load_backbone(network: nn.Module, path: str | Path) -> LoadReport:
     """Put weights trained on ImageNet into ``network.backbone``; the classifier of the source is left out.
 

@@ -46,11 +46,8 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
     frames = manifest.read(folder / "frames.parquet")
     label_set = manifest.read_label_set(folder / "frames.parquet")
     network, config = weights.load(run)
-    if tuple(config["class_names"]) != label_set.names:
-        raise UserError(
-            f"{run}: trained on the classes {', '.join(config['class_names'])}, the data set '{dataset}' has "
-            f"{', '.join(label_set.names)}; give a network of these classes"
-        )
+    remedy = "give a network of these classes"
+    weights.check_classes(run, config, label_set.names, f"the data set '{dataset}'", remedy)
     chosen = frames[(frames["split"] == split) & (frames["label"].ne("") | (not labelled))]
     if chosen.empty:
         raise UserError(f"{folder / 'frames.parquet'}: no such frame in split '{split}'; choose another split")

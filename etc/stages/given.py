@@ -31,11 +31,8 @@ def take(dataset: str, name: str, output: Path, checkpoint: Path, checksum: str)
     folder = Path("data") / dataset
     classes = manifest.read_label_set(folder / "frames.parquet")
     network, config = weights.load(checkpoint)
-    if tuple(config["class_names"]) != classes.names:
-        raise UserError(
-            f"{checkpoint}: trained on the classes {', '.join(config['class_names'])}, the data set '{dataset}' has "
-            f"{', '.join(classes.names)}; give a network of these classes, or these classes to the data set"
-        )
+    remedy = "give a network of these classes, or these classes to the data set"
+    weights.check_classes(checkpoint, config, classes.names, f"the data set '{dataset}'", remedy)
     weights.save(output, network, config)
     write_json(output / "timing.json", {"iterations": 0, "train_seconds": 0.0})
     none = pa.schema([(column, pa.float64()) for column in HISTORY]).empty_table()

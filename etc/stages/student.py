@@ -94,9 +94,5 @@ def _teacher_file(folder: Path) -> Path:
 
 def _read_teacher(folder: Path, classes: LabelSet) -> nn.Module:
     network, config = weights.load(folder / "teacher")
-    if tuple(config["class_names"]) != classes.names:
-        raise UserError(
-            f"{folder / 'teacher'}: trained on the classes {', '.join(config['class_names'])}, the data set has "
-            f"{', '.join(classes.names)}; train the teacher again"
-        )
+    weights.check_classes(folder / "teacher", config, classes.names, "the data set", "train the teacher again")
     return network
