@@ -35,7 +35,8 @@ from etc.losses.segmentation import SegmentationLoss
 from etc.models import registry
 from etc.params import frames, student, teacher
 from etc.stages.flow import frame_pairs
-from etc.training.data import Batch, Clips, Labelled, Parts, Samples, loader
+from etc.training.batches import Batch, Parts, loader
+from etc.training.data import Clips, Labelled, Samples
 from etc.training.flows import opener
 from etc.training.frames import training_clips
 from etc.training.loop import make_optimiser

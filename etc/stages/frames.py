@@ -2,13 +2,15 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from etc.datasets import gather, location, manifest, sources
 from etc.datasets.inspection import inspect
-from etc.datasets.source import Source
+from etc.datasets.labels import LabelSet
+from etc.datasets.source import Frame
 from etc.datasets.street import street
 from etc.datasets.verification import Report
 from etc.datasets.verification import verify as check
@@ -59,19 +61,31 @@ def verify(dataset: str, workers: int) -> Report:
     """
     settings = params.load(dataset)
     folder = Path("data") / dataset
-    known = None
-    if (folder / "frames.parquet").is_file():
-        known, label_set = manifest.read(folder / "frames.parquet"), manifest.read_label_set(folder / "frames.parquet")
-        root, listed = folder / "root", gather.listed(known)
-    elif isinstance(settings, StreetParams):
-        raise UserError(f"{folder / 'frames.parquet'}: no such manifest; run: etc frames {dataset}")
-    else:
-        source = sources.build(dataset, settings)
-        root = Path("work") / dataset / "verify"
-        listing = source.list(_found(source), root, workers)
-        location.write_pointer(root, source.location)
+    path = folder / "frames.parquet"
+    if path.is_file():
+        known = manifest.read(path)
+        return _look(dataset, folder / "root", gather.listed(known), manifest.read_label_set(path), workers, known)
+    if isinstance(settings, StreetParams):
+        raise UserError(f"{path}: no such manifest; run: etc frames {dataset}")
+    source = sources.build(dataset, settings)
+    scratch = Path("work") / dataset / "verify"
+    try:
+        listing = source.list(source.location.require(dataset), scratch, workers)
+        location.write_pointer(scratch, source.location)
         _tell(listing.notes)
-        listed, label_set = listing.frames, listing.label_set
+        return _look(dataset, scratch, listing.frames, listing.label_set, workers)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _look(
+    dataset: str,
+    root: Path,
+    listed: Sequence[Frame],
+    label_set: LabelSet,
+    workers: int,
+    known: pd.DataFrame | None = None,
+) -> Report:
     files = inspect(root, listed, label_set, _records(dataset), workers, deep=True, label=f"verify {dataset}")
     return check(listed, files, label_set, known)
 
@@ -95,13 +109,6 @@ def _gather(dataset: str, settings: SourceParams, scratch: Path, workers: int, a
     rows = gather.rows(listing, files, dataset, f"'etc frames {dataset} --verify' lists them all")
     manifest.write(scratch / "frames.parquet", rows, listing.label_set)
     return rows
-
-
-def _found(source: Source) -> Path:
-    folder = source.location.find()
-    if folder is None:
-        raise UserError(f"the folder of this data set is not found; {source.location.remedies()}")
-    return folder
 
 
 def _keep_only_if_same(made: Path, settings: str) -> None:

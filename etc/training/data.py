@@ -4,15 +4,12 @@ Nothing here keeps a state from one sample to the next, so the number of loader 
 training goes on from any step without replaying the ones before.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-import cv2
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from etc.errors import UserError
 from etc.params.training import AugmentParams
@@ -58,22 +55,6 @@ class Clips:
     annotated: Sequence[Labelled]
     pseudo: Sequence[Labelled] = ()
     flow: Callable[[str], FlowFile] | None = None
-
-
-class Batch(NamedTuple):
-    """B samples of K frames: the labelled one, its partner, a third; K is what the losses need.
-
-    images: float32 (K, B, 3, h, w), RGB in 0..1. labels: int64 (B, h, w), 255 = ignore. flow: float32 (B, 2, h, w)
-    from the labelled frame to its partner, pixels; visible: bool (B, h, w), its valid part; None without flow.
-    order: int64 (B, K), positions of the frames in temporal order. names: the frames of each sample.
-    """
-
-    images: Tensor
-    labels: Tensor
-    flow: Tensor | None
-    visible: Tensor | None
-    order: Tensor
-    names: tuple[str, ...]
 
 
 class Samples(Dataset):
@@ -160,9 +141,9 @@ class Samples(Dataset):
 
     def _neighbours(self, chosen: Labelled, partner_draw: float) -> list[int]:
         """Numbers of the labelled frame, of its partner k places on, and of the frame nearest to k places back."""
-        existing = sorted(self.clips.images[chosen.clip])
-        if self.frames == 1 or len(existing) == 1:
+        if self.frames == 1 or len(self.clips.images[chosen.clip]) == 1:
             return [chosen.frame] * self.frames
+        existing = sorted(self.clips.images[chosen.clip])
         own = existing.index(chosen.frame)
         candidates = [place for place in range(own - self.reach, own + self.reach + 1) if place != own]
         candidates = [place for place in candidates if 0 <= place < len(existing)]
@@ -213,97 +194,3 @@ class _Cache:
             self.left -= array.nbytes
             self.kept[key] = array
         return array
-
-
-class Parts:
-    """Batch sampler: the sample numbers of each part of each step that one process computes.
-
-    A step's batch is cut into ``processes * accumulate`` equal parts; process r takes the parts
-    ``r * accumulate`` to ``(r + 1) * accumulate - 1``.
-
-    Raises:
-        UserError: the batch cannot be cut like that.
-    """
-
-    def __init__(
-        self, start: int, stop: int, batch: int, accumulate: int, process: int = 0, processes: int = 1
-    ) -> None:
-        parts = processes * accumulate
-        if batch % parts:
-            raise UserError(
-                f"batch {batch} cannot be shared evenly by {processes} processes x {accumulate} parts; "
-                "change 'batch' or 'accumulate'"
-            )
-        self.steps, self.batch, self.size = range(start, stop), batch, batch // parts
-        self.parts = range(process * accumulate, (process + 1) * accumulate)
-
-    def __len__(self) -> int:
-        return len(self.steps) * len(self.parts)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in self.steps:
-            for part in self.parts:
-                first = step * self.batch + part * self.size
-                yield list(range(first, first + self.size))
-
-
-def loader(samples: Samples, parts: Parts, workers: int, pin_memory: bool) -> Iterator[Batch]:
-    """Yield a :class:`Batch` for each part.
-
-    Raises:
-        UserError: a frame, label or flow is missing or wrong.
-    """
-    batches = DataLoader(
-        _Reporting(samples),
-        batch_sampler=parts,
-        num_workers=workers,
-        collate_fn=_collate_or_report,
-        pin_memory=pin_memory,
-        # A forked worker can hang on the thread pools of its parent, and would hold the work folder's lock.
-        multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_start_worker,
-    )
-    for batch in batches:
-        if isinstance(batch, UserError):
-            raise batch
-        yield batch
-
-
-class _Reporting(Dataset):
-    """Gives a ``UserError`` as a value: raised in a worker, it would arrive with the worker's traceback as its text."""
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-
-    def __getitem__(self, number: int) -> dict[str, Any] | UserError:
-        try:
-            return self.samples[number]
-        except UserError as error:
-            return error
-
-
-def _collate_or_report(items: list[dict[str, Any] | UserError]) -> Batch | UserError:
-    return next((item for item in items if isinstance(item, UserError)), None) or collate(items)
-
-
-def collate(items: list[dict[str, Any]]) -> Batch:
-    """Samples to tensors."""
-    samples = [item["sample"] for item in items]
-    images = np.stack([sample.images for sample in samples], axis=1)
-    flow, visible = None, None
-    if samples[0].flow is not None:
-        flow = torch.from_numpy(np.stack([sample.flow for sample in samples])).permute(0, 3, 1, 2).contiguous()
-        visible = torch.from_numpy(np.stack([sample.visible for sample in samples]))
-    return Batch(
-        # (K, B, h, w, 3) seen as (K, B, 3, h, w): this already is the layout with channels innermost.
-        images=torch.from_numpy(images).permute(0, 1, 4, 2, 3),
-        labels=torch.from_numpy(np.stack([sample.label for sample in samples]).astype(np.int64)),
-        flow=flow,
-        visible=visible,
-        order=torch.from_numpy(np.stack([item["order"] for item in items])),
-        names=tuple(item["name"] for item in items),
-    )
-
-
-def _start_worker(_: int) -> None:
-    cv2.setNumThreads(1)

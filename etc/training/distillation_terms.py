@@ -15,7 +15,7 @@ from etc.losses.distillation import MultiFrameLoss, PairOfFramesLoss, SingleFram
 from etc.models.layers import resized
 from etc.models.output import Output
 from etc.params.student import MultiFrameParams, PairParams, SingleFrameParams
-from etc.training.data import Batch
+from etc.training.batches import Batch
 from etc.training.objective import Term
 
 

@@ -18,8 +18,9 @@ from etc.errors import UserError
 from etc.models.output import Output
 from etc.params.training import MachineParams, TrainingParams
 from etc.progress import track
+from etc.training.batches import Batch, Parts, loader
 from etc.training.checkpoint import WorkFolder
-from etc.training.data import Batch, Parts, Samples, loader
+from etc.training.data import Samples
 from etc.training.determinism import seed_step
 from etc.training.objective import Objective, see
 from etc.training.schedule import learning_rate

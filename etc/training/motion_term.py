@@ -9,7 +9,7 @@ from etc.losses.functional import comparable, resize_flow, resize_visible
 from etc.losses.motion import MotionLoss
 from etc.models.output import Output
 from etc.params.training import MotionParams
-from etc.training.data import Batch
+from etc.training.batches import Batch
 from etc.training.objective import Term
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from etc.losses.segmentation import SegmentationLoss
 from etc.models.output import Output
-from etc.training.data import Batch
+from etc.training.batches import Batch
 
 
 class Term(nn.Module):

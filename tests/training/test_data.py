@@ -9,7 +9,8 @@ import torch
 from etc.errors import UserError
 from etc.params import student as params
 from etc.params.base import load_block
-from etc.training.data import Clips, Labelled, Parts, Samples, loader
+from etc.training.batches import Parts, loader
+from etc.training.data import Clips, Labelled, Samples
 
 ROOT = Path(__file__).parents[2]
 AUGMENT = load_block(ROOT / "params/student.yaml", "street", params.StudentParams).training.augment.model_copy(

@@ -10,7 +10,7 @@ from etc.models import registry
 from etc.models.output import Output
 from etc.params import student as params
 from etc.params.base import load_block
-from etc.training.data import Batch
+from etc.training.batches import Batch
 from etc.training.loop import make_optimiser
 from etc.training.objective import Objective, see
 from etc.training.terms import build_terms

@@ -8,7 +8,7 @@ from etc.losses.segmentation import SegmentationLoss
 from etc.models import registry
 from etc.params import student as params
 from etc.params.base import load_block
-from etc.training.data import Batch
+from etc.training.batches import Batch
 from etc.training.objective import Objective, see
 from etc.training.terms import build_terms
 from tests.training import toy
