@@ -1,12 +1,10 @@
 """A verification as one table for a terminal or a log."""
 
-from io import StringIO
-
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from etc.datasets.verification import KINDS, Report
+from etc.reporting.terminal import plain_text
 
 Cells = tuple[str, str, str, str]
 
@@ -27,10 +25,7 @@ def text(report: Report, few: int = 3, worst: int = 10) -> str:
         for row in section:
             shown.add_row(*row)
         shown.add_section()
-    stream = StringIO()
-    # Wide enough for any path: a narrow terminal wraps lines but hides no name.
-    Console(file=stream, width=1000, color_system=None, markup=False, highlight=False).print(shown)
-    return "\n".join(line.rstrip() for line in stream.getvalue().split("\n")).strip("\n")
+    return plain_text(shown, width=1000)
 
 
 def _total_rows(report: Report) -> list[Cells]:

@@ -4,12 +4,10 @@ All shares are in percent and all differences in percentage points, rounded to t
 """
 
 import hashlib
-from io import StringIO
 
 import numpy as np
 import pandas as pd
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from etc.datasets.labels import LabelSet
@@ -17,6 +15,7 @@ from etc.evaluation.iou import class_ratio, mean_ratio
 from etc.params.data import Run
 from etc.params.report import Bootstrap
 from etc.reporting.differences import Evaluation, deltas, protocol
+from etc.reporting.terminal import plain_text
 
 RUN_NOTE = "One row per run. Shares in percent; seconds are the wall-clock time of training."
 CLASS_NOTE = "IoU in percent, mean over the seeds of each scheme."
@@ -235,10 +234,7 @@ def terminal_table(schemes: pd.DataFrame) -> str:
         table.add_column(name, justify="left" if name in ("architecture", "scheme") else "right", no_wrap=True)
     for row in shown.itertuples(index=False, name=None):
         table.add_row(*row)
-    stream = StringIO()
-    # Wide enough for any table: a narrow terminal wraps lines but hides no number.
-    Console(file=stream, width=400, color_system=None, markup=False, highlight=False).print(table)
-    return "\n".join(line.rstrip() for line in stream.getvalue().split("\n")).strip("\n")
+    return plain_text(table, width=400)
 
 
 def _sums(counts: pd.DataFrame, columns: list[str], classes: int | None = None) -> np.ndarray:
