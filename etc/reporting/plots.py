@@ -241,24 +241,29 @@ def pseudo_label_bars(audit: pd.DataFrame) -> Figure:
 
     Args:
         audit: columns ``class`` (name), ``kept_share``, ``accuracy_before`` and ``accuracy_kept`` in 0..1, one row per
-            class and one named ``all``; an accuracy is NaN where there is no truth.
+            class and one named ``all``; an accuracy is NaN where there is no truth. Where there is none at all, only
+            the shares are drawn.
     """
     rows = np.arange(len(audit))
+    before, after = (100 * audit[name].to_numpy(dtype=float) for name in ("accuracy_before", "accuracy_kept"))
+    judged = not np.isnan(before).all()
     figure = _figure(6.6, 0.34 * len(audit) + 1.6)
-    kept, accuracy = figure.subplots(1, 2, sharey=True)
+    panels = figure.subplots(1, 1 + judged, sharey=True, squeeze=False)[0]
+    kept = panels[0]
     shares = 100 * audit["kept_share"].to_numpy(dtype=float)
     bars = kept.barh(rows, np.nan_to_num(shares), height=0.62, color="#0072B2")
     kept.bar_label(bars, ["" if np.isnan(share) else f"{share:.0f}" for share in shares], padding=3, fontsize=8)
     kept.set(
         title="kept share of predicted pixels", xlabel="%", yticks=rows, yticklabels=list(audit["class"]), xlim=(0, 112)
     )
-    before, after = (100 * audit[name].to_numpy(dtype=float) for name in ("accuracy_before", "accuracy_kept"))
-    accuracy.hlines(rows, before, after, color="#bbbbbb", linewidth=2, zorder=1)
-    accuracy.plot(before, rows, "o", color="#E69F00", markersize=6, label="all predicted pixels")
-    accuracy.plot(after, rows, "D", color="#0072B2", markersize=6, label="kept pixels")
-    accuracy.set(title="accuracy", xlabel="%")
-    figure.legend(loc="outside lower center", ncols=2)
-    for axes in (kept, accuracy):
+    if judged:
+        accuracy = panels[1]
+        accuracy.hlines(rows, before, after, color="#bbbbbb", linewidth=2, zorder=1)
+        accuracy.plot(before, rows, "o", color="#E69F00", markersize=6, label="all predicted pixels")
+        accuracy.plot(after, rows, "D", color="#0072B2", markersize=6, label="kept pixels")
+        accuracy.set(title="accuracy", xlabel="%")
+        figure.legend(loc="outside lower center", ncols=2)
+    for axes in panels:
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
     kept.invert_yaxis()

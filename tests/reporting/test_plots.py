@@ -116,7 +116,9 @@ def audit(accuracy):
 
 def test_audit_shows_every_class_and_survives_missing_values():
     for accuracy in ([0.9, 0.5, 0.8], [np.nan] * 3):
-        axes = plots.pseudo_label_bars(audit(accuracy)).axes[0]
+        panels = plots.pseudo_label_bars(audit(accuracy)).axes
+        assert [one.get_title() for one in panels][1:] == ["accuracy"] * (not np.isnan(accuracy).all())
+        axes = panels[0]
         assert [text.get_text() for text in axes.get_yticklabels()] == ["road", "car", "all"]
         assert [patch.get_width() for patch in axes.patches] == pytest.approx([80, 0, 70])
 
