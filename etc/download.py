@@ -19,11 +19,6 @@ OFFLINE = "ETC_OFFLINE"  # environment variable: 1 = never ask the network
 _DIGITS = 8  # fewer would let a damaged file pass too easily
 
 
-def cache_folder() -> Path:
-    """Where downloaded files are kept between projects: ``$XDG_CACHE_HOME/etc-segmentation`` or ``~/.cache/…``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "etc-segmentation"
-
-
 def is_offline() -> bool:
     """Whether ``ETC_OFFLINE`` forbids the network: it is set, and neither ``0``, ``false``, ``no`` nor empty."""
     return os.environ.get(OFFLINE, "").strip().lower() not in ("", "0", "false", "no")

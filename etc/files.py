@@ -76,6 +76,11 @@ def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> I
             temporary.unlink(missing_ok=True)
 
 
+def cache_folder() -> Path:
+    """Where downloaded files are kept between projects: ``$XDG_CACHE_HOME/etc-segmentation`` or ``~/.cache/…``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "etc-segmentation"
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write ``value`` as JSON with sorted keys, so that equal values give equal bytes."""
     with atomic(path, "w") as stream:

@@ -10,16 +10,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from etc.errors import UserError
-from etc.files import read_json, write_json
+from etc.files import cache_folder, read_json, write_json
 
 POINTER = "external.json"
 
 
 def data_folder() -> Path:
     """Where fetched data sets are kept between projects: ``$ETC_DATA`` or ``~/.cache/etc-segmentation/datasets``."""
-    if own := os.environ.get("ETC_DATA"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "etc-segmentation" / "datasets"
+    return Path(os.environ.get("ETC_DATA") or cache_folder() / "datasets")
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,20 @@ class Location:
             return folder.resolve()
         fetched = data_folder() / self.fetched
         return fetched if self.fetched and fetched.is_dir() else None
+
+    def require(self, name: str) -> Path:
+        """The folder, which must be there.
+
+        Args:
+            name: of the data set, or the file that stands for it, for the message.
+
+        Raises:
+            UserError: it is not found.
+        """
+        folder = self.find()
+        if folder is None:
+            raise UserError(f"{name}: the folder of this data set is not found; {self.remedies()}")
+        return folder
 
     def remedies(self) -> str:
         """What a user can do when the folder is not found, in words."""
@@ -100,7 +112,4 @@ def _external(pointer: Path, _: int) -> Path:
         location = Location(fields["root"], tuple(fields["variables"]), fields["fetched"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{pointer}: not the place of a data set; run the frames stage again") from error
-    folder = location.find()
-    if folder is None:
-        raise UserError(f"{pointer}: the folder of this data set is not found; {location.remedies()}")
-    return folder
+    return location.require(str(pointer))

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from etc.datasets.labels import LabelSet
 from etc.datasets.location import Location
+from etc.errors import UserError
 
 
 class Frame(NamedTuple):
@@ -45,6 +46,19 @@ class Listing:
     frames: list[Frame]
     label_set: LabelSet
     notes: tuple[str, ...] = ()
+
+
+def no_download(dataset: str, what: str, location: Location) -> UserError:
+    """What ``fetch`` of a source without a download raises.
+
+    Args:
+        dataset: data set name.
+        what: is the user's own, e.g. frames.
+        location: where it is looked for.
+    """
+    return UserError(
+        f"data set '{dataset}': its {what} are your own, so there is nothing to download; {location.remedies()}"
+    )
 
 
 class Source(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 from etc.archives import unpack
 from etc.datasets.camvid.original import LABELS, PAGE, STILLS
 from etc.datasets.camvid.segnet import check_content
+from etc.datasets.consent import ask, can_ask, unasked
 from etc.datasets.location import Location, data_folder
 from etc.download import OFFLINE, download, is_offline
 from etc.downloading.locks import locked
@@ -90,11 +91,9 @@ def _agree(folder: Path, agreed: bool) -> None:
     print(f"CamVid, SegNet form: {size} from {URL}", file=sys.stderr)
     if agreed:
         return
-    if not sys.stdin.isatty():
-        raise UserError(f"CamVid: {size} would be downloaded to {folder}; agree with --yes, or on a terminal")
-    print(f"Download {size} to {folder}? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UserError("CamVid: not agreed, so nothing is downloaded; name its folder by root in params/frames.yaml")
+    if not can_ask():
+        raise unasked("CamVid", size, folder)
+    ask("CamVid", size, folder, "name its folder by root in params/frames.yaml")
 
 
 def _bring(folder: Path) -> None:

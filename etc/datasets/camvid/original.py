@@ -1,5 +1,6 @@
 """CamVid in the original form: 701 stills of 720x960 and their labels in 32 colours."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -62,12 +63,9 @@ def find_stills(root: Path, workers: int) -> tuple[list[Still], list[str]]:
         label = f"{stem}_L.png"
         unlabelled += label not in labelled
         stills.append(
-            Still(
-                still.sequence,
-                still.number,
-                still.mark,
-                still.digits,
-                split,
+            replace(
+                still,
+                split=split,
                 annotated=split == "train" and label in labelled,
                 image=f"{images.relative_to(root).as_posix()}/{name}",
                 label=f"{labels.relative_to(root).as_posix()}/{label}" if label in labelled else "",

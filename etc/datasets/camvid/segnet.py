@@ -1,5 +1,6 @@
 """CamVid in the SegNet form: 360x480, folders train, val, test and their labels in trainannot, valannot, testannot."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -57,12 +58,9 @@ def find_stills(root: Path) -> tuple[list[Still], list[str]]:
             label = f"{below}{folder}annot/{name}" if name in labels else ""
             unlabelled += not label
             stills.append(
-                Still(
-                    still.sequence,
-                    still.number,
-                    still.mark,
-                    still.digits,
-                    split,
+                replace(
+                    still,
+                    split=split,
                     annotated=bool(label) and split == "train",
                     image=f"{below}{folder}/{name}",
                     label=label,

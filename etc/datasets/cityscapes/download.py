@@ -15,6 +15,7 @@ import requests
 from etc.archives import unpack
 from etc.datasets.cityscapes import account
 from etc.datasets.cityscapes.packages import PACKAGES
+from etc.datasets.consent import ask, can_ask, unasked
 from etc.download import OFFLINE, is_offline
 from etc.downloading import transfer
 from etc.downloading.locks import locked
@@ -65,9 +66,8 @@ def fetch(names: Sequence[str], folder: Path, agreed: bool) -> Path:
             f"{folder}: {', '.join(due)} missing, and {OFFLINE} forbids the network; fetch on another machine"
         )
     downloader = account.tool()
-    if not agreed and not sys.stdin.isatty():
-        sizes = " + ".join(f"{name} ({PACKAGES[name].size})" for name in due)
-        raise UserError(f"Cityscapes: {sizes} would be downloaded to {folder}; agree with --yes, or on a terminal")
+    if not agreed and not can_ask():
+        raise unasked("Cityscapes", " + ".join(f"{name} ({PACKAGES[name].size})" for name in due), folder)
     with locked(folder):
         part = folder.with_name(f"{folder.name}.part")
         target = folder if folder.is_dir() else part / "whole"
@@ -120,13 +120,8 @@ def _agree(offers: list[Offer], folder: Path, part: Path, agreed: bool) -> None:
     with explained(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
     ensure_space(folder, total + max(offer.size for offer in offers) - here)
-    if agreed:
-        return
-    print(f"Download {volume(total)} to {folder}? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UserError(
-            "Cityscapes: not agreed, so nothing is downloaded; name its folder instead, see docs/datasets.md"
-        )
+    if not agreed:
+        ask("Cityscapes", volume(total), folder, "name its folder instead, see docs/datasets.md")
 
 
 def _bring(offer: Offer, session: requests.Session, part: Path, target: Path) -> None:

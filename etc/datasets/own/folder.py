@@ -18,7 +18,7 @@ from etc.datasets.own import class_file
 from etc.datasets.own.clip_names import safe_names
 from etc.datasets.own.notes import shortened
 from etc.datasets.own.splitting import Candidate, deal
-from etc.datasets.source import Frame, Listing
+from etc.datasets.source import Frame, Listing, no_download
 from etc.errors import UserError
 from etc.evaluation.folders import FRAME_SUFFIXES, ID_SUFFIXES, ClipFolder, Files, read_folder
 from etc.evaluation.pairing import detected_step
@@ -60,10 +60,7 @@ class Folder:
         Raises:
             UserError: always.
         """
-        raise UserError(
-            f"data set '{self.dataset}': its frames are your own, so there is nothing to download; "
-            f"{self.location.remedies()}"
-        )
+        raise no_download(self.dataset, "frames", self.location)
 
     def list(self, root: Path, made: Path, workers: int) -> Listing:
         """All frames that have a place, by clips.

@@ -16,7 +16,7 @@ from etc.datasets.own.clip_names import safe_names
 from etc.datasets.own.splitting import Candidate, deal
 from etc.datasets.own.video_reading import Reader, Scan, scan
 from etc.datasets.own.video_timeline import Cut, Kept
-from etc.datasets.source import Frame, Listing
+from etc.datasets.source import Frame, Listing, no_download
 from etc.errors import UserError
 from etc.evaluation.folders import some, visible_files
 from etc.files import atomic
@@ -73,10 +73,7 @@ class Video:
         Raises:
             UserError: always.
         """
-        raise UserError(
-            f"data set '{self.dataset}': its videos are your own, so there is nothing to download; "
-            f"{self.location.remedies()}"
-        )
+        raise no_download(self.dataset, "videos", self.location)
 
     @property
     def _is_one(self) -> bool:

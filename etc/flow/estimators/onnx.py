@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from etc.download import sha256
 from etc.errors import UserError
+from etc.files import sha256
 from etc.flow.estimators import sizing
 from etc.flow.estimators.frames import check_frames
 
