@@ -1,14 +1,17 @@
 """One toy pipeline is built once, for all test workers; each scenario works on its own copy."""
 
+import dataclasses
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.scenarios.project import Project, Result
+from tests.scenarios.project import PRELOADED, Project, Result, wait_for
 
 
 def pytest_collection_modifyitems(items):
@@ -38,16 +41,31 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
 
 
 @pytest.fixture(scope="session")
-def built(once) -> Project:
+def stage_server(tmp_path_factory) -> Iterator[str]:
+    """Address of a process that has loaded torch and runs ``etc`` commands; empty where it cannot be forked safely."""
+    if sys.platform != "linux":
+        yield ""
+        return
+    address = tmp_path_factory.mktemp("server") / "socket"
+    server = subprocess.Popen([sys.executable, PRELOADED / "server.py", address])
+    wait_for(lambda: address.exists() or server.poll() is not None)
+    assert server.poll() is None
+    yield str(address)
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture(scope="session")
+def built(once, stage_server) -> Project:
     """A toy pipeline that Snakemake has built. Do not change it: ask for ``project``."""
 
     def build(folder: Path) -> None:
-        project = Project.toy(folder)
+        project = Project.toy(folder, stage_server)
         (folder / "work").mkdir()
         (folder / "work" / "first_run.txt").write_text(project.snakemake().text)
         project.run("git add -A && git -c user.name=t -c user.email=t@localhost commit -qm built")
 
-    return Project(once("built", build))
+    return Project(once("built", build), stage_server)
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +78,9 @@ def first_run(built) -> Result:
 def project(built, tmp_path) -> Project:
     """A copy of the built pipeline."""
     return built.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def unserved(project) -> Project:
+    """A copy of the built pipeline in which each ``etc`` command is a process of its own, as users have it."""
+    return dataclasses.replace(project, server="")

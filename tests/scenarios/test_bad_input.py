@@ -13,6 +13,11 @@ TOOLS = ("bash", "sh", "env", "tee", "cat", "uname", "head", "tail", "grep", "mk
 
 
 @pytest.fixture
+def project(unserved):
+    return unserved
+
+
+@pytest.fixture
 def mount(tmp_path):
     """Mount a small file system over a folder; taken away at the end. Needs root."""
     mounted = []
