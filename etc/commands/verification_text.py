@@ -68,8 +68,8 @@ def _clip_rows(report: Report, worst: int) -> list[Cells]:
         ("steps of clips", f"{clips.loc[clips['step'] > 0, 'step'].nunique():,}", "", steps),
         ("pairs", f"{clips['pairs'].sum():,}", _share(clips["pairs"].sum(), possible), pairs),
     ]
-    lost = clips["frames"] - 1 - clips["pairs"]
-    bad = clips[lost.gt(0) | clips["errors"].gt(0) | clips["warnings"].gt(0)].assign(lost=lost)
+    clips = clips.assign(lost=clips["frames"] - 1 - clips["pairs"])
+    bad = clips[clips[["lost", "errors", "warnings"]].gt(0).any(axis=1)]
     bad = bad.sort_values(["errors", "warnings", "lost", "clip"], ascending=[False, False, False, True])
     rows += [
         (

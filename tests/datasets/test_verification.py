@@ -221,6 +221,11 @@ def test_the_table_for_readers():
     assert "\x1b" not in shown
 
 
+def test_clips_in_order_are_not_shown_one_by_one():
+    shown = text(verify(SOUND, inspected(SOUND), STREET))
+    assert not any(line.startswith(" clip ") for line in shown.splitlines())
+
+
 def test_the_table_for_programs(tmp_path):
     same = {"checksum": "same"}
     report = verify(SOUND, inspected(SOUND, a_1_png=same, b_12_png=same), STREET)
