@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ TOY = {
         "street.training.machine.checkpoint_every": 1,
         "street.schemes.sf": {"sf": 1.0},
         "street.schemes.tl": {"tl": 3.0},
-        "street.iterations_factor": {},
+        "street.iterations_factor": {"tl": 10.0},
     },
     "report.yaml": {"street.baseline": "tl", "street.bootstrap.samples": 100, "street.overlay.frames": 2},
 }
@@ -101,7 +101,7 @@ class Project:
     def copy(self, folder: Path) -> "Project":
         """A copy with everything that has been made; dates are kept."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Project(folder, self.server)
+        return replace(self, folder=folder)
 
     def shrink_training(self, name: str) -> None:
         """Small crops, and the narrowest networks that train everywhere: below 8 channels oneDNN fails on some CPUs."""
@@ -189,8 +189,8 @@ class Project:
 
     def assert_settled(self) -> None:
         """Both tools have nothing to do."""
-        status = self.run("dvc status").text
-        assert "Data and pipelines are up to date" in status, status
+        again = self.run("dvc status && dvc repro")
+        assert again.text.count("Data and pipelines are up to date") == 2, again.text
         idle = self.snakemake()
         assert not idle.ran and "Nothing to be done" in idle.text, idle.text
 

@@ -8,12 +8,12 @@ import pytest
 
 from tests.scenarios.project import Project, Result, kill_group, wait_for
 
+# The toy project trains this run longest (iterations_factor), so that it can be killed in the middle.
 RUN = "pspnet18-tl-0"
 
 
 def change_the_run(project):
-    # It trains long enough to be killed in the middle.
-    project.change("student.yaml", "street.iterations_factor", {"tl": 10.0})
+    project.change("student.yaml", "street.schemes.tl", {"tl": 2.0})
 
 
 def start_training(project, command):
