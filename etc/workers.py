@@ -1,6 +1,8 @@
 """Work on many clips at once, with results in the order of the clips."""
 
 import contextlib
+import ctypes
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -10,6 +12,10 @@ from typing import Any
 import cv2
 
 from etc.errors import UserError
+
+# Numbers of mallopt(3), and bytes: the largest array that is reused (glibc allows no more), and how much is kept.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_KEPT, _KEPT = 32 << 20, 256 << 20
 
 
 @contextlib.contextmanager
@@ -21,6 +27,25 @@ def single_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(threads)
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(1)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse the memory of freed arrays instead of giving it back and asking for it again.
+
+    The loops over pairs make arrays of some megabytes for each pair; that the system clears their pages anew each time
+    took a quarter of the time of TC at 1024x2048, see docs/benchmarks.md. Other C libraries are left as they are.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 class Workers:
@@ -36,9 +61,7 @@ class Workers:
 
     def __enter__(self) -> "Workers":
         if self._number > 1:
-            self._pool = ProcessPoolExecutor(
-                self._number, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-            )
+            self._pool = ProcessPoolExecutor(self._number, mp_context=get_context("spawn"), initializer=_start_worker)
         return self
 
     def __exit__(self, kind: type | None, *_: Any) -> None:

@@ -2,8 +2,11 @@
 
 import math
 import os
+import platform
+import resource
 
 import cv2
+import numpy as np
 import pytest
 
 from etc.errors import UserError
@@ -24,6 +27,21 @@ def test_results_come_in_order_on_one_thread_each(number):
         assert next(results) == (0.5, 1)
         with pytest.raises(UserError, match="-1 is negative"):
             next(results)
+
+
+def page_faults(_):
+    """Of making and letting go of eight arrays of 8 MB, 2048 pages each, for the second time."""
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        arrays = [np.full(8 << 20, 1, np.uint8) for _ in range(8)]
+        arrays.clear()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_freed_memory_is_used_again():
+    with Workers(2) as workers:
+        assert max(workers.map(page_faults, [0, 1])) < 100
 
 
 def test_a_process_that_dies_is_reported():

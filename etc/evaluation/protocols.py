@@ -17,7 +17,7 @@ import numpy as np
 
 from etc.errors import UserError
 from etc.evaluation.iou import IGNORE, check_ids, mean_ratio
-from etc.flow.warp import check_flow, warp_labels_only, whole_positions
+from etc.flow.warp import check_flow, check_flow_shape, floor_positions_in_steps, warp_labels_only
 
 # Rows warped at a time, see ``_targets``.
 _BLOCK = 16
@@ -117,10 +117,12 @@ def _warp_etc(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -
     The arithmetic is that of FlowNet2's ``resample2d`` kernel, see ``_resample2d``. It is kept because truncation makes
     the last bit matter: between equal ids c the sum can fall just below c and becomes c - 1.
     """
-    check_flow(flow, label.shape)
+    check_flow_shape(flow, label.shape)
     corners = _corners(label)
-    if _in_steps(flow):
-        return _warp_etc_in_steps(label, flow, corners)
+    positions = floor_positions_in_steps(flow)
+    if positions is not None:
+        return _warp_etc_in_steps(label, flow, corners, positions)
+    check_flow(flow, label.shape)
     warped = np.empty_like(label)
     for rows, x, y in _targets(flow):
         warped[rows] = _resample2d(corners, x, y)
@@ -163,20 +165,12 @@ def _resample2d(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray
     return fused.astype(np.float32).astype(np.uint8)
 
 
-def _in_steps(flow: np.ndarray) -> bool:
-    """Whether all vectors are multiples of 1/256 px, as stored flow is.
+def _warp_etc_in_steps(label: np.ndarray, flow: np.ndarray, corners: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """The same for a flow whose vectors are multiples of 1/256 px, as stored flow's are.
 
-    Then every weight is a multiple of 2^-16, and float32 holds every sum of weighted ids: nothing is rounded.
+    Then every weight is a multiple of 2^-16, and float32 holds every sum of weighted ids: nothing is rounded. So four
+    equal corners give their id, and only gaps between different ids are computed.
     """
-    for start in range(0, len(flow), _BLOCK):
-        steps = flow[start : start + _BLOCK] * np.float32(256)
-        if not np.array_equal(steps, np.rint(steps)):
-            return False
-    return True
-
-
-def _warp_etc_in_steps(label: np.ndarray, flow: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Nothing is rounded, so four equal corners give their id, and only gaps between different ids are computed."""
     framed = cv2.copyMakeBorder(label, 0, 1, 0, 1, cv2.BORDER_REPLICATE)
     mixed = cv2.compare(label, framed[:-1, 1:], cv2.CMP_NE)
     mixed |= cv2.compare(label, framed[1:, :-1], cv2.CMP_NE)
@@ -184,7 +178,7 @@ def _warp_etc_in_steps(label: np.ndarray, flow: np.ndarray, corners: np.ndarray)
     mixed &= 1
     # Both maps are looked up at once, as the two bytes of one number.
     pairs = cv2.merge([label, mixed]).view(np.uint16)
-    found = cv2.remap(pairs, whole_positions(flow, np.floor), None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    found = cv2.remap(pairs, positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     warped, mixed = cv2.split(found.view(np.uint8).reshape(*label.shape, 2))
     pixels = np.flatnonzero(mixed.view(bool))
     rows, columns = np.divmod(pixels.astype(np.int32), np.int32(label.shape[1]))

@@ -8,7 +8,6 @@ of the column), and it treats a motion and its opposite alike. A pixel is inside
 """
 
 import functools
-from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -22,6 +21,9 @@ _REACH = 16383
 
 # Rows worked on at a time: their temporary arrays stay in the processor's cache.
 _BLOCK = 64
+
+# The same for ``floor_positions_in_steps``, which keeps four arrays of them.
+_STEP_ROWS = 16
 
 
 def inside_frame(flow: np.ndarray) -> np.ndarray:
@@ -82,15 +84,12 @@ def warp_image(image: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndar
     return warped.reshape(image.shape), _inside(positions)
 
 
-def pixel_positions(
-    flow: np.ndarray, frame: tuple[int, ...], rounding: Callable[[np.ndarray], np.ndarray] = np.rint
-) -> np.ndarray:
+def pixel_positions(flow: np.ndarray, frame: tuple[int, ...]) -> np.ndarray:
     """The pixel of frame s that each pixel of frame t is read from.
 
     Args:
         flow: float32 (H, W, 2) in pixels.
         frame: shape of frame s, to compare with.
-        rounding: of the flow to whole pixels.
 
     Returns:
         (x, y), int16 (H, W, 2), as ``cv2.remap`` takes it. It may lie outside the frame.
@@ -99,16 +98,42 @@ def pixel_positions(
         UserError: see ``check_flow``.
     """
     check_flow(flow, frame)
-    return whole_positions(flow, rounding)
-
-
-def whole_positions(flow: np.ndarray, rounding: Callable[[np.ndarray], np.ndarray] = np.rint) -> np.ndarray:
-    """``pixel_positions`` of a flow that has been checked."""
     positions = np.empty(flow.shape, np.int16)
     for start in range(0, len(flow), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        whole = rounding(flow[rows])
+        whole = np.rint(flow[rows])
         positions[rows] = np.clip(whole, -_REACH, _REACH, out=whole)
+    positions += _grid(*flow.shape[:2])
+    return positions
+
+
+def floor_positions_in_steps(flow: np.ndarray) -> np.ndarray | None:
+    """The pixel at or before the end of each vector, both ways, where all vectors are multiples of 1/256 px.
+
+    One pass both finds out whether they are and gives the positions: stored flow is of this kind, and the passes over
+    its values are what takes time.
+
+    Args:
+        flow: float32 (H, W, 2) in pixels, its shape checked, its values not.
+
+    Returns:
+        (x, y), int16 (H, W, 2), as ``pixel_positions``; None if a vector is no such multiple, NaN or infinite.
+    """
+    positions = np.empty(flow.shape, np.int16)
+    shape = (_STEP_ROWS, *flow.shape[1:])
+    scaled, again, whole = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.int32)
+    # What int32 cannot hold comes back as another number, and the vector is then not taken.
+    with np.errstate(invalid="ignore", over="ignore"):
+        for start in range(0, len(flow), _STEP_ROWS):
+            rows = flow[start : start + _STEP_ROWS]
+            steps, back, whole_steps = scaled[: len(rows)], again[: len(rows)], whole[: len(rows)]
+            np.multiply(rows, np.float32(256), out=steps)
+            whole_steps[...] = steps
+            back[...] = whole_steps
+            if not np.array_equal(steps, back):
+                return None
+            whole_steps >>= 8
+            positions[start : start + _STEP_ROWS] = np.clip(whole_steps, -_REACH, _REACH, out=whole_steps)
     positions += _grid(*flow.shape[:2])
     return positions
 
@@ -118,14 +143,19 @@ def check_flow(flow: np.ndarray, frame: tuple[int, ...] | None = None) -> None:
 
     A frame of more than 16383 pixels a side cannot be warped and is refused too.
     """
-    if flow.ndim != 3 or flow.shape[2] != 2 or flow.dtype != np.float32:
-        raise UserError(f"a flow must be float32 of shape (H, W, 2), this one is {flow.dtype} {flow.shape}")
+    check_flow_shape(flow, frame)
     if not np.isfinite(flow).all():
         row, column = np.argwhere(~np.isfinite(flow).all(axis=2))[0]
         raise UserError(
             f"the flow at row {row}, column {column} is {flow[row, column].tolist()}: "
             "set unknown vectors to finite values"
         )
+
+
+def check_flow_shape(flow: np.ndarray, frame: tuple[int, ...] | None = None) -> None:
+    """``check_flow`` without a look at the values."""
+    if flow.ndim != 3 or flow.shape[2] != 2 or flow.dtype != np.float32:
+        raise UserError(f"a flow must be float32 of shape (H, W, 2), this one is {flow.dtype} {flow.shape}")
     if frame is None:
         return
     height, width = flow.shape[:2]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from etc.errors import UserError
-from etc.flow.warp import inside_frame, warp_image, warp_labels, warp_labels_only
+from etc.flow.warp import floor_positions_in_steps, inside_frame, warp_image, warp_labels, warp_labels_only
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)
 
@@ -110,6 +110,26 @@ def test_a_linear_ramp_moves_by_the_fraction():
     flow[..., 0] = 0.25
     warped, _ = warp_image(ramp, flow)
     np.testing.assert_array_equal(warped[:, :-1], ramp[:, :-1] + 0.25)
+
+
+@pytest.mark.parametrize("spread", [0.4, 30.0, 1e6], ids=["slow", "fast", "far outside"])
+def test_floor_positions_in_steps(spread):
+    rng = np.random.default_rng(0)
+    flow = (np.rint(rng.normal(0, spread, (37, 50, 2)) * 256) / 256).astype(np.float32)
+    flow[0, :2] = [[-1 / 256, 1 / 256], [-0.0, -1.0]]
+    reach = np.clip(np.floor(flow), -16383, 16383).astype(np.int16)
+    expected = reach + np.stack(np.meshgrid(np.arange(50), np.arange(37)), axis=2)
+    positions = floor_positions_in_steps(flow)
+    np.testing.assert_array_equal(positions, expected)
+    assert positions.dtype == np.int16
+
+
+@pytest.mark.parametrize("odd", [1 / 512, 3.1, 3e9, -3e9, 2.0**31, 3e38, np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("row", [0, 17, 36])
+def test_floor_positions_in_steps_sees_every_other_vector(row, odd):
+    flow = np.zeros((37, 50, 2), np.float32)
+    flow[row, 49, 1] = odd
+    assert floor_positions_in_steps(flow) is None
 
 
 def test_wrong_input_is_refused():

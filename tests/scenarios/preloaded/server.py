@@ -1,4 +1,4 @@
-"""Runs ``etc`` commands in forks of a process that has loaded what all stages load, but nothing of ``etc`` itself.
+"""Runs commands in forks of a process that has loaded what they load, but nothing of ``etc`` itself.
 
     python server.py SOCKET
 
@@ -22,12 +22,18 @@ MODULES = (
     "torch._dynamo",
     "accelerate",
     "cv2",
+    "dvc.commands.repro",
+    "dvc.commands.status",
+    "dvc.repo",
+    "dvc_http",
     "matplotlib.pyplot",
     "pandas",
     "pyarrow.ipc",
     "pyarrow.parquet",
     "pydantic",
     "safetensors.torch",
+    "snakemake.cli",
+    "snakemake.executors.local",
     "tqdm",
     "typer",
     "yaml",

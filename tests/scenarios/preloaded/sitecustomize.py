@@ -1,7 +1,8 @@
-"""Python reads this when it starts with this folder on its path: an ``etc`` command is handed to ``server.py``.
+"""Python reads this when it starts with this folder on its path: the commands below are handed to ``server.py``.
 
-Of the seconds that a stage takes at toy size, nearly all go into loading torch. The server has loaded it already and
-runs the command in a fork of itself: with the arguments, folder, environment and streams of this process.
+Of the seconds that a stage takes at toy size, nearly all go into loading torch, and much of what the tools take into
+loading themselves. The server has loaded it all already and runs the command in a fork of itself: with the arguments,
+folder, environment and streams of this process.
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 ADDRESS = "ETC_PRELOADED"
+COMMANDS = {"dvc", "etc", "snakemake"}
 
 
 def _hand_over(address: str) -> None:
@@ -24,5 +26,5 @@ def _hand_over(address: str) -> None:
     os._exit(int(code or 1))
 
 
-if os.environ.get(ADDRESS) and len(sys.orig_argv) > 1 and Path(sys.orig_argv[1]).name == "etc":
+if os.environ.get(ADDRESS) and len(sys.orig_argv) > 1 and Path(sys.orig_argv[1]).name in COMMANDS:
     _hand_over(os.environ[ADDRESS])
