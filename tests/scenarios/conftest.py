@@ -41,8 +41,8 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
 
 
 @pytest.fixture(scope="session")
-def stage_server(tmp_path_factory) -> Iterator[str]:
-    """Address of a process that has loaded torch and runs ``etc`` commands; empty where it cannot be forked safely."""
+def command_server(tmp_path_factory) -> Iterator[str]:
+    """Address of a process that has loaded torch and the tools and runs them; empty where forks are not safe."""
     if sys.platform != "linux":
         yield ""
         return
@@ -56,16 +56,16 @@ def stage_server(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def built(once, stage_server) -> Project:
+def built(once, command_server) -> Project:
     """A toy pipeline that Snakemake has built. Do not change it: ask for ``project``."""
 
     def build(folder: Path) -> None:
-        project = Project.toy(folder, stage_server)
+        project = Project.toy(folder, command_server)
         (folder / "work").mkdir()
         (folder / "work" / "first_run.txt").write_text(project.snakemake().text)
         project.run("git add -A && git -c user.name=t -c user.email=t@localhost commit -qm built")
 
-    return Project(once("built", build), stage_server)
+    return Project(once("built", build), command_server)
 
 
 @pytest.fixture(scope="session")
@@ -82,5 +82,5 @@ def project(built, tmp_path) -> Project:
 
 @pytest.fixture
 def unserved(project) -> Project:
-    """A copy of the built pipeline in which each ``etc`` command is a process of its own, as users have it."""
+    """A copy of the built pipeline in which each command is a process of its own, as users have it."""
     return dataclasses.replace(project, server="")

@@ -76,7 +76,7 @@ class Project:
 
     Attributes:
         folder: where it is.
-        server: address of a server that runs its ``etc`` commands (see ``preloaded``); empty: each is a new process.
+        server: address of a server that runs its commands (see ``preloaded``); empty: each is a new process.
     """
 
     folder: Path

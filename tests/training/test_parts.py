@@ -12,7 +12,6 @@ from etc.training.batches import Batch
 from etc.training.objective import Objective, see
 from etc.training.terms import build_terms
 from tests.training import toy
-from tests.training.test_processes import train
 
 CLASSES, SIZE = 5, (16, 24)
 WEIGHTS = [0.3, 1.0, 2.5, 0.7, 4.0]
@@ -93,22 +92,3 @@ def test_unweighted_count_is_the_number_of_labelled_pixels():
     assert SegmentationLoss().weight(labels).item() == 3
     assert SegmentationLoss([2.0, 0.5, 1.0]).weight(labels).item() == 3.5
     assert SegmentationLoss([2.0, 0.5, 1.0]).weight(torch.full_like(labels, 255)).item() == 0
-
-
-@pytest.mark.slow
-def test_two_processes_are_one_with_tl_and_class_weights(project):
-    """The halves of a batch have different numbers of visible pixels and different classes.
-
-    Tolerance 1e-4, relative: float32 sums in another order, over two steps.
-    """
-    changes = {
-        "training.iterations": 2,
-        "training.lr": 0.001,
-        "training.class_weights": [0.6, 1.2, 0.7, 1.8, 1.0, 1.0, 2.2, 1.4, 1.3],
-    }
-    toy.write_params(project, "student", changes)
-    one, two = train(1, "tl"), train(2, "tl")
-    for name in ("ce", "tl", "total"):
-        np.testing.assert_allclose(two[1][name].to_numpy(), one[1][name].to_numpy(), rtol=1e-4, err_msg=name)
-    for name, value in one[0].items():
-        assert np.abs(two[0][name] - value).max() < 1e-4 * max(1.0, np.abs(value).max()), name
