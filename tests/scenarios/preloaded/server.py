@@ -93,6 +93,8 @@ def run(request: dict, streams: list[int]) -> int:
         code = 0
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        if isinstance(exit_.code, str):
+            print(exit_.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
         code = 1
