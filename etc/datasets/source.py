@@ -33,6 +33,22 @@ class Frame(NamedTuple):
     label: str = ""
 
 
+class Gap(NamedTuple):
+    """Frames that a recording lacks: one clip ends there, and another begins behind them.
+
+    Attributes:
+        clip: name of the clip that begins behind the gap.
+        frame: number of its first frame.
+        after: number of the last frame before the gap.
+        missing: how many frames lack, >= 1.
+    """
+
+    clip: str
+    frame: int
+    after: int
+    missing: int
+
+
 @dataclass(frozen=True)
 class Listing:
     """What a source has.
@@ -41,11 +57,14 @@ class Listing:
         frames: in any order.
         label_set: the classes, and how label files are read.
         notes: one line each for what a user should know: what was left out and why.
+        gaps: where a recording was cut because frames lack, not where its frames are far apart by nature or it was cut
+            on purpose; in any order. What they tell is shown by ``--verify``.
     """
 
     frames: list[Frame]
     label_set: LabelSet
     notes: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 def no_download(dataset: str, what: str, location: Location) -> UserError:

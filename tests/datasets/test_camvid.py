@@ -15,6 +15,7 @@ from etc.datasets.camvid import segnet as camvid_segnet
 from etc.datasets.camvid.camvid import CamVid
 from etc.datasets.camvid.classes import SEGNET
 from etc.datasets.camvid.clips import chop
+from etc.datasets.source import Gap
 from etc.errors import UserError
 from etc.params.camvid import CamVidParams
 from tests.datasets.camvid_world import PUBLISHED, SHAPE, empty_files, picture, segnet, write
@@ -124,9 +125,24 @@ def test_parts_that_are_too_short_are_refused(whole, tmp_path):
 
 def test_a_missing_frame_begins_a_new_clip(tmp_path):
     names = [f"0016E5_{n:05d}" for n in (7959, 7961, 7963, 7967, 7969, 7970, 7999)]
-    found = clips(listing(segnet(tmp_path / "r", {"val": names})).frames)
+    found = listing(segnet(tmp_path / "r", {"val": names}))
     # From 7969 to 7970 is another step.
-    assert found == {"0016E5_07959": 3, "0016E5_07967": 2, "0016E5_07970": 1, "0016E5_07999": 1}
+    assert clips(found.frames) == {"0016E5_07959": 3, "0016E5_07967": 2, "0016E5_07970": 1, "0016E5_07999": 1}
+    assert found.gaps == (Gap("0016E5_07967", 7967, 7963, 1), Gap("0016E5_07999", 7999, 7970, 13))
+
+
+def test_only_the_15_hz_clip_can_lack_frames(whole, tmp_path):
+    for split in ("published", "video"):
+        assert listing(whole, split=split).gaps == ()
+    # A still of those one a second does not tell that the next is missing.
+    names = {folder: [name for name in names if name != "0016E5_00480"] for folder, names in PUBLISHED.items()}
+    names["val"] = [name for name in PUBLISHED["val"] if name not in ("0016E5_07965", "0016E5_08141")]
+    for folder, members in names.items():
+        empty_files(tmp_path / "r" / folder, [f"{name}.png" for name in members])
+    assert listing(tmp_path / "r").gaps == (Gap("0016E5_07967", 7967, 7963, 1), Gap("0016E5_08143", 8143, 8139, 1))
+    found = listing(tmp_path / "r", split="video")
+    assert found.gaps == (Gap("0016E5_07967", 7967, 7963, 1), Gap("0016E5_08143", 8143, 8139, 1))
+    assert {gap.clip for gap in found.gaps} <= set(clips(found.frames))
 
 
 def test_chop_leaves_no_frame_alone():

@@ -10,9 +10,10 @@ from etc.datasets import manifest
 from etc.datasets.camvid import classes as camvid_classes
 from etc.datasets.camvid import videos as camvid_videos
 from etc.datasets.camvid.camvid import CamVid
-from etc.datasets.camvid.names import COUNTS, parse
+from etc.datasets.camvid.names import COUNTS, lacking, parse
+from etc.datasets.source import Gap
 from etc.errors import UserError
-from etc.params.camvid import CamVidParams
+from etc.params.camvid import MOST_NEIGHBOURS, CamVidParams
 from tests.datasets.camvid_world import PUBLISHED, SHAPE, empty_files, original, picture, video, write
 
 ALL = [name for names in PUBLISHED.values() for name in names]
@@ -156,6 +157,21 @@ def test_neighbours_are_cut_at_the_right_numbers(tmp_path, known):
         assert still or frame.image == f"cut/0016E5/0016E5_{frame.frame:05d}.png"
     assert any("0016E5.avi begins with frame 7900" in note for note in found.notes)
     assert not list(root.rglob("cut"))
+    assert found.gaps == ()
+
+
+def test_a_still_that_is_missing_among_its_neighbours_is_a_gap(tmp_path):
+    root, _, values = with_videos(tmp_path)
+    (root / "701_StillsRaw_full" / "0016E5_07969.png").unlink()
+    assert listing(root, tmp_path / "two", **values).gaps == ()  # Its neighbours' neighbours fill its place.
+    found = listing(root, tmp_path / "one", **{**values, "neighbours": 1})
+    assert found.gaps == (Gap("0016E5_07970", 7970, 7968, 1),)
+
+
+def test_the_neighbours_of_two_stills_are_apart_by_nature():
+    for neighbours in range(MOST_NEIGHBOURS + 1):
+        assert lacking("Seq05VD", 30 + neighbours, 59 - neighbours, 1, neighbours) == 0
+    assert lacking("Seq05VD", 30, 45, 1) == 14
 
 
 def test_a_larger_video_is_scaled_to_the_stills(tmp_path):

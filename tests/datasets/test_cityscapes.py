@@ -10,7 +10,7 @@ from etc.datasets.cityscapes import cityscapes
 from etc.datasets.cityscapes.cityscapes import Cityscapes
 from etc.datasets.cityscapes.packages import packages
 from etc.datasets.classes import CITYSCAPES
-from etc.datasets.source import Frame
+from etc.datasets.source import Frame, Gap
 from etc.errors import UserError
 from etc.evaluation import samples
 from etc.params.base import load_block
@@ -175,6 +175,21 @@ def test_a_gap_splits_a_clip(tmp_path):
         listing, "gap"
     )
     assert samples.snippet("ulm_000000_000019_from000026") is None
+    assert listing.gaps == (
+        Gap("ulm_000000_000019", 5, 3, 1),
+        Gap("ulm_000000_000019_from000026", 26, 24, 1),
+    )
+    assert _list(tmp_path, sequences=False).gaps == ()
+
+
+def test_what_is_apart_by_nature_is_no_gap(root):
+    # Stills whose clips are not in leftImg8bit_sequence, near each other and not far from a clip.
+    for number in (100, 110, 48040):
+        _annotated(root, "val", "frankfurt_000001", number)
+    assert _list(root).gaps == ()
+    # Nearer, the still's clip has begun, and lacks what lies between.
+    _annotated(root, "val", "frankfurt_000001", 48025)
+    assert _list(root).gaps == (Gap("frankfurt_000001_048025", 48025, 48010, 14),)
 
 
 def test_the_annotated_frame_is_taken_from_the_stills(tmp_path):

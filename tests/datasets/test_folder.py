@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from etc.datasets.own.clip_names import safe_names
 from etc.datasets.own.folder import Folder, cut
 from etc.datasets.own.splitting import Candidate, counts, deal
+from etc.datasets.source import Gap
 from etc.errors import UserError
 from etc.params.base import load_block
 from etc.params.own import FolderParams, Splits
@@ -137,12 +138,35 @@ def test_a_gap_begins_a_new_clip(tmp_path):
     }  # fmt: skip
     assert any("clip walk is cut into 3 clips, where its numbering leaves its step of 2" in one for one in found.notes)
     assert not any("ride" in one for one in found.notes)
+    # At 15 the numbering leaves its step, but no number is missing.
+    assert found.gaps == (Gap("walk_000010", 10, 4, 2),)
     assert [list(one.frames) for one in cut("a", {5: Path("5.png")})] == [[5]]
 
 
 def test_numbers_without_a_step_are_doubted(tmp_path):
     touch(tmp_path / "images", *(f"walk/{k}.png" for k in (0, 3, 7, 12, 18)))
-    assert any("of one frame: are its frames numbered in steps?" in one for one in listing(tmp_path).notes)
+    found = listing(tmp_path)
+    assert any("of one frame: are its frames numbered in steps?" in one for one in found.notes)
+    assert found.gaps == ()
+
+
+def test_gaps_need_a_step_that_half_of_the_frames_keep(tmp_path):
+    touch(tmp_path / "images", *(f"a/{k}.png" for k in (0, 1, 9)), *(f"b/{k}.png" for k in (0, 1, 9, 20)))
+    assert listing(tmp_path).gaps == (Gap("a_000009", 9, 1, 7),)
+
+
+def test_gaps_before_clips_of_no_split_are_not_told(tmp_path):
+    touch(tmp_path / "images", *(f"a/{k}.png" for k in (0, 1, 2, 4, 5, 7, 8)))
+    found = listing(tmp_path, split={"train": ["a_000000"], "test": ["a_000007"]})
+    assert found.gaps == (Gap("a_000007", 7, 5, 1),)
+
+
+def test_a_long_jump_between_names_of_cityscapes_begins_the_next_clip(tmp_path):
+    touch(tmp_path / "images", *(f"ulm_000000_{k:06d}_leftImg8bit.png" for k in (1, 2, 3, 5, 6, 11, 12, 18, 19)))
+    assert listing(tmp_path).gaps == (
+        Gap("ulm_000000_000005", 5, 3, 1),
+        Gap("ulm_000000_000011", 11, 6, 4),
+    )
 
 
 def test_strays_are_noted(tmp_path):

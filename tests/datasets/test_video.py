@@ -10,6 +10,7 @@ import pytest
 from etc.datasets.own import video_timeline
 from etc.datasets.own.video import Video, find, resized
 from etc.datasets.own.video_reading import Reader, scan
+from etc.datasets.source import Gap
 from etc.errors import UserError
 from etc.params.base import load_block
 from etc.params.own import VideoParams
@@ -168,12 +169,16 @@ def test_a_hole_begins_a_new_clip(tmp_path):
     notes = " ".join(found.notes)
     assert "1 of 1 videos have a variable frame rate; rate would keep" in notes
     assert "have holes, where a new clip begins: v.mkv" in notes and "have frames with no neighbour" in notes
+    assert found.gaps == (Gap("v_0001", 10, 9, 5),)
     at_rate = listing(tmp_path, tmp_path / "rate", rate=15)
     clips = {}
     for frame in at_rate.frames:
         clips.setdefault(frame.clip, []).append(frame.frame)
     # At half the rate number 5 is at step 10, as near to frame 9 as can be; 7 at step 14 is frame 10, at step 15.
     assert [*clips.values()] == [[*range(6)], [*range(7, 13)]]
+    assert at_rate.gaps == (Gap("v_0001", 7, 5, 1),)
+    in_test = listing(tmp_path, tmp_path / "test", split={"test": ["v_0000"]})
+    assert in_test.gaps == ()
 
 
 def test_rotation_is_honoured(tmp_path):
@@ -329,6 +334,22 @@ def test_skip_holds_across_a_hole():
     assert [[kept.number for kept in clip] for clip in cut.clips] == [[0, 1, 2, 3, 4], [9, 10, 11, 12, 13], [18, 19]]
     assert (cut.holes, cut.left, cut.full) == (1, 0, False)
     assert video_timeline.cut(times, 10, 5, 0.4, 2).full
+    # The hole lies among frames that are skipped anyway.
+    assert cut.gaps == ()
+
+
+def test_holes_between_clips_are_gaps():
+    times = np.r_[0:5, 7:20] / 10
+    gap = video_timeline.Gap(clip=1, after=4, missing=2)
+    assert video_timeline.cut(times, None, 5, 0, None).gaps == (gap,)
+    # Also where the frame before the hole is left over; not before the first clip, nor behind the last.
+    assert video_timeline.cut(times, None, 4, 0, None).gaps == (gap,)
+    assert video_timeline.cut(times[4:], None, 5, 0, None).gaps == ()
+    assert video_timeline.cut(times, None, 5, 0, 1).gaps == ()
+    # At a rate numbers tell how many.
+    at_rate = video_timeline.cut(np.r_[0:10, 16:30] / 10, 5, 9, 0, None)
+    last, first = at_rate.clips[0][-1].number, at_rate.clips[1][0].number
+    assert at_rate.gaps == (video_timeline.Gap(1, last, first - last - 1),) and first - last > 2
 
 
 def test_names_in_lists_may_hold_the_path(tmp_path):

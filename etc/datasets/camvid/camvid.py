@@ -82,8 +82,8 @@ class CamVid:
             there = result.numbers
             notes += result.notes
         clip_frames = params.clip_frames if params.split == "video" else None
-        frames = to_frames(stills, params.neighbours, there, clip_frames)
-        return Listing(frames, self._label_set(), tuple(notes))
+        frames, gaps = to_frames(stills, params.neighbours, there, clip_frames)
+        return Listing(frames, self._label_set(), tuple(notes), tuple(gaps))
 
     def _label_set(self) -> LabelSet:
         return camvid_classes.original(self.params.mapping) if self.params.mapping else camvid_classes.SEGNET

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 # Frames further apart are of no use for optical flow, and begin a new clip.
 LONGEST_STEP = 3
 FRAMES_PER_SECOND = 30
+# The nearest stills of those that are one a second.
+STILLS_APART = 29
 
 _NAME = re.compile(r"(?P<sequence>[0-9A-Za-z]+)_(?P<mark>f?)(?P<number>\d+)")
 
@@ -85,6 +87,22 @@ def runs(numbers: Sequence[int]) -> Iterator[list[int]]:
         run.append(number)
     if run:
         yield run
+
+
+def lacking(sequence: str, before: int, after: int, step: int, neighbours: int = 0) -> int:
+    """How many frames lack between two clips of a sequence; 0 where they are apart by nature.
+
+    Args:
+        sequence: e.g. 0016E5.
+        before, after: last number of the one clip, first of the other.
+        step: of clips of this sequence.
+        neighbours: frames that were to be cut on each side of a still.
+    """
+    video, first, last, _ = PUBLISHED[0]
+    in_video = sequence == video and first <= before and after <= last
+    if in_video or after - before < STILLS_APART - 2 * neighbours:
+        return max(0, (after - before) // step - 1)
+    return 0
 
 
 def by_sequence(stills: Iterable[Still]) -> dict[str, list[Still]]:

@@ -10,7 +10,7 @@ from etc.datasets.cityscapes.rows import Folder, frame_name, rows
 from etc.datasets.classes import CITYSCAPES
 from etc.datasets.labels import IGNORE
 from etc.datasets.location import Location, data_folder, variable
-from etc.datasets.source import Frame, Listing
+from etc.datasets.source import Frame, Gap, Listing
 from etc.errors import UserError
 from etc.params.cityscapes import TRAINING, CityscapesParams
 
@@ -65,14 +65,16 @@ class Cityscapes:
         folders = [_read(root, name, split, self.params) for name, split in self.params.folders().items()]
         kind, notes = _label_kind(folders, self.params.labels)
         frames: list[Frame] = []
+        gaps: list[Gap] = []
         for folder in folders:
-            found, remarks = rows(folder, kind, self.params)
+            found, lacking, remarks = rows(folder, kind, self.params)
             frames += found
+            gaps += lacking
             notes += [f"folder {folder.name}: {remark}" for remark in folder.remarks + remarks]
         check_paths(frames)
         if not any(frame.split == "dev" for frame in frames):
             notes.append("split dev is empty: name dev_cities, so that nothing is tuned on what is reported")
-        return Listing(frames, _LABEL_SETS[kind], tuple(notes))
+        return Listing(frames, _LABEL_SETS[kind], tuple(notes), tuple(gaps))
 
 
 def check_paths(frames: list[Frame]) -> None:

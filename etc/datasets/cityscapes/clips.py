@@ -1,7 +1,10 @@
 """Cutting the frames of a Cityscapes recording into clips around the annotated frames."""
 
 from collections.abc import Collection, Iterable
+from itertools import pairwise
 from typing import NamedTuple
+
+from etc.evaluation.pairing import CLIP_JUMP
 
 BEFORE, AFTER = 19, 10  # the annotated frame is the 20th of 30
 LENGTH = BEFORE + 1 + AFTER
@@ -62,6 +65,29 @@ def runs(numbers: list[int]) -> list[range]:
             found[-1] = range(found[-1].start, number + 1)
         else:
             found.append(range(number, number + 1))
+    return found
+
+
+def holes(present: Collection[int], annotated: Iterable[int]) -> list[tuple[int, int]]:
+    """Where frames of one recording lack: the last number before each hole and the first behind it.
+
+    The published recordings have only the frames of clips, so what lies between two clips is no hole. Frames that no
+    annotated frame reaches tell no clips: there a jump of the numbers that is too large for a gap is none, as in
+    ``etc tc``.
+
+    Args:
+        present: numbers of the frames that are there.
+        annotated: numbers of the annotated frames whose clips should be there.
+    """
+    centres = set(annotated)
+    found = []
+    for one, two in pairwise(sorted(set(present))):
+        if two - one == 1:
+            continue
+        inside = any(centre - BEFORE <= one and two <= centre + AFTER for centre in centres)
+        between = one - AFTER in centres and two + BEFORE in centres
+        if inside or (two - one <= CLIP_JUMP and not between):
+            found.append((one, two))
     return found
 
 

@@ -1,12 +1,12 @@
-"""The rows of one folder of Cityscapes: its clips, their frames and labels, and remarks on what is not as usual."""
+"""One folder of Cityscapes: its clips, their frames, labels and gaps, and remarks on what is not as usual."""
 
 from collections import defaultdict
-from collections.abc import Iterable, KeysView
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 
-from etc.datasets.cityscapes.clips import LENGTH, Clip, cut_clips
+from etc.datasets.cityscapes.clips import AFTER, BEFORE, LENGTH, Clip, cut_clips, holes
 from etc.datasets.cityscapes.files import Recordings
-from etc.datasets.source import Frame
+from etc.datasets.source import Frame, Gap
 from etc.params.cityscapes import CityscapesParams
 
 Place = tuple[str, int]  # recording and frame number
@@ -46,8 +46,8 @@ def frame_name(recording: str, number: int) -> str:
     return f"{recording}_{number:06d}"
 
 
-def rows(folder: Folder, kind: str, params: CityscapesParams) -> tuple[list[Frame], list[str]]:
-    """Frames of a folder, and remarks.
+def rows(folder: Folder, kind: str, params: CityscapesParams) -> tuple[list[Frame], list[Gap], list[str]]:
+    """Frames of a folder, where some lack, and remarks.
 
     Args:
         folder: as read.
@@ -60,6 +60,7 @@ def rows(folder: Folder, kind: str, params: CityscapesParams) -> tuple[list[Fram
     for recording, number in folder.annotated | _places(folder.still):
         centres[recording].append(number)
     found: list[Frame] = []
+    gaps: list[Gap] = []
     seen: defaultdict[str, list[str]] = defaultdict(list)
     for recording in sorted({*folder.still, *folder.sequence}):
         still, sequence = folder.still.get(recording, {}), folder.sequence.get(recording, {})
@@ -74,8 +75,11 @@ def rows(folder: Folder, kind: str, params: CityscapesParams) -> tuple[list[Fram
             clips = [
                 Clip(number, range(number, number + 1)) for number in sorted(centres[recording]) if number in images
             ]
+        named = {clip.frames.start: frame_name(recording, clip.annotated) + clip.suffix for clip in clips}
+        if params.sequences:
+            gaps += _gaps(named, images.keys(), sequence.keys(), centres[recording])
         for clip in clips:
-            name = frame_name(recording, clip.annotated) + clip.suffix
+            name = named[clip.frames.start]
             found += [
                 Frame(name, number, split, number in known, images[number], known.get(number, ""))
                 for number in clip.frames
@@ -93,7 +97,17 @@ def rows(folder: Folder, kind: str, params: CityscapesParams) -> tuple[list[Fram
         remarks.append("no labels: those of folder test are without content")
     if folder.name == "train_extra" and not labels:
         remarks.append(f"{len(found)} frames without labels join split {folder.split}")
-    return found, remarks
+    return found, gaps, remarks
+
+
+def _gaps(
+    named: Mapping[int, str], images: KeysView[int], sequence: KeysView[int], annotated: Iterable[int]
+) -> Iterator[Gap]:
+    """Where frames of one recording lack, with the names of clips by their first frame."""
+    # leftImg8bit_sequence may be there in part: a still without any of its clip is alone by nature.
+    alone = {centre for centre in annotated if sequence.isdisjoint(range(centre - BEFORE, centre + AFTER + 1))}
+    for after, frame in holes(images - alone, set(annotated) - alone):
+        yield Gap(named[frame], frame, after, frame - after - 1)
 
 
 def _look(seen: defaultdict[str, list[str]], name: str, clip: Clip, there: bool, sequence: KeysView[int]) -> None:

@@ -6,7 +6,8 @@ neighbours in time.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,10 +19,10 @@ from etc.datasets.own import class_file
 from etc.datasets.own.clip_names import safe_names
 from etc.datasets.own.notes import shortened
 from etc.datasets.own.splitting import Candidate, deal
-from etc.datasets.source import Frame, Listing, no_download
+from etc.datasets.source import Frame, Gap, Listing, no_download
 from etc.errors import UserError
 from etc.evaluation.folders import FRAME_SUFFIXES, ID_SUFFIXES, ClipFolder, Files, read_folder
-from etc.evaluation.pairing import detected_step
+from etc.evaluation.pairing import CLIP_JUMP, detected_step
 from etc.params.own import FolderParams
 
 # All of them are read by the wheels of OpenCV.
@@ -84,7 +85,8 @@ class Folder:
         ]
         split_of, more = deal(clips, self.params.split)
         frames = list(_frames(root, zip(clips, pieces, strict=True), split_of, labels, self.params.annotated))
-        return Listing(frames, label_set, tuple(notes + more))
+        gaps = _gaps(pieces, names, split_of, images.cityscapes)
+        return Listing(frames, label_set, tuple(notes + more), tuple(gaps))
 
 
 def cut(recording: str, files: Files) -> Iterator[Piece]:
@@ -153,13 +155,38 @@ def _check_numbers(pieces: Sequence[Piece]) -> None:
             )
 
 
+def _by_recording(pieces: Sequence[Piece]) -> dict[str, list[Piece]]:
+    grouped: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        grouped.setdefault(piece.recording, []).append(piece)
+    return grouped
+
+
+def _gaps(
+    pieces: Sequence[Piece], names: Mapping[str, str], split_of: Mapping[str, str], cityscapes: bool
+) -> Iterator[Gap]:
+    """Where frames lack between pieces of one recording, before clips that have a split.
+
+    Only a step that at least half of the frames keep tells that. As in ``etc tc``, a long jump between files named as
+    those of Cityscapes is where the next clip begins.
+    """
+    for own in _by_recording(pieces).values():
+        steps = Counter(two - one for one, two in pairwise(number for piece in own for number in piece.frames))
+        step = detected_step([number for piece in own for number in piece.frames])
+        if step is None or 2 * steps[step] < steps.total():
+            continue
+        for before, behind in pairwise(own):
+            after, frame = max(before.frames), min(behind.frames)
+            missing = (frame - after) // step - 1
+            by_nature = cityscapes and frame - after > CLIP_JUMP * step
+            if missing > 0 and not by_nature and names[behind.label] in split_of:
+                yield Gap(names[behind.label], frame, after, missing)
+
+
 def _cuts(pieces: Sequence[Piece]) -> list[str]:
     """What to say about recordings that were cut."""
-    by_recording: dict[str, list[Piece]] = {}
-    for piece in pieces:
-        by_recording.setdefault(piece.recording, []).append(piece)
     lines = []
-    for recording, own in by_recording.items():
+    for recording, own in _by_recording(pieces).items():
         if len(own) > 1:
             alone = sum(len(piece.frames) == 1 for piece in own)
             lonely = (

@@ -16,7 +16,7 @@ from etc.datasets.own.clip_names import safe_names
 from etc.datasets.own.splitting import Candidate, deal
 from etc.datasets.own.video_reading import Reader, Scan, scan
 from etc.datasets.own.video_timeline import Cut, Kept
-from etc.datasets.source import Frame, Listing, no_download
+from etc.datasets.source import Frame, Gap, Listing, no_download
 from etc.errors import UserError
 from etc.evaluation.folders import some, visible_files
 from etc.files import atomic
@@ -112,7 +112,8 @@ class Video:
             for clip in used
             for kept in clip.frames
         ]
-        return Listing(frames, label_set, (*_notes(plans, self.params), *notes))
+        gaps = [gap for plan in plans for gap in _gaps(safe[plan.name], plan.cut) if gap.clip in split_of]
+        return Listing(frames, label_set, (*_notes(plans, self.params), *notes), tuple(gaps))
 
 
 def find(root: Path, patterns: Sequence[str]) -> list[str]:
@@ -165,7 +166,16 @@ def _cut(params: VideoParams, times: np.ndarray) -> Cut:
 
 def _clips(path: Path, safe: str, cut: Cut) -> Iterator[Clip]:
     for place, frames in enumerate(cut.clips):
-        yield Clip(path, f"{FOLDER}/{safe}", f"{safe}_{place:04d}", frames)
+        yield Clip(path, f"{FOLDER}/{safe}", _clip_name(safe, place), frames)
+
+
+def _gaps(safe: str, cut: Cut) -> Iterator[Gap]:
+    for hole in cut.gaps:
+        yield Gap(_clip_name(safe, hole.clip), cut.clips[hole.clip][0].number, hole.after, hole.missing)
+
+
+def _clip_name(safe: str, place: int) -> str:
+    return f"{safe}_{place:04d}"
 
 
 def _candidates(clips: Sequence[Clip], root: Path, safe: Mapping[str, str]) -> Sequence[Candidate]:

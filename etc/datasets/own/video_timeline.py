@@ -22,6 +22,14 @@ class Kept(NamedTuple):
     number: int
 
 
+class Gap(NamedTuple):
+    """A hole: place of the clip behind it, number of the last frame before it, and how many frames would fill it."""
+
+    clip: int
+    after: int
+    missing: int
+
+
 @dataclass(frozen=True)
 class Cut:
     """The clips of one video.
@@ -32,6 +40,7 @@ class Cut:
         holes: number of holes where a clip had to end.
         left: kept frames that are in no clip, as there was no second one beside them.
         full: whether the limit was reached.
+        gaps: the holes between clips, but for those among frames that are skipped anyway.
     """
 
     clips: tuple[tuple[Kept, ...], ...]
@@ -39,6 +48,7 @@ class Cut:
     holes: int
     left: int
     full: bool
+    gaps: tuple[Gap, ...] = ()
 
 
 def interval(times: np.ndarray) -> float:
@@ -109,8 +119,10 @@ def cut(times: np.ndarray, rate: float | None, length: int, skip: float, limit: 
     runs, offset = keep(times, rate)
     gap = round(skip * rate if rate else skip / interval(times))
     clips: list[tuple[Kept, ...]] = []
+    gaps: list[Gap] = []
     left, earliest = 0, 0
-    for run in runs:
+    for before, run in zip([None, *runs], runs, strict=False):
+        hole = clips and before and earliest <= before[-1].number + 1
         place = 0
         while place < len(run):
             place += max(0, earliest - run[place].number)
@@ -120,10 +132,19 @@ def cut(times: np.ndarray, rate: float | None, length: int, skip: float, limit: 
                 left += len(clip)
                 continue
             if limit is not None and len(clips) == limit:
-                return Cut(tuple(clips), offset, _holes(runs, clips), left, True)
+                return Cut(tuple(clips), offset, _holes(runs, clips), left, True, tuple(gaps))
+            if hole and clip[0] == run[0]:
+                gaps.append(Gap(len(clips), before[-1].number, _lost(times, rate, before[-1], run[0])))
             clips.append(clip)
             earliest = clip[-1].number + 1 + gap
-    return Cut(tuple(clips), offset, _holes(runs, clips), left, False)
+    return Cut(tuple(clips), offset, _holes(runs, clips), left, False, tuple(gaps))
+
+
+def _lost(times: np.ndarray, rate: float | None, before: Kept, behind: Kept) -> int:
+    """How many frames would fill the hole between two; without a rate numbers do not tell that, but times do."""
+    if rate is not None:
+        return behind.number - before.number - 1
+    return max(1, round(float(times[behind.index] - times[before.index]) / interval(times)) - 1)
 
 
 def _holes(runs: Sequence[Sequence[Kept]], clips: Sequence[Sequence[Kept]]) -> int:
