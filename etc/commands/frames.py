@@ -46,4 +46,6 @@ def _verify(dataset: str, workers: int) -> None:
     print(text(report))
     if wrong := problems(report):
         raise UserError(f"{dataset}: {wrong} files are missing or wrong; all of them stand in {path}")
-    print(f"nothing is wrong; the table in full: {path}")
+    warnings = len(report.findings)
+    verdict = f"no file is missing or wrong, warnings: {warnings}" if warnings else "nothing is wrong"
+    print(f"{verdict}; the table in full: {path}")

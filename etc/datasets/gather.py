@@ -1,7 +1,5 @@
 """From what a source lists to the rows of a manifest."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from etc.datasets import manifest
@@ -42,6 +40,6 @@ def rows(listing: Listing, files: pd.DataFrame, name: str, remedy: str) -> pd.Da
     return frames[manifest.SCHEMA.names].sort_values(["clip", "frame"], ignore_index=True)
 
 
-def listed(frames: pd.DataFrame) -> Sequence[Frame]:
+def listed(frames: pd.DataFrame) -> list[Frame]:
     """The frames of a manifest as a source would list them."""
     return [Frame(*values) for values in frames[list(Frame._fields)].itertuples(index=False, name=None)]

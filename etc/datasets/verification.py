@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from etc.datasets.labels import LabelSet
-from etc.datasets.source import Frame
+from etc.datasets.source import Frame, Gap
 
 # Kinds of findings, worst first: title in the table, and whether it is an error or a warning.
 KINDS = {
@@ -25,7 +25,8 @@ KINDS = {
     "duplicate_splits": ("same frame in two splits", True),
     "duplicate_clips": ("same frame in two clips", False),
     "duplicate_clip": ("same frame in one clip", False),
-    "gap": ("gap in a clip", False),
+    "clip_size": ("another size than most", False),
+    "gap": ("gap in a sequence", False),
 }
 # Files that have pixels all the same.
 _LEGIBLE = ("", "mode", "foreign")
@@ -51,8 +52,8 @@ class Report:
         totals: frames, images, labels, bytes, and deep: files of which the pixels were read.
         findings: one row each, columns kind (of ``KINDS``), clip, path and detail, by kind, clip and frame.
         clips: one row a clip: clip, split, frames, labelled, step (between frame numbers, 0 for a clip of one frame),
-            gaps (frames that follow at another distance), lacking (frame numbers in them), pairs (of frames one step
-            apart that can both be read), errors and warnings.
+            gaps (before it or in it), lacking (frames in them), pairs (of frames one step apart that can both be read),
+            errors and warnings.
         classes: one row a class, the last one what is ignored: class, pixels, share (0..1 of all pixels of labels that
             were decoded), labels (that hold it). Empty when no label was decoded.
     """
@@ -64,7 +65,11 @@ class Report:
 
 
 def verify(
-    frames: Sequence[Frame], files: pd.DataFrame, label_set: LabelSet, manifest: pd.DataFrame | None = None
+    frames: Sequence[Frame],
+    files: pd.DataFrame,
+    label_set: LabelSet,
+    manifest: pd.DataFrame | None = None,
+    gaps: Sequence[Gap] = (),
 ) -> Report:
     """Check all frames.
 
@@ -73,12 +78,14 @@ def verify(
         files: as :func:`etc.datasets.inspection.inspect` returns it for them.
         label_set: of the data set.
         manifest: that the files shall agree with, where there is one already.
+        gaps: that the source found, each before one of the frames.
     """
     images, labels = (files[files["kind"] == kind] for kind in ("image", "label"))
     listed = _joined(frames, images, labels)
-    clips = _clips(listed)
+    clips = _clips(listed, gaps)
     listed["step"] = listed["clip"].map(clips["step"])
-    found = [_flawed(listed), _sizes(listed), _listed_twice(listed), _duplicates(listed), _gaps(listed)]
+    found = [_flawed(listed), _sizes(listed), _clip_sizes(listed), _listed_twice(listed), _duplicates(listed)]
+    found += [_gaps(listed, gaps), _gaps_inside(listed)]
     if manifest is not None:
         found.append(_changed(listed, manifest))
     findings = pd.concat([one[[*_FINDING, "order"]] for one in found], ignore_index=True)
@@ -98,7 +105,7 @@ def verify(
 
 
 def problems(report: Report) -> int:
-    """Number of errors: all findings but gaps, and the same frame twice in one split."""
+    """Number of errors: the findings of kinds that are no warning in ``KINDS``."""
     return sum(map(_is_error, report.findings["kind"]))
 
 
@@ -145,7 +152,7 @@ def _joined(frames: Sequence[Frame], images: pd.DataFrame, labels: pd.DataFrame)
     return listed.sort_values(["clip", "frame"], kind="stable", ignore_index=True)
 
 
-def _clips(listed: pd.DataFrame) -> pd.DataFrame:
+def _clips(listed: pd.DataFrame, gaps: Sequence[Gap]) -> pd.DataFrame:
     """One row a clip, by name; and the distance of every frame from the one before in ``listed``."""
     listed["distance"] = listed.groupby("clip")["frame"].diff().fillna(0).astype(int)
     distances = listed.loc[listed["distance"] > 0, ["clip", "distance"]].value_counts(sort=False).reset_index(name="n")
@@ -158,9 +165,11 @@ def _clips(listed: pd.DataFrame) -> pd.DataFrame:
     gap = listed["distance"].gt(0) & listed["distance"].ne(step)
     legible = listed["image_problem"].isin(_LEGIBLE)
     pair = listed["distance"].gt(0) & ~gap & legible & legible.shift(fill_value=False)
-    clips["gaps"] = gap.groupby(listed["clip"]).sum()
+    before = pd.DataFrame(gaps, columns=Gap._fields).groupby("clip")["missing"].agg(["size", "sum"])
+    before = before.reindex(clips.index, fill_value=0)
+    clips["gaps"] = gap.groupby(listed["clip"]).sum() + before["size"]
     lacking = (listed["distance"] // step.where(step > 0, 1) - 1).clip(lower=0)
-    clips["lacking"] = lacking.groupby(listed["clip"]).sum()
+    clips["lacking"] = lacking.groupby(listed["clip"]).sum() + before["sum"]
     clips["pairs"] = pair.groupby(listed["clip"]).sum()
     return clips
 
@@ -176,16 +185,40 @@ def _flawed(listed: pd.DataFrame) -> pd.DataFrame:
 
 def _sizes(listed: pd.DataFrame) -> pd.DataFrame:
     """Images of another size than most of their clip, and labels of another size than their image."""
-    known = listed[listed["image_width"].gt(0)]
-    counts = known[["clip", "image_width", "image_height"]].value_counts().reset_index(name="n")
-    usual = counts.sort_values("n", ascending=False, kind="stable").drop_duplicates("clip").set_index("clip")
-    known = known.assign(width=known["clip"].map(usual["image_width"]), height=known["clip"].map(usual["image_height"]))
-    odd = known[known["image_width"].ne(known["width"]) | known["image_height"].ne(known["height"])]
-    images = _findings(odd, "size", odd["image"], _compared(odd, "image_{}", "most of its clip", "{}"))
+    known = _with_usual_sizes(listed[listed["image_width"].gt(0)])
+    odd = known[_differ(known, "image_{}", "clip_{}")]
+    images = _findings(odd, "size", odd["image"], _compared(odd, "image_{}", "most of its clip", "clip_{}"))
     both = known[known["label_width"].gt(0)]
-    odd = both[both["label_width"].ne(both["image_width"]) | both["label_height"].ne(both["image_height"])]
+    odd = both[_differ(both, "label_{}", "image_{}")]
     labels = _findings(odd, "size", odd["label"], _compared(odd, "label_{}", "its image", "image_{}"))
     return pd.concat([images, labels])
+
+
+def _clip_sizes(listed: pd.DataFrame) -> pd.DataFrame:
+    """Clips of another size than most images, at the first image that has it; own data may mix sizes on purpose."""
+    known = _with_usual_sizes(listed[listed["image_width"].gt(0)])
+    odd = known[_differ(known, "clip_{}", "most_{}") & ~_differ(known, "image_{}", "clip_{}")].drop_duplicates("clip")
+    return _findings(odd, "clip_size", odd["image"], _compared(odd, "clip_{}", "most images", "most_{}"))
+
+
+def _with_usual_sizes(known: pd.DataFrame) -> pd.DataFrame:
+    """With the most common size of the images of each clip as clip_…, and of all images as most_…."""
+    sizes = ["image_width", "image_height"]
+    counts = known.groupby(["clip", *sizes]).size().reset_index(name="n")
+    # Of equally common sizes the larger one: what was made smaller by mistake is likelier than the other way round.
+    order = ["n", *sizes]
+    usual = counts.sort_values(order).drop_duplicates("clip", keep="last").set_index("clip")
+    most = counts.groupby(sizes)["n"].sum().reset_index().sort_values(order).tail(1)
+    return known.assign(
+        **{f"clip_{name[6:]}": known["clip"].map(usual[name]) for name in sizes},
+        **{f"most_{name[6:]}": most[name].sum() for name in sizes},
+    )
+
+
+def _differ(rows: pd.DataFrame, one: str, other: str) -> pd.Series:
+    """Whether two sizes do, with {} for width and height in the names of their columns."""
+    first, second = (rows[[pattern.format("width"), pattern.format("height")]] for pattern in (one, other))
+    return pd.Series((first.to_numpy() != second.to_numpy()).any(axis=1), rows.index)
 
 
 def _compared(rows: pd.DataFrame, one: str, what: str, other: str) -> list[str]:
@@ -210,7 +243,19 @@ def _duplicates(listed: pd.DataFrame) -> pd.DataFrame:
     return _findings(rows, rows["kind"], rows["image"], details)
 
 
-def _gaps(listed: pd.DataFrame) -> pd.DataFrame:
+def _gaps(listed: pd.DataFrame, gaps: Sequence[Gap]) -> pd.DataFrame:
+    """Gaps that the source found and cut at, at the image behind each."""
+    places = {place: index for index, place in enumerate(zip(listed["clip"], listed["frame"], strict=True))}
+    rows = listed.loc[[places[gap.clip, gap.frame] for gap in gaps]]
+    details = [
+        f"frame {one.frame} follows {one.after}, {one.missing} {'frame lacks' if one.missing == 1 else 'frames lack'}"
+        for one in gaps
+    ]
+    return _findings(rows, "gap", rows["image"], details)
+
+
+def _gaps_inside(listed: pd.DataFrame) -> pd.DataFrame:
+    """Gaps in clips. Our sources have none there, but one that a user has added may not cut its clips."""
     rows = listed[listed["distance"].gt(0) & listed["distance"].ne(listed["step"])]
     details = [
         f"frame {one.frame} follows {one.frame - one.distance}, the step is {one.step}" for one in rows.itertuples()

@@ -2,15 +2,13 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from etc.datasets import gather, location, manifest, sources
+from etc.datasets import gaps, gather, location, manifest, sources
 from etc.datasets.inspection import inspect
-from etc.datasets.labels import LabelSet
-from etc.datasets.source import Frame
+from etc.datasets.source import Listing
 from etc.datasets.street import street
 from etc.datasets.verification import Report
 from etc.datasets.verification import verify as check
@@ -64,7 +62,8 @@ def verify(dataset: str, workers: int) -> Report:
     path = folder / "frames.parquet"
     if path.is_file():
         known = manifest.read(path)
-        return _look(dataset, folder / "root", gather.listed(known), manifest.read_label_set(path), workers, known)
+        listing = Listing(gather.listed(known), manifest.read_label_set(path), gaps=gaps.read(path, known))
+        return _look(dataset, folder / "root", listing, workers, known)
     if isinstance(settings, StreetParams):
         raise UserError(f"{path}: no such manifest; run: etc frames {dataset}")
     source = sources.build(dataset, settings)
@@ -73,21 +72,15 @@ def verify(dataset: str, workers: int) -> Report:
         listing = source.list(source.location.require(dataset), scratch, workers)
         location.write_pointer(scratch, source.location)
         _tell(listing.notes)
-        return _look(dataset, scratch, listing.frames, listing.label_set, workers)
+        return _look(dataset, scratch, listing, workers)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _look(
-    dataset: str,
-    root: Path,
-    listed: Sequence[Frame],
-    label_set: LabelSet,
-    workers: int,
-    known: pd.DataFrame | None = None,
-) -> Report:
-    files = inspect(root, listed, label_set, _records(dataset), workers, deep=True, label=f"verify {dataset}")
-    return check(listed, files, label_set, known)
+def _look(dataset: str, root: Path, listing: Listing, workers: int, known: pd.DataFrame | None = None) -> Report:
+    frames, label_set = listing.frames, listing.label_set
+    files = inspect(root, frames, label_set, _records(dataset), workers, deep=True, label=f"verify {dataset}")
+    return check(frames, files, label_set, known, listing.gaps)
 
 
 def _render(dataset: str, settings: StreetParams, scratch: Path, workers: int, agreed: bool) -> pd.DataFrame:
@@ -108,6 +101,7 @@ def _gather(dataset: str, settings: SourceParams, scratch: Path, workers: int, a
     files = inspect(made, listing.frames, listing.label_set, _records(dataset), workers, False, f"frames {dataset}")
     rows = gather.rows(listing, files, dataset, f"'etc frames {dataset} --verify' lists them all")
     manifest.write(scratch / "frames.parquet", rows, listing.label_set)
+    gaps.add(scratch / "frames.parquet", listing.gaps)
     return rows
 
 

@@ -10,7 +10,7 @@ from etc.datasets import verification
 from etc.datasets.classes import STREET
 from etc.datasets.inspection import SCHEMA
 from etc.datasets.pictures import PROBLEMS
-from etc.datasets.source import Frame
+from etc.datasets.source import Frame, Gap
 from etc.datasets.verification import KINDS, problems, verify
 from etc.evaluation.pairing import detected_step
 
@@ -94,10 +94,36 @@ def test_sizes():
     frames = SOUND[:5]
     assert found(frames, a_3_png={"width": 9}) == [("size", "a/3.png", "9x4 pixels, most of its clip 8x4")]
     assert found(frames, a_0_id_png={"height": 5}) == [("size", "a/0_id.png", "8x5 pixels, its image 8x4")]
-    # Another clip may have another size, and of a damaged file it is not known.
-    other = {f"b_{number}_png": {"width": 16} for number in range(10, 20, 2)}
-    assert found(SOUND, **other, b_10_id_png={"width": 16}) == []
-    assert found(frames, a_3_png={"width": 0, "height": 0, "problem": "damaged"}) == [("damaged", "a/3.png", "")]
+    # Of a damaged file the size is not known.
+    unknown = {"width": 0, "height": 0, "problem": "damaged"}
+    assert found(frames, a_3_png=unknown) == [("damaged", "a/3.png", "")]
+    assert found(SOUND[-1:], c_7_png=unknown) == [("damaged", "c/7.png", "")]
+
+
+def test_a_clip_of_another_size_than_most_is_a_warning():
+    half = {"width": 4, "height": 2}
+    assert found(SOUND, c_7_png=half, c_7_id_png=half) == [("clip_size", "c/7.png", "4x2 pixels, most images 8x4")]
+    report = verify(SOUND, inspected(SOUND, c_7_png=half, c_7_id_png=half), STREET)
+    assert problems(report) == 0
+    assert report.clips.set_index("clip")["warnings"].to_dict() == {"a": 0, "b": 0, "c": 1}
+    # One finding for a whole clip, at the first image that has its size; one of yet another size is an error.
+    wide = {f"b_{number}_png": {"width": 16} for number in range(12, 20, 2)}
+    assert found(SOUND, **wide, b_10_id_png={"width": 8}) == [
+        ("size", "b/10.png", "8x4 pixels, most of its clip 16x4"),
+        ("clip_size", "b/12.png", "16x4 pixels, most images 8x4"),
+    ]
+
+
+def test_most_images_are_counted_over_all_clips():
+    frames = [*clip("a", range(3)), *(one for name in "bcde" for one in clip(name, [0]))]
+    half = {f"{name}_{kind}": {"width": 4} for name in "bcde" for kind in ("0_png", "0_id_png")}
+    assert [path for _, path, _ in found(frames, **half)] == ["a/0.png"]
+    # Of as many the larger size is taken for the right one.
+    assert [path for _, path, _ in found(frames[:-1], **dict([*half.items()][:-2]))] == [
+        "b/0.png",
+        "c/0.png",
+        "d/0.png",
+    ]
 
 
 def test_the_same_content_twice():
@@ -132,18 +158,36 @@ def test_only_the_same_frame_in_two_splits_is_an_error():
 
 
 def test_gaps():
-    frames = clip("a", [0, 2, 4, 10, 12, 13])
-    assert found(frames) == [
-        ("gap", "a/10.png", "frame 10 follows 4, the step is 2"),
-        ("gap", "a/13.png", "frame 13 follows 12, the step is 2"),
+    """As sources list them: a clip ends before each gap, and another begins behind it."""
+    frames = [*clip("a", [0, 2, 4]), *clip("a_10", [10, 12]), *clip("a_16", [16]), *clip("b", range(3), "dev")]
+    gaps = [Gap("a_16", 16, 12, 1), Gap("a_10", 10, 4, 2)]
+    report = verify(frames, inspected(frames), STREET, gaps=gaps)
+    assert report.findings.to_numpy().tolist() == [
+        ["gap", "a_10", "a_10/10.png", "frame 10 follows 4, 2 frames lack"],
+        ["gap", "a_16", "a_16/16.png", "frame 16 follows 12, 1 frame lacks"],
     ]
-    report = verify(frames, inspected(frames), STREET)
     assert problems(report) == 0
+    clips = report.clips.set_index("clip")
+    assert clips["gaps"].to_dict() == {"a": 0, "a_10": 1, "a_16": 1, "b": 0}
+    assert clips["lacking"].to_dict() == {"a": 0, "a_10": 2, "a_16": 1, "b": 0}
+    assert clips["warnings"].tolist() == [0, 1, 1, 0] and clips["pairs"].tolist() == [2, 1, 0, 2]
+
+
+def test_gaps_in_clips_of_a_source_that_does_not_cut_them():
+    """None of ours does that, but nothing keeps a source that a user has added from it."""
+    frames = clip("a", [0, 2, 4, 10, 12, 13])
+    report = verify(frames, inspected(frames), STREET, gaps=[Gap("a", 0, -4, 1)])
+    assert report.findings["detail"].tolist() == [
+        "frame 0 follows -4, 1 frame lacks",
+        "frame 10 follows 4, the step is 2",
+        "frame 13 follows 12, the step is 2",
+    ]
     row = report.clips.iloc[0]
-    assert (row["step"], row["gaps"], row["lacking"], row["pairs"], row["warnings"]) == (2, 2, 2, 3, 2)
+    assert (row["step"], row["gaps"], row["lacking"], row["pairs"], row["warnings"]) == (2, 3, 3, 3, 3)
 
 
 def test_the_step_is_that_of_the_evaluation():
+    """Also of clips that a source has not cut at gaps."""
     draw = random.Random(3)
     clips = {f"{number:03d}": sorted(draw.sample(range(30), draw.randint(1, 9))) for number in range(100)}
     frames = [frame(name, number) for name, numbers in clips.items() for number in numbers]
@@ -200,24 +244,30 @@ def test_the_classes():
 
 
 def test_the_table_for_readers():
-    frames = [*SOUND, *(one for number in range(50) for one in clip(f"x{number:02d}", [0, 1, 5]))]
-    report = verify(frames, inspected(frames, a_2_png={"problem": "truncated", "detail": "no end"}), STREET)
+    frames = [*SOUND, *(one for number in range(50) for one in clip(f"x{number:02d}", [5, 6]))]
+    gaps = [Gap(f"x{number:02d}", 5, 1, 3) for number in range(50)]
+    half = {"width": 4, "height": 2}
+    files = inspected(frames, a_2_png={"problem": "truncated", "detail": "no end"}, c_7_png=half, c_7_id_png=half)
+    report = verify(frames, files, STREET, gaps=gaps)
     shown = text(report, few=2, worst=4)
     lines = shown.splitlines()
     assert len(lines) < 60 and not shown.endswith("\n") and all(line == line.rstrip() for line in lines)
     assert all(title in shown for title, _ in KINDS.values())
     column = lines[0].index("which")
     assert [line[column:] for line in lines if line.startswith(" truncated")] == ["a/2.png: no end"]
-    start = next(place for place, line in enumerate(lines) if line.startswith(" gap in a clip (warning)"))
+    start = next(place for place, line in enumerate(lines) if line.startswith(" gap in a sequence (warning)"))
     assert [line[column:] for line in lines[start : start + 3]] == [
-        "x00/5.png: frame 5 follows 1, the step is 1",
-        "x01/5.png: frame 5 follows 1, the step is 1",
+        "x00/5.png: frame 5 follows 1, 3 frames lack",
+        "x01/5.png: frame 5 follows 1, 3 frames lack",
         "and 48 more",
     ]
+    start = next(place for place, line in enumerate(lines) if line.startswith(" another size than most (warning)"))
+    assert lines[start][column:] == "c/7.png: 4x2 pixels, most images 8x4"
     clips = [line.split()[1] for line in lines if line.startswith(" clip ")]
     # The clip with the error first.
-    assert clips == ["a", "x00", "x01", "x02"]
-    assert any(line.startswith(" and 47 more clips") for line in lines)
+    assert clips == ["a", "c", "x00", "x01"]
+    assert any(line.startswith(" and 48 more clips") for line in lines)
+    assert any("step 1, 1 gaps, 3 frames lacking, 0 errors, 1 warnings" in line for line in lines)
     assert "\x1b" not in shown
 
 
@@ -228,17 +278,28 @@ def test_clips_in_order_are_not_shown_one_by_one():
 
 def test_the_table_for_programs(tmp_path):
     same = {"checksum": "same"}
-    report = verify(SOUND, inspected(SOUND, a_1_png=same, b_12_png=same), STREET)
+    gaps = [Gap("c", 7, 2, 4)]
+    report = verify(
+        SOUND,
+        inspected(SOUND, a_1_png=same, b_12_png=same, c_7_png={"width": 9}, c_7_id_png={"width": 9}),
+        STREET,
+        gaps=gaps,
+    )
     table = verification.table(report)
     assert table.schema == verification.SCHEMA
     pq.write_table(table, tmp_path / "a.parquet")
     rows = pd.read_parquet(tmp_path / "a.parquet")
     totals = rows[rows["subject"].eq("total")].set_index("kind")["value"]
     assert (totals["frames"], totals["duplicate_splits"], totals["missing"]) == (11, 1, 0)
+    assert (totals["clip_size"], totals["gap"]) == (1, 1)
     assert set(KINDS) <= set(totals.index)
     assert rows[rows["subject"].eq("file")].to_numpy().tolist() == [
-        ["file", "b", "b/12.png", "duplicate_splits", 1.0, "in dev; the same content as a/1.png in train"]
+        ["file", "b", "b/12.png", "duplicate_splits", 1.0, "in dev; the same content as a/1.png in train"],
+        ["file", "c", "c/7.png", "clip_size", 1.0, "9x4 pixels, most images 8x4"],
+        ["file", "c", "c/7.png", "gap", 1.0, "frame 7 follows 2, 4 frames lack"],
     ]
+    of_c = rows[rows["subject"].eq("clip") & rows["clip"].eq("c")].set_index("kind")["value"]
+    assert (of_c["gaps"], of_c["lacking"], of_c["warnings"]) == (1, 4, 2)
     pairs = rows[rows["subject"].eq("clip") & rows["kind"].eq("pairs")]
     assert pairs[["clip", "detail", "value"]].to_numpy().tolist() == [
         ["a", "train", 4],
