@@ -84,7 +84,7 @@ def verify(
     listed = _joined(frames, images, labels)
     clips = _clips(listed, gaps)
     listed["step"] = listed["clip"].map(clips["step"])
-    found = [_flawed(listed), _sizes(listed), _clip_sizes(listed), _listed_twice(listed), _duplicates(listed)]
+    found = [_flawed(listed), _sizes(listed), _listed_twice(listed), _duplicates(listed)]
     found += [_gaps(listed, gaps), _gaps_inside(listed)]
     if manifest is not None:
         found.append(_changed(listed, manifest))
@@ -184,21 +184,18 @@ def _flawed(listed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sizes(listed: pd.DataFrame) -> pd.DataFrame:
-    """Images of another size than most of their clip, and labels of another size than their image."""
+    """Images of another size than most of their clip, labels of another size than their image, clips of another size
+    than most images, at the first image that has it: own data may mix sizes on purpose.
+    """
     known = _with_usual_sizes(listed[listed["image_width"].gt(0)])
     odd = known[_differ(known, "image_{}", "clip_{}")]
     images = _findings(odd, "size", odd["image"], _compared(odd, "image_{}", "most of its clip", "clip_{}"))
     both = known[known["label_width"].gt(0)]
     odd = both[_differ(both, "label_{}", "image_{}")]
     labels = _findings(odd, "size", odd["label"], _compared(odd, "label_{}", "its image", "image_{}"))
-    return pd.concat([images, labels])
-
-
-def _clip_sizes(listed: pd.DataFrame) -> pd.DataFrame:
-    """Clips of another size than most images, at the first image that has it; own data may mix sizes on purpose."""
-    known = _with_usual_sizes(listed[listed["image_width"].gt(0)])
     odd = known[_differ(known, "clip_{}", "most_{}") & ~_differ(known, "image_{}", "clip_{}")].drop_duplicates("clip")
-    return _findings(odd, "clip_size", odd["image"], _compared(odd, "clip_{}", "most images", "most_{}"))
+    clips = _findings(odd, "clip_size", odd["image"], _compared(odd, "clip_{}", "most images", "most_{}"))
+    return pd.concat([images, labels, clips])
 
 
 def _with_usual_sizes(known: pd.DataFrame) -> pd.DataFrame:
@@ -245,7 +242,8 @@ def _duplicates(listed: pd.DataFrame) -> pd.DataFrame:
 
 def _gaps(listed: pd.DataFrame, gaps: Sequence[Gap]) -> pd.DataFrame:
     """Gaps that the source found and cut at, at the image behind each."""
-    places = {place: index for index, place in enumerate(zip(listed["clip"], listed["frame"], strict=True))}
+    near = listed[listed["clip"].isin({gap.clip for gap in gaps})]
+    places = dict(zip(zip(near["clip"], near["frame"], strict=True), near.index, strict=True))
     rows = listed.loc[[places[gap.clip, gap.frame] for gap in gaps]]
     details = [
         f"frame {one.frame} follows {one.after}, {one.missing} {'frame lacks' if one.missing == 1 else 'frames lack'}"
