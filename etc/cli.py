@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from etc.commands.adopt import adopt
 from etc.commands.arguments import Dataset
 from etc.commands.flow import flow
 from etc.commands.frames import frames
@@ -27,6 +28,7 @@ Scheme = Annotated[str, typer.Option(help="Training scheme, a name from 'schemes
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, sample order and augmentation.")]
 
 
+app.command()(adopt)
 app.command()(frames)
 
 

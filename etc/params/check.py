@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
 
 from etc.errors import UserError
 from etc.params import data, evaluate, flow, frames, labeller, pretrain, pseudo_labels, report, student, teacher
+from etc.params.base import blocks
 
 PER_DATASET = (frames, labeller, pretrain, pseudo_labels, flow, teacher, student, evaluate, report)
 
@@ -20,12 +23,37 @@ def check_all() -> data.DataParams:
     """
     experiment = data.load()
     for dataset in experiment.run:
-        block = {module: module.load(dataset) for module in PER_DATASET}
-        _check_architectures(experiment, block[student])
-        _check_schemes(experiment, dataset, block[student].schemes)
-        _check_flow(experiment, dataset, block[flow].train.max_offset, block[teacher], block[student])
-        report.check_declared(dataset, block[report], experiment.runs())
+        check_dataset(experiment, dataset)
     return experiment
+
+
+def check_dataset(experiment: data.DataParams, dataset: str) -> None:
+    """Check all blocks of one data set, which need not be in use.
+
+    Args:
+        experiment: params/data.yaml.
+        dataset: name of the data set.
+
+    Raises:
+        UserError: the first complaint, as for :func:`check_all`.
+    """
+    block = {module: _load(module, dataset) for module in PER_DATASET}
+    _check_architectures(experiment, block[student])
+    _check_schemes(experiment, dataset, block[student].schemes)
+    _check_flow(experiment, dataset, block[flow].train.max_offset, block[teacher], block[student])
+    report.check_declared(dataset, block[report], experiment.runs())
+
+
+def _load(module: ModuleType, dataset: str) -> Any:
+    try:
+        return module.load(dataset)
+    except UserError:
+        if dataset in blocks(module.PATH) or dataset not in blocks(frames.PATH):
+            raise
+        raise UserError(
+            f"{module.PATH}: no block for data set '{dataset}'; `etc adopt {dataset} --like DATASET` copies those of a "
+            "data set that is near to it into all files"
+        ) from None
 
 
 def _check_architectures(experiment: data.DataParams, students: student.StudentParams) -> None:

@@ -37,20 +37,21 @@ def test_all_files_pass_the_check(project):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_key_follows_a_comment(path):
     lines = path.read_text().splitlines()
-    block, explained = "", set()
+    block, first, explained = "", "", set()
     # Keys inside {...} and those of blocks per data set or purpose are explained by the comment above the block. What
     # the first block explains need not be explained again.
     for number, line in enumerate(lines):
         match = re.match(r"( *)([a-z_0-9]+):", line)
         if match and not match.group(1):
             block = match.group(2)
+            first = first or block
         if not match or not match.group(1) or line.rstrip().endswith(":"):
             continue
         above = lines[number - 1].strip()
         if above.startswith("#") or "#" in line or explained_by_block(lines, number):
             explained.add(match.group(2))
         else:
-            later = block in ("camvid", "cityscapes", "cityscapes_small") and match.group(2) in explained
+            later = block != first and match.group(2) in explained
             assert later, f"{path.name}:{number + 1}: no comment for '{match.group(2)}'"
 
 

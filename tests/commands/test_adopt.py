@@ -1,0 +1,288 @@
+"""``etc adopt``: blocks of a new data set in all parameter files, and nothing else changed there."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from etc.cli import app
+from etc.datasets.classes import CITYSCAPES, STREET
+from etc.files import sha256, write_json
+from etc.params import data
+from etc.params.check import check_all, check_dataset
+
+ROOT = Path(__file__).parents[2]
+WALK = """
+walk:
+  source: folder
+  root: own
+  labels: labels
+  classes: classes.yaml
+  split: {train: 0.8, dev: 0.1, test: 0.1}
+  annotated: 2
+"""
+DRIVE = """
+drive:
+  source: video
+  root: own
+  classes: street
+  split: {train: 0.8, test: 0.2}
+"""
+STILLS = """
+stills:  # labels that no training may use
+  source: folder
+  classes: cityscapes
+  annotated: 0
+"""
+CLASSES = """
+classes:
+  - {name: road, ids: [0, 7], colour: [128, 64, 128]}
+  - {name: car, ids: [1], colour: [0, 0, 142]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    """A project with the trained networks of street, and blocks of three new data sets in frames.yaml."""
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    monkeypatch.chdir(tmp_path)
+    with open("params/frames.yaml", "a") as stream:
+        stream.write(WALK + DRIVE + STILLS)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/classes.yaml").write_text(CLASSES)
+    trained("street")
+
+
+def trained(owner, classes=STREET, widths=(16, 8), start="pspnet18"):
+    for place, width in zip(("labeller", f"pretrained/{start}"), widths, strict=True):
+        folder = Path("data", owner, place)
+        write_json(
+            folder / "config.json", {"architecture": "pspnet18", "width": width, "class_names": list(classes.names)}
+        )
+        (folder / "weights.safetensors").write_text(f"{owner} {place}")
+
+
+def adopt(*arguments):
+    return CliRunner().invoke(app, ["adopt", *arguments])
+
+
+def texts():
+    return {path.name: path.read_bytes() for path in Path("params").iterdir()}
+
+
+def block(stage, name):
+    return yaml.safe_load(Path(f"params/{stage}.yaml").read_text())[name]
+
+
+def edit(name, old, new):
+    path = Path("params") / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_data_without_labels_get_the_networks_of_another(project):
+    before = texts()
+    result = adopt("drive", "--like", "street")
+    assert result.exit_code == 0, result.output
+    check_dataset(data.load(), "drive")
+    for name, old in before.items():
+        new = texts()[name]
+        assert new.startswith(old)
+        assert (new == old) == (name in ("frames.yaml", "data.yaml"))
+    for stage, place in (("labeller", "labeller"), ("pretrain", "pretrained/pspnet18")):
+        got = block(stage, "drive")
+        assert got["checkpoint"] == f"data/street/{place}"
+        assert got["checksum"] == sha256(Path(got["checkpoint"], "weights.safetensors"))[:12]
+    for stage in ("labeller", "pretrain", "teacher", "student"):
+        assert block(stage, "drive")["training"] == block(stage, "street")["training"] | {"class_weights": None}
+    for stage in ("teacher", "student"):
+        assert block(stage, "drive")["sampling"] == {"pseudo_share": 1.0, "partner_reach": 3}
+    evaluate = {"method": "farneback", "visibility": "forward_backward"}
+    assert block("flow", "drive")["evaluate"] == block("flow", "street")["evaluate"] | evaluate
+    for stage in ("pseudo_labels", "evaluate", "report"):
+        assert block(stage, "drive") == block(stage, "street")
+    # The comments come along.
+    assert texts()["student.yaml"].count(b"# Optimiser steps, at least 1.") == 2
+    assert (
+        "params/pretrain.yaml: block 'drive' like 'street'; changed: checkpoint: data/street/pretrained/"
+        in result.output
+    )
+    assert "look at training.iterations: 400, training.augment.crop: [96, 192]" in result.output
+    assert "params/data.yaml says so: run: [street, drive], or [drive] alone" in result.output
+
+
+def test_data_with_labels_and_classes_of_their_own_are_trained_on():
+    result = adopt("walk", "--like", "camvid")
+    assert result.exit_code == 0, result.output
+    check_dataset(data.load(), "walk")
+    assert "checkpoint" not in block("labeller", "walk")
+    assert block("teacher", "walk")["training"]["class_weights"] is None
+    assert block("teacher", "walk")["sampling"] == block("teacher", "camvid")["sampling"]
+    assert block("flow", "walk") == block("flow", "camvid")
+    assert block("pseudo_labels", "walk") == block("pseudo_labels", "camvid")
+
+
+def test_of_labelled_frames_some_are_left_to_pseudo_label():
+    # Every second label is used, so every second frame would be one of these.
+    assert block("pseudo_labels", "street")["stride"] == 2
+    assert adopt("walk", "--like", "street").exit_code == 0
+    assert block("pseudo_labels", "walk") == block("pseudo_labels", "street") | {"stride": 1}
+
+
+def test_class_weights_stay_for_the_same_classes():
+    edit("frames.yaml", "classes: classes.yaml", "classes: cityscapes")
+    assert adopt("walk", "--like", "cityscapes_small").exit_code == 0
+    for stage in ("labeller", "pretrain", "teacher", "student"):
+        assert block(stage, "walk") == block(stage, "cityscapes_small")
+
+
+def test_the_paper_s_clips_are_those_of_cityscapes_alone():
+    trained("cityscapes", CITYSCAPES, (64, 64))
+    edit("teacher.yaml", "pspnet101", "pspnet18")
+    assert adopt("stills", "--like", "cityscapes").exit_code == 0
+    assert block("evaluate", "stills")["sample"]["clips"] is None
+    with open("params/frames.yaml", "a") as stream:
+        stream.write("\nall_cities:\n  source: cityscapes\n")
+    assert adopt("all_cities", "--like", "cityscapes").exit_code == 0
+    assert block("evaluate", "all_cities")["sample"]["clips"] == "cityscapes_tc"
+
+
+def test_rendered_frames_keep_their_exact_flow():
+    with open("params/frames.yaml", "a") as stream:
+        stream.write("\nstreet_large:\n  source: street\n  height: 256\n  width: 512\n")
+    assert adopt("street_large", "--like", "street").exit_code == 0
+    for stage in ("labeller", "pretrain", "teacher", "student", "flow"):
+        assert block(stage, "street_large") == block(stage, "street")
+
+
+def test_networks_of_another_data_set_are_taken_where_asked_for():
+    trained("big", CITYSCAPES)
+    edit("frames.yaml", "classes: classes.yaml", "classes: cityscapes")
+    assert adopt("walk", "--like", "cityscapes_small", "--networks-of", "big").exit_code == 0
+    assert block("labeller", "walk")["checkpoint"] == "data/big/labeller"
+    # It has labels, on which teacher and students are trained as before.
+    assert block("teacher", "walk") == block("teacher", "cityscapes_small")
+
+
+def test_an_adopted_data_set_is_a_pattern_in_its_turn():
+    assert adopt("drive", "--like", "street").exit_code == 0
+    trained("drive")
+    with open("params/frames.yaml", "a") as stream:
+        stream.write(DRIVE.replace("drive", "ride"))
+    assert adopt("ride", "--like", "drive").exit_code == 0
+    assert block("labeller", "ride")["checkpoint"] == "data/drive/labeller"
+    assert block("labeller", "ride")["checksum"] != block("labeller", "drive")["checksum"]
+    assert block("student", "ride") == block("student", "drive")
+
+
+def test_run_chooses_it_and_keeps_the_comments():
+    before = Path("params/data.yaml").read_text()
+    result = adopt("drive", "--like", "street", "--run")
+    assert result.exit_code == 0 and "params/data.yaml: run: [drive]" in result.output
+    assert Path("params/data.yaml").read_text() == before.replace("run: [street]", "run: [drive]")
+    assert check_all().run == ["drive"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "--like", "street"], "params/frames.yaml: no block for data set 'nowhere'"),
+        (["My-Walk", "--like", "street"], "My-Walk: use lower-case letters, digits and '_'"),
+        (
+            ["walk", "--like", "kitti"],
+            "--like kitti: params/frames.yaml has no such block to copy; choose one of street,",
+        ),
+        (["walk", "--like", "walk"], "--like walk: params/frames.yaml has no such block to copy"),
+        (["walk", "--like", "drive"], "--like drive: params/labeller.yaml has no such block to copy"),
+        (["camvid", "--like", "street"], "params/labeller.yaml, .*: there is a block 'camvid' already"),
+        (
+            ["drive", "--like", "street", "--networks-of", "camvid"],
+            "data/camvid/labeller/weights.safetensors: no such file; 'drive' needs this network: run the chain for "
+            "'camvid' first",
+        ),
+        (
+            ["stills", "--like", "street"],
+            "data/street/labeller: trained on the classes road, .* the data set 'stills' has road,",
+        ),
+        (
+            ["drive", "--like", "cityscapes", "--networks-of", "street"],
+            "data/street/labeller: pspnet18 of width 16, but key 'network' in params/teacher.yaml .* pspnet101",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_nothing_is_written(arguments, message):
+    before = texts()
+    refused(arguments, message)
+    assert texts() == before
+
+
+def refused(arguments, message):
+    """The command ends with one line."""
+    result = adopt(*arguments)
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert re.search(message, line), line
+
+
+def test_classes_that_are_not_found_are_named_with_the_block():
+    Path("own/classes.yaml").unlink()
+    refused(["walk", "--like", "street"], "params/frames.yaml: block 'walk': classes: there is no .*own/classes.yaml")
+
+
+def test_one_network_starts_the_students_of_one_architecture():
+    edit("data.yaml", "architectures: [pspnet18]", "architectures: [pspnet18, bisenetv2]")
+    refused(["drive", "--like", "street"], "key 'architectures' lists pspnet18, bisenetv2, but .* leave one")
+
+
+def test_labels_are_not_left_unused():
+    assert adopt("drive", "--like", "street").exit_code == 0
+    refused(["walk", "--like", "drive"], "--like drive: it takes trained networks, but 'walk' has labels")
+
+
+def test_a_block_in_one_file_alone_is_enough_to_refuse():
+    with open("params/report.yaml", "a") as stream:
+        stream.write("walk: {}\n")
+    before = texts()
+    refused(["walk", "--like", "street"], "^error: params/report.yaml: there is a block 'walk' already")
+    assert texts() == before
+
+
+def test_files_are_as_before_when_the_new_blocks_do_not_pass_the_check():
+    # camvid is not in use: nobody has looked at its blocks before.
+    start, rest = Path("params/teacher.yaml").read_text().split("camvid:\n")
+    far = rest.replace("partner_reach: 3", "partner_reach: 9", 1)
+    Path("params/teacher.yaml").write_text(f"{start}camvid:\n{far}")
+    before = texts()
+    refused(
+        ["walk", "--like", "camvid", "--run"],
+        "teacher.yaml: key 'walk.sampling.partner_reach' = 9: .*params/ is as it was",
+    )
+    assert texts() == before
+
+
+def test_files_are_as_before_when_one_cannot_be_written(monkeypatch):
+    from etc.adoption import adopt as module
+    from etc.errors import UserError
+
+    write = module._replace
+
+    def full(path, content):
+        if path.name == "student.yaml":
+            raise UserError(f"{path}: the disk is full")
+        write(path, content)
+
+    monkeypatch.setattr(module, "_replace", full)
+    before = texts()
+    refused(["walk", "--like", "camvid"], "params/student.yaml: the disk is full; params/ is as it was")
+    assert texts() == before
+
+
+def test_a_missing_block_is_met_with_the_command():
+    edit("data.yaml", "run: [street]", "run: [street, walk]")
+    result = CliRunner().invoke(app, ["check"])
+    assert result.exit_code == 1
+    assert "params/labeller.yaml: no block for data set 'walk'; `etc adopt walk --like DATASET`" in result.output
