@@ -29,10 +29,10 @@ JUDGES = {"evaluate": ("corrected", "occlusion_aware"), "compare": ("corrected",
 def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     """Write ``data/<dataset>/evaluation/<run>/``; return the closing line.
 
-    - ``iou.parquet``: clip, frame, class, tp, fp, fn; one row per labelled frame and class; none where no
-      frame has a label.
-    - ``tc.parquet``: clip, source, target, flow, protocol, class, intersection, union; one row per pair, flow (a
-      purpose of params/flow.yaml), protocol and class.
+    - ``iou.parquet``: clip, frame, class, tp, fp, fn; one row per labelled frame of the split and class; none where
+      no frame has a label.
+    - ``tc.parquet``: clip, source, target, flow, protocol, class, intersection, union; one row per pair of the sampled
+      clips, flow (a purpose of params/flow.yaml), protocol and class.
     - ``sample.npz``: clip, frames, predictions uint8 (K, H, W) of the first sampled clips.
 
     Raises:
@@ -43,8 +43,9 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     run_name = f"{architecture}-{scheme}-{seed}"
     folder = Path("data") / dataset
     frames = manifest.read(folder / "frames.parquet")
-    clips = sample_clips(frames, settings.split, settings.sample)
-    if not clips:
+    clips = sorted(frames.loc[frames["split"] == settings.split, "clip"].unique())
+    sampled = set(sample_clips(frames, settings.split, settings.sample))
+    if not sampled:
         raise UserError(
             f"{folder / 'frames.parquet'}: no clip in split '{settings.split}'; change 'split' in {params.PATH}"
         )
@@ -56,12 +57,19 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     accuracy, consistency, samples = [], [], []
     for clip in track(clips, len(clips), f"evaluate {run_name}"):
         rows = frames[frames["clip"] == clip].to_dict("records")
+        if clip not in sampled:
+            # The sample is that of TC; accuracy is over all labelled frames.
+            rows = [row for row in rows if row["label"]]
+            if not rows:
+                continue
         images = np.stack([manifest.load_image(folder / "root", row) for row in rows])
         predictions = predict(network, images, settings.batch)
         for row, prediction in zip(rows, predictions, strict=True):
             if row["label"]:
                 truth = manifest.load_label(folder / "root", row, label_set)
                 accuracy.append(_accuracy(clip, row["frame"], confusion_matrix(prediction, truth, label_set.count)))
+        if clip not in sampled:
+            continue
         numbers = [row["frame"] for row in rows]
         by_number = dict(zip(numbers, predictions, strict=True))
         for judge, protocols in JUDGES.items() if len(rows) > 1 else ():
@@ -78,11 +86,11 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     write_counts(output / "tc.parquet", consistency, label_set.count)
     with atomic(output / "sample.npz") as stream:
         np.savez_compressed(stream, **_sample_arrays(samples))
-    return f"{run_name} judged on {len(clips)} clips ({settings.split}); counts in {output}"
+    return f"{run_name} judged on {len(sampled)} clips ({settings.split}); counts in {output}"
 
 
 def sample_clips(frames: pd.DataFrame, split: str, sample: params.Sample) -> list[str]:
-    """Names of the clips to judge, sorted: those that are listed, or a fixed random share of the split's clips.
+    """Names of the clips whose TC is taken, sorted: those listed, or a fixed random share of the split's clips.
 
     Raises:
         UserError: a listed clip is not in the split.

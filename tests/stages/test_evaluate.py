@@ -135,3 +135,16 @@ def test_the_stage_counts_every_pair(project):
             assert protocol in evaluate.JUDGES[flow]
             np.testing.assert_array_equal(counts["intersection"], both)
             np.testing.assert_array_equal(counts["union"], either)
+
+
+def test_accuracy_is_over_all_labelled_frames_when_tc_is_sampled(project):
+    evaluate.run("street", "pspnet18", "tl", 0)
+    whole = pd.read_parquet(project / "iou.parquet")
+    path = project.parents[3] / "params/evaluate.yaml"
+    block = yaml.safe_load(path.read_text())
+    block["street"]["sample"]["share"] = 0.5
+    path.write_text(yaml.safe_dump(block))
+    assert "judged on 1 clips" in evaluate.run("street", "pspnet18", "tl", 0)
+    assert pd.read_parquet(project / "tc.parquet")["clip"].nunique() == 1
+    assert whole["clip"].nunique() == 2
+    pd.testing.assert_frame_equal(pd.read_parquet(project / "iou.parquet"), whole)
