@@ -1,6 +1,6 @@
 """What the tools themselves cost: seconds of doing nothing, and of a job beyond its command.
 
-    python -m benchmarks.pipeline_overhead
+    python benchmarks/pipeline_overhead.py
 
 Builds a throw-away copy of the pipeline with all its stages at toy size (some minutes), then prints a Markdown table.
 Each figure is the median of several runs.
@@ -11,10 +11,14 @@ import itertools
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+# The tests are no installed package.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.scenarios.project import TOY, Project
 

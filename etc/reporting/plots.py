@@ -19,8 +19,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; grey replaces their yellow, unreadable on white.
-COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#808080")
+# Okabe and Ito's colours, which colour-blind readers can tell apart; grey replaces their yellow, unreadable on white,
+# and wine of Paul Tol's is added: the shipped experiment has nine schemes.
+COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#808080", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 LINES = ("-", "--", "-.", ":")
 TERMS = {
@@ -222,9 +223,20 @@ def _loss_panel(axes: Axes, history: pd.DataFrame, term: str, smoothing: int, lo
     axes.set(title=TERMS[term], xlabel="iteration")
     if positive:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_locator(LogLocator(subs=_log_steps(*axes.get_ylim())))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _log_steps(low: float, high: float) -> tuple[float, ...]:
+    """Multiples of the powers of ten that give a logarithmic axis at least three ticks, as few as possible."""
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    choices = [(1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0), tuple(np.arange(1, 10, 0.5))]
+    for steps in choices:
+        ticks = np.outer(powers, steps)
+        if ((low <= ticks) & (ticks <= high)).sum() >= 3:
+            return steps
+    return tuple(np.arange(1, 10, 0.1).round(1))
 
 
 def _block_means(run: pd.DataFrame, term: str, smoothing: int) -> pd.Series:

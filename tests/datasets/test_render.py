@@ -79,6 +79,14 @@ def test_hits_agree_with_brute_force(rendered):
     np.testing.assert_array_equal(views[1].source[pixels[:, 1], pixels[:, 0]][same & (which < 0)], 23)
 
 
+def _label_agreement(first, second, place, visible):
+    """Share of visible pixels whose class is that of the second view at the nearest pixel of ``place``, (x, y)."""
+    labels, following = (STREET.encode(view.source) for view in (first, second))
+    limits = reversed(labels.shape)
+    columns, rows = (np.clip(np.rint(p), 0, limit - 1).astype(int) for p, limit in zip(place, limits, strict=True))
+    return (following[rows, columns] == labels)[visible].mean()
+
+
 def test_warping_back_gives_the_frame(rendered):
     _, renderer, views = rendered
     for t in range(FRAMES - 1):
@@ -88,12 +96,7 @@ def test_warping_back_gives_the_frame(rendered):
         warped = cv2.remap(views[t + 1].image, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         error = np.mean((warped - views[t].image)[visible] ** 2)
         assert -10 * np.log10(error) >= 30
-        labels, following = (STREET.encode(view.source) for view in (views[t], views[t + 1]))
-        nearest = [
-            np.clip(np.rint(p), 0, limit - 1).astype(int) for p, limit in zip(place, (WIDTH, HEIGHT), strict=True)
-        ]
-        there = following[nearest[1], nearest[0]]
-        assert (there == labels)[visible].mean() >= 0.98
+        assert _label_agreement(views[t], views[t + 1], place, visible) >= 0.98
         # The flow is what makes them agree: without it, or with its sign turned, they agree clearly less.
         assert np.mean((views[t + 1].image - views[t].image)[visible] ** 2) > 2.5 * error
         assert visible.mean() > 0.7
@@ -107,7 +110,9 @@ def test_warping_back_gives_the_frame_with_the_shipped_parameters():
         renderer = Renderer(scene, params.height, params.width, params.edge_samples)
         first, second = renderer.view(5), renderer.view(6)
         flow, visible = flow_between(renderer, first, 6, second)
-        warped = cv2.remap(second.image, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR)
+        place = columns + flow[..., 0], rows + flow[..., 1]
+        warped = cv2.remap(second.image, *place, cv2.INTER_LINEAR)
+        assert _label_agreement(first, second, place, visible) >= 0.98
         assert -10 * np.log10(np.mean((warped - first.image)[visible] ** 2)) >= 30
         assert 1 < np.linalg.norm(flow, axis=2).mean() < 9
 

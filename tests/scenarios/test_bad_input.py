@@ -59,12 +59,17 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(project, mount):
 def test_a_read_only_results_folder_is_said(project, mount):
     copy = project.folder.parent / "results"
     shutil.copytree(project.folder / "results", copy)
+    before = project.contents("results")
     mount(project.folder / "results", "size=5m")
     shutil.copytree(copy, project.folder / "results", dirs_exist_ok=True)
     subprocess.run(["mount", "-o", "remount,ro", str(project.folder / "results")], check=True)
     result = project.run("etc report street", check=False)
     assert result.code == 1
     assert_one_clear_line(result.text, "results/street", "read-only")
+    assert project.contents("results") == before
+    subprocess.run(["mount", "-o", "remount,rw", str(project.folder / "results")], check=True)
+    project.run("etc report street")
+    assert project.contents("results") == before
 
 
 def test_git_is_not_needed_to_run(project, tmp_path):
