@@ -287,7 +287,9 @@ class _Frame:
 
 def _embree(triangles: np.ndarray) -> EmbreeScene:
     world = EmbreeScene()
-    TriangleMesh(world, np.ascontiguousarray(triangles, np.float32))
+    corners = np.ascontiguousarray(triangles, np.float32).reshape(-1, 3)
+    # The same scene is built in less time from numbered corners than from triangles.
+    TriangleMesh(world, corners, np.arange(len(corners), dtype=np.int32).reshape(-1, 3))
     return world
 
 
