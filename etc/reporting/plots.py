@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; grey replaces their yellow, unreadable on white,
@@ -223,20 +223,11 @@ def _loss_panel(axes: Axes, history: pd.DataFrame, term: str, smoothing: int, lo
     axes.set(title=TERMS[term], xlabel="iteration")
     if positive:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=_log_steps(*axes.get_ylim())))
+        low, high = axes.get_ylim()
+        # Within less than a power of ten, 1, 2 and 5 are too few.
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 8 * low else MaxNLocator(5))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _log_steps(low: float, high: float) -> tuple[float, ...]:
-    """Multiples of the powers of ten that give a logarithmic axis at least three ticks, as few as possible."""
-    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    choices = [(1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0), tuple(np.arange(1, 10, 0.5))]
-    for steps in choices:
-        ticks = np.outer(powers, steps)
-        if ((low <= ticks) & (ticks <= high)).sum() >= 3:
-            return steps
-    return tuple(np.arange(1, 10, 0.1).round(1))
 
 
 def _block_means(run: pd.DataFrame, term: str, smoothing: int) -> pd.Series:
