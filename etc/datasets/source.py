@@ -1,7 +1,8 @@
 """What a source of frames is. After ``data/<data set>/frames.parquet`` all data sets are the same.
 
-A new source is one module with a class like :class:`Source`, a block of parameters in etc/params/sources.py, a line in
-etc/datasets/sources.py and a test; docs/datasets.md shows it.
+A new source is one module, with a class like :class:`Source` and the model of its parameters, and a test. The tables
+``SOURCES`` of etc/params/frames.py and etc/datasets/sources.py name it: an import and an entry each. docs/datasets.md
+shows all of it. The module must import neither of these two, which import it.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,13 @@ from etc.datasets.own.video import Video
 from etc.datasets.source import Source
 from etc.params.frames import SourceParams
 
-SOURCES = {"camvid": CamVid, "cityscapes": Cityscapes, "folder": Folder, "video": Video}
+# By the key 'source' of a block; etc/params/frames.py has the same keys.
+SOURCES: dict[str, type[Source]] = {
+    "camvid": CamVid,
+    "cityscapes": Cityscapes,
+    "folder": Folder,
+    "video": Video,
+}
 
 
 def build(dataset: str, settings: SourceParams) -> Source:

@@ -1,5 +1,7 @@
 """``params/frames.yaml``: where the frames of each data set come from; the block of the embedded data set."""
 
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Literal, Self
 
@@ -63,15 +65,14 @@ class StreetParams(Params):
         return self
 
 
-SourceParams = CamVidParams | CityscapesParams | FolderParams | VideoParams
-# What a block may be, by its key 'source'.
+# What a block may be, by its key 'source', where somebody else made the frames; etc/datasets/sources.py has the same.
 SOURCES: dict[str, type[Params]] = {
-    "street": StreetParams,
     "camvid": CamVidParams,
     "cityscapes": CityscapesParams,
     "folder": FolderParams,
     "video": VideoParams,
 }
+SourceParams = reduce(or_, SOURCES.values())  # their union
 
 
 def load(dataset: str, path: Path = PATH) -> StreetParams | SourceParams:
@@ -80,7 +81,8 @@ def load(dataset: str, path: Path = PATH) -> StreetParams | SourceParams:
     Raises:
         UserError: its block is missing or wrong, or names a source that there is not.
     """
+    models = {"street": StreetParams, **SOURCES}
     source = load_key(path, dataset, "source")
-    if source not in SOURCES:
-        raise UserError(f"{path}: key '{dataset}.source' = {source!r}: no such source; use one of {', '.join(SOURCES)}")
-    return load_block(path, dataset, SOURCES[source])
+    if source not in tuple(models):  # not in the dict itself: the value may be a list
+        raise UserError(f"{path}: key '{dataset}.source' = {source!r}: no such source; use one of {', '.join(models)}")
+    return load_block(path, dataset, models[source])

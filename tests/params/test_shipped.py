@@ -161,6 +161,9 @@ def test_a_source_that_there_is_not_is_named(project):
     edit(project, "data.yaml", "run: [street]", "run: [camvid]")
     with pytest.raises(UserError, match=r"key 'camvid.source' = 'kitti': no such source; use one of street, camvid"):
         check.check_all()
+    edit(project, "frames.yaml", "source: kitti ", "source: [camvid] ")
+    with pytest.raises(UserError, match=r"key 'camvid.source' = \['camvid'\]: no such source; use one of"):
+        check.check_all()
 
 
 def test_runs_are_all_combinations_in_table_order(project):
