@@ -24,6 +24,9 @@ def tc(
         str, typer.Option(help="dis, farneback, raft, FILE.onnx, or a folder of .flo, KITTI PNG or .arrow files.")
     ] = "dis",
     preset: Annotated[str, typer.Option(help="Quality of dis: ultrafast, fast or medium.")] = "medium",
+    flow_option: Annotated[
+        list[str], typer.Option(help="Parameter of raft, an ONNX network or another method, name=value; repeatable.")
+    ] = [],  # noqa: B006
     protocol: Annotated[
         str, typer.Option(help="corrected, occlusion_aware, etc_released or vspw_released.")
     ] = "corrected",
@@ -72,6 +75,7 @@ def tc(
             frames=frames,
             flow=flow,
             preset=preset,
+            flow_options=tuple(flow_option),
             protocol=protocol,
             ignore=tuple(sorted(set(ignore))),
             classes=len(names) if names else classes,

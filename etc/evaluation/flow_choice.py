@@ -11,12 +11,13 @@ A folder holds one of
 import functools
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from etc.errors import UserError
 from etc.evaluation.folders import ClipFolder, read_folder, some, visible_files
@@ -109,32 +110,51 @@ class FlowChoice:
         return found
 
 
-def choose_flow(text: str, preset: str) -> FlowChoice:
+def choose_flow(text: str, preset: str, options: Sequence[str] = ()) -> FlowChoice:
     """Understand the value of ``--flow``.
 
     Args:
         text: name of a method, an ``.onnx`` file or a folder.
         preset: of DIS.
+        options: parameters of the method, each ``name=value`` with the value in YAML, e.g. ``weights=raft.pth`` or
+            ``value_range=0..1``; see ``etc.flow.methods``.
 
     Raises:
-        UserError: it is none of these, or the folder holds no flow.
+        UserError: it is none of these, the folder holds no flow, or an option does not fit.
     """
     if Path(text).is_dir():
+        if options:
+            raise UserError(f"--flow-option {options[0]}: {text} is a folder, where no flow is computed; leave it out")
         return _folder(Path(text))
     if text == "exact":
         raise UserError("--flow exact: exact flow is read, not computed: give the folder of its .arrow files")
+    given = dict(map(_option, options))
+    label = ", ".join([text, *options])
     if text.endswith(".onnx"):
-        method, label = Method("onnx", (("path", text),)), text
+        method = Method("onnx", (("path", text), *given.items()))
     elif text == "dis":
-        method, label = Method("dis", (("preset", preset),)), f"dis ({preset})"
+        given = {"preset": preset, **given}
+        method, label = Method("dis", tuple(given.items())), f"dis ({given['preset']})"
     else:
-        method, label = Method(text, ()), text
+        method = Method(text, tuple(given.items()))
     try:
         _built(method)
     except UserError as error:
         where = "" if method.name in methods.METHODS else "no such folder, and "
         raise UserError(f"--flow {text}: {where}{error}") from error
     return FlowChoice(label, method)
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    try:
+        found = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"--flow-option {text}: the value is not readable as YAML; quote it") from error
+    if not (name and equals and value) or isinstance(found, dict):
+        raise UserError(f"--flow-option {text}: give name=value, e.g. weights=raft.pth")
+    # A method must be hashable.
+    return name, tuple(found) if isinstance(found, list) else found
 
 
 def _folder(root: Path) -> FlowChoice:

@@ -33,6 +33,7 @@ class Request:
         frames: folder of frames; needed when the flow is estimated.
         flow: ``dis``, another method, an ONNX file or a folder of flow.
         preset: of DIS.
+        flow_options: parameters of another method, each ``name=value``.
         protocol: see ``etc.evaluation.protocols``.
         ignore: ids that are not counted.
         classes: number of classes; None takes the largest id of all pictures plus one.
@@ -49,6 +50,7 @@ class Request:
     frames: Path | None = None
     flow: str = "dis"
     preset: str = "medium"
+    flow_options: tuple[str, ...] = ()
     protocol: str = "corrected"
     ignore: tuple[int, ...] = (255,)
     classes: int | None = None
@@ -101,7 +103,7 @@ def evaluate_folders(request: Request) -> Outcome:
         UserError: bad input, see docs/tc.md; with ``skip_bad`` only what leaves nothing to compare.
     """
     protocol = protocol_named(request.protocol)
-    flow = choose_flow(request.flow, request.preset)
+    flow = choose_flow(request.flow, request.preset, request.flow_options)
     if protocol.needs_visibility:
         flow.check_visibility()
     if flow.method and request.frames is None:

@@ -93,6 +93,7 @@ def test_flow_estimated_from_frames_finds_the_motion(moving):
     for flow, more in (
         ("farneback", ()),
         ("dis", ("--preset", "ultrafast")),
+        ("farneback", ("--flow-option", "levels=3", "--flow-option", "window=9")),
         ("dis", ("--protocol", "occlusion_aware")),
     ):
         assert tc(moving, *more, flow=flow, frames="frames")["tc"] > 0.8

@@ -17,10 +17,10 @@ from tests.commands import world
 class Network:
     """Stands for a network in a file: the flow is that file's number everywhere."""
 
-    def __init__(self, path):
+    def __init__(self, path, value_range="0..255", inputs=None):
         if not path.endswith("7.onnx"):
             raise UserError(f"{path}: no such network")
-        self.value = 7.0
+        self.value = 7.0 if inputs is None else {("0..1", ("a", "b")): 8.0}[value_range, inputs]
 
     def __call__(self, frame0, frame1):
         return np.full((*frame0.shape[:2], 2), self.value, np.float32)
@@ -40,6 +40,29 @@ def test_a_file_of_a_network_is_built_in_the_process_that_uses_it(tmp_path, monk
     assert (provider.read(0, 1)[0] == 7).all()
     with pytest.raises(UserError, match="--flow some/8.onnx: some/8.onnx: no such network"):
         choose_flow("some/8.onnx", "medium")
+
+
+def test_options_reach_the_method(tmp_path, monkeypatch):
+    monkeypatch.setitem(methods.METHODS, "onnx", Network)
+    choice = choose_flow("7.onnx", "medium", ["value_range=0..1", "inputs=[a, b]"])
+    assert choice.label == "7.onnx, value_range=0..1, inputs=[a, b]"
+    plan = plan_of(world.make(tmp_path, ("walk",), range(2)))
+    assert (choice.of_clip(plan, visibility=False, dense=False).read(0, 1)[0] == 8).all()
+
+
+@pytest.mark.parametrize(
+    ("flow", "option", "words"),
+    [
+        ("farneback", "levelz=3", r"--flow farneback: .*does not take the parameters \['levelz'\]"),
+        ("farneback", "levels", "--flow-option levels: give name=value"),
+        ("farneback", "levels=", "--flow-option levels=: give name=value"),
+        ("farneback", "levels=[3", "--flow-option levels=.*not readable as YAML"),
+        (".", "levels=3", "is a folder"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_refused(flow, option, words):
+    with pytest.raises(UserError, match=words):
+        choose_flow(flow, "medium", [option])
 
 
 def test_methods_by_name():
