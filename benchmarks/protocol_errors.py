@@ -2,6 +2,7 @@
 
     python benchmarks/protocol_errors.py
     python benchmarks/protocol_errors.py --data data/street --run data/street/students/pspnet18-baseline-0
+    python benchmarks/protocol_errors.py --onnx raft.onnx --raft small large   # with networks as well
 
 The embedded test clips know their exact flow and visibility. Nothing is more consistent than their ground-truth labels,
 so these, taken as a prediction, should score 100. For a student, the exact flow on exactly visible pixels serves as the
@@ -27,8 +28,6 @@ from etc.params import frames as params
 from etc.progress import track
 
 TRUTH = ("exact", "occlusion_aware")
-FLOWS = ("exact", "dis", "farneback", "zero")
-NAMES = {"exact": "exact", "dis": "DIS, medium", "farneback": "Farnebäck", "zero": "zero"}
 
 Flow = tuple[np.ndarray, np.ndarray]
 
@@ -46,19 +45,25 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the made data set, data/street; default: render the clips")
     parser.add_argument("--run", type=Path, help="folder of a trained student, judged beside the ground truth")
     parser.add_argument("--clips", type=int, default=None, help="only the first N test clips")
+    parser.add_argument("--onnx", type=Path, nargs="*", default=[], help="two-image networks")
+    parser.add_argument("--raft", nargs="*", default=[], help="sizes of torchvision's RAFT, small or large")
     options = parser.parse_args()
+    estimators = {"DIS, medium": methods.build("dis", preset="medium"), "Farnebäck": methods.build("farneback")}
+    estimators |= {f"RAFT, {size}": methods.build("raft", size=size) for size in options.raft}
+    estimators |= {path.name: methods.build("onnx", path=path) for path in options.onnx}
+    flows = ("exact", *estimators, "zero")
     count = options.clips or params.load("street").clips.test
     clips = stored_clips(options.data, count) if options.data else rendered_clips(count)
     predict = student(options.run) if options.run else None
 
-    truth: dict[tuple[str, str], list[PairCounts]] = {(flow, name): [] for flow in FLOWS for name in PROTOCOLS}
+    truth: dict[tuple[str, str], list[PairCounts]] = {(flow, name): [] for flow in flows for name in PROTOCOLS}
     judged = {cell: [] for cell in truth}
-    errors: dict[str, list[float]] = {flow: [] for flow in FLOWS}
+    errors: dict[str, list[float]] = {flow: [] for flow in flows}
     for clip in track(clips, count, "clips"):
         maps = [(truth, clip.labels)] + ([(judged, predict(clip.images))] if predict else [])
         for source in range(len(clip.images) - 1):
             exact = clip.exact(source, source + 1)
-            for flow, (used, visible) in pair_flows(clip, source, exact).items():
+            for flow, (used, visible) in pair_flows(clip, source, exact, estimators).items():
                 errors[flow].append(float(np.linalg.norm(used - exact[0], axis=2)[exact[1]].mean()))
                 for cells, ids in maps:
                     for name in PROTOCOLS:
@@ -104,12 +109,11 @@ def student(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: predict(network, images, batch=4)
 
 
-def pair_flows(clip: KnownClip, source: int, exact: Flow) -> dict[str, Flow]:
+def pair_flows(clip: KnownClip, source: int, exact: Flow, estimators: dict[str, methods.FlowMethod]) -> dict[str, Flow]:
     """Every flow of one pair with its own visibility: exact, or found by the forward-backward check."""
     flows = {"exact": exact}
     frames = clip.images[source], clip.images[source + 1]
-    for name in ("dis", "farneback"):
-        method = methods.build(name)
+    for name, method in estimators.items():
         forward, backward = method(*frames), method(*frames[::-1])
         flows[name] = forward, forward_backward_visible(forward, backward)
     still = np.zeros_like(exact[0])
@@ -128,10 +132,10 @@ def agreement(counts: list[PairCounts], protocol: str) -> float:
 def table(cells: dict, errors: dict, value: Callable, reference: float | None = None) -> str:
     """A row per flow, a column per protocol."""
     lines = ["| flow | its error, px | " + " | ".join(PROTOCOLS) + " |", "|---|---:|" + "---:|" * len(PROTOCOLS)]
-    for flow in FLOWS:
+    for flow, error in errors.items():
         values = [value(cells[flow, name], name) for name in PROTOCOLS]
         shown = [f"{one:.2f}" + ("" if reference is None else f" ({one - reference:+.2f})") for one in values]
-        lines.append(f"| {NAMES[flow]} | {np.mean(errors[flow]):.2f} | " + " | ".join(shown) + " |")
+        lines.append(f"| {flow} | {np.mean(error):.2f} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
 
 
