@@ -18,6 +18,9 @@ _REMEDIES = {
     errno.EACCES: "no permission: change the permissions, or use another folder",
     errno.EPERM: "no permission: change the permissions, or use another folder",
     errno.EROFS: "the file system is read-only: use a folder that can be written",
+    errno.EISDIR: "a folder stands here: give the name of a file",
+    errno.EEXIST: "a file stands in the way: use another folder",
+    errno.ENOTDIR: "a file stands in the way: use another folder",
 }
 
 
@@ -74,6 +77,20 @@ def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> I
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_place(path: str | os.PathLike) -> None:
+    """See before a long computation that its result can be written to ``path``; nothing is left behind.
+
+    Raises:
+        UserError: a folder stands there, or its folder cannot be made or written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: {_REMEDIES[errno.EISDIR]}")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    with explained(path), tempfile.TemporaryFile(dir=there):
+        pass
 
 
 def cache_folder() -> Path:

@@ -96,8 +96,10 @@ def _judge(request: "Request", names: tuple[str, ...] | None, json: Path | None,
     from etc.commands.tc_text import show
     from etc.evaluation.folder_run import evaluate_folders
     from etc.evaluation.tables import pair_records, write_counts
-    from etc.files import write_json
+    from etc.files import check_place, write_json
 
+    for path in filter(None, (json, parquet)):
+        check_place(path)
     outcome = evaluate_folders(request)
     if json:
         write_json(json, outcome.figures)

@@ -25,9 +25,9 @@ from etc.evaluation.pairing import ClipPlan
 from etc.evaluation.pictures import Frames
 from etc.flow import methods
 from etc.flow.estimated import EstimatedFlow
-from etc.flow.files import FlowFiles
+from etc.flow.files import FlowFiles, ShardFlow
 from etc.flow.io import PAIR_STEM
-from etc.flow.providers import FlowProvider, StoredFlow
+from etc.flow.providers import FlowProvider
 
 FILE_SUFFIXES = (".flo", ".png")
 
@@ -91,7 +91,7 @@ class FlowChoice:
             frames = Frames(plan.frames)
             return EstimatedFlow(frames, self.method, visibility, self.label, frames.describe)
         if self.shards is not None:
-            return StoredFlow(self._known(self.shards, plan))
+            return ShardFlow(self._known(self.shards, plan), visibility, dense)
         if self.pairs is not None:
             files = self._known(self.pairs, plan)
             return FlowFiles(files, next(iter(files.values())).parent, visibility, dense)

@@ -115,6 +115,14 @@ def evaluate_folders(request: Request) -> Outcome:
     predictions = read_folder(request.predictions, ID_SUFFIXES)
     runs = [_plans(request, predictions, frames, bad)]
     unpredicted = unpredicted_clips(predictions, frames) if frames and request.sample is None else []
+    bad.pairs(
+        [
+            SkippedPair(
+                name, None, None, f"{request.predictions}: no prediction of clip {name}, whose frames are there"
+            )
+            for name in unpredicted
+        ]
+    )
     if request.against:
         # What the other folder lacks is told by the number of pairs that the comparison leaves out.
         runs.append(_plans(request, read_folder(request.against, ID_SUFFIXES), frames, _Bad(request.skip_bad)))
@@ -264,7 +272,9 @@ def _tasks(
             bad.pairs([SkippedPair(name, None, None, str(error))])
             continue
         provider = LastPair(provider) if len(plans) > 1 else provider
-        chances = Probabilities(probabilities.match(plan.video) or {}) if probabilities else None
+        chances = None
+        if probabilities:
+            chances = Probabilities(probabilities.match(plan.video) or {}, request.classes)
         pictures = [IdPictures(one.predictions, classes, request.ignore) for one in plans]
         clips = tuple(
             # The probabilities are those of the first folder.

@@ -102,9 +102,13 @@ class Frames:
 
 @dataclass(frozen=True)
 class Probabilities:
-    """The class probabilities of one clip: frame number to ``.npy`` or ``.npz`` (one array) of (C, H, W)."""
+    """The class probabilities of one clip: frame number to ``.npy`` or ``.npz`` (one array) of (C, H, W).
+
+    ``classes`` is C where it is known; None where it is only known to be more than any id.
+    """
 
     files: Files
+    classes: int | None = None
 
     def __call__(self, frame: int) -> np.ndarray:
         """Probabilities, float16 or float32 (C, H, W), each pixel summing to 1.
@@ -128,6 +132,8 @@ class Probabilities:
             raise UserError(
                 f"{path}: probabilities are float16 or float32 (C, H, W), this is {content.dtype} {content.shape}"
             )
+        if self.classes not in (None, len(content)):
+            raise UserError(f"{path}: probabilities of {len(content)} classes, but there are {self.classes}")
         total = content.sum(axis=0, dtype=np.float32)
         # NaN fails every comparison.
         if not (content.min() >= 0 and np.abs(total - 1).max() < 0.02):

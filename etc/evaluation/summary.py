@@ -52,6 +52,8 @@ def summarise(results: Iterable[PairResult], protocol: str, seed: int = 0) -> di
         reason = f"; the first was skipped because of {skipped[0]['reason']}" if skipped else ""
         raise UserError(f"no pair of frames could be compared{reason}")
     pooled = pool(one.counts[protocol] for ones in clips.values() for one in ones)
+    if not pooled.counted:
+        raise UserError("no pixel could be compared: every one is ignored, or leaves the frame")
     many = len(clips) > 1
     return {
         "protocol": protocol,

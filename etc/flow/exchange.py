@@ -11,6 +11,7 @@ import numpy as np
 
 from etc.errors import UserError
 from etc.flow.estimators.folder import ClipFolder, pair_files
+from etc.flow.files import IMPORTED
 from etc.flow.io import UNKNOWN, write_flo, write_kitti_png
 from etc.flow.store import DEFAULT_STEP, FlowReader, FlowWriter, content_key
 from etc.progress import track
@@ -91,9 +92,9 @@ def pack(source: Path, to: Path, step: float = DEFAULT_STEP, scale: int = 1) -> 
 def _pack_clip(path: Path, clip: ClipFolder, step: float, scale: int) -> None:
     pairs = list(clip.files)
     parameters = {"pairs": _text(pairs), "step": step, "scale": scale}
-    key = content_key(clip.checksums(pairs), "import", parameters, "1")
+    key = content_key(clip.checksums(pairs), IMPORTED, parameters, "1")
     clip.shape = clip.read(*pairs[0])[1].shape
-    with FlowWriter(path, key, clip.shape, step, "import", scale) as writer:
+    with FlowWriter(path, key, clip.shape, step, IMPORTED, scale) as writer:
         for source, target in pairs:
             flow, known = clip.read(source, target)
             writer.write(source, target, flow, None if known.all() else known)

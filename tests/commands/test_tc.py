@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from etc.cli import app
+from etc.flow.exchange import pack
 from etc.flow.io import write_flo, write_kitti_png
 from etc.flow.store import FORMAT, FlowWriter
 from tests.commands import world
@@ -461,9 +462,67 @@ def test_clips_that_only_one_folder_has(moving):
 def test_clips_without_predictions_are_told(moving):
     for path in (moving / "predictions/walk").iterdir():
         path.unlink()
-    assert tc(moving, flow="dis", frames="frames")["unpredicted"] == ["walk"]
-    paths = ["--predictions", moving / "predictions", "--frames", moving / "frames", "--workers", 1]
+    assert "no prediction of clip walk, whose frames are there" in refused(moving, flow="dis", frames="frames")
+    found = tc(moving, "--skip-bad", flow="dis", frames="frames")
+    assert found["unpredicted"] == ["walk"]
+    (skipped,) = found["skipped"]
+    assert skipped["clip"] == "walk" and "no prediction of clip walk" in skipped["reason"]
+    paths = ["--predictions", moving / "predictions", "--frames", moving / "frames", "--workers", 1, "--skip-bad"]
     assert "frames of 1 more clip have no prediction: walk" in call(*paths).stdout
+    (moving / "some.txt").write_text("ride\n")
+    assert tc(moving, "--sample", moving / "some.txt", flow="dis", frames="frames")["skipped"] == []
+
+
+def test_nothing_but_ignored_pixels_is_an_error(moving):
+    ignored = [part for one in range(CLASSES) for part in ("--ignore", one)]
+    assert "no pixel could be compared" in refused(moving, "--classes", CLASSES, *ignored)
+
+
+def test_probabilities_of_other_classes_are_refused(moving):
+    for path in (moving / "predictions").rglob("*.png"):
+        target = moving / "chances" / path.parent.name / f"{path.stem}.npy"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        np.save(target, np.full((CLASSES + 2, *SIZE), 1 / (CLASSES + 2), np.float32))
+    message = f"probabilities of {CLASSES + 2} classes, but there are {CLASSES}"
+    assert message in refused(moving, "--classes", CLASSES, "--probabilities", moving / "chances")
+    # Without --classes, there may be more classes than the largest id says.
+    assert tc(moving, "--probabilities", moving / "chances")["warp_error"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("option", "place", "message"),
+    [
+        ("--json", "folder", "folder: a folder stands here"),
+        ("--parquet", "folder", "folder: a folder stands here"),
+        ("--parquet", "file/tc.parquet", "file/tc.parquet: a file stands in the way"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_computed(moving, option, place, message):
+    (moving / "folder").mkdir()
+    (moving / "file").touch()
+    for path in (moving / "predictions").rglob("*.png"):
+        path.write_bytes(b"would be an error")
+    paths = ["--predictions", moving / "predictions", "--flow", moving / "flow", "--json", moving / "out.json"]
+    result = call(*paths, option, moving / place)
+    assert result.exit_code == 1 and message in result.output
+    assert not (moving / "out.json").exists()
+
+
+@pytest.mark.parametrize("protocol", ["etc_released", "vspw_released"])
+def test_imported_flow_follows_the_rules_of_its_files(moving, protocol):
+    """Holes are left out, or refused where every pixel is counted, before and after ``etc flow import``."""
+    for clip in ("ride", "walk"):
+        for number in range(4):
+            valid = np.ones(SIZE, bool)
+            valid[0, 0] = False
+            flow = np.full((*SIZE, 2), (MOTION, 0), np.float32)
+            write_kitti_png(moving / f"kitti/{clip}/{number:06}_{number + 1:06}.png", flow, valid)
+    pack(moving / "kitti", moving / "packed")
+    for folder in ("kitti", "packed"):
+        assert "1 pixels have no valid vector" in refused(moving, "--protocol", protocol, flow=folder)
+        assert "no flow from frame 1 to 0" in refused(moving, "--protocol", "occlusion_aware", flow=folder)
+    first, second = tc(moving, flow="kitti"), tc(moving, flow="packed")
+    assert first.pop("flow") != second.pop("flow") and first == second
 
 
 def test_files_without_a_frame_number(moving):

@@ -8,7 +8,8 @@ import pytest
 
 from etc.errors import UserError
 from etc.flow.estimated import EstimatedFlow
-from etc.flow.files import FlowFiles
+from etc.flow.exchange import pack
+from etc.flow.files import FlowFiles, ShardFlow
 from etc.flow.io import write_flo, write_kitti_png
 from etc.flow.methods import build
 from etc.flow.providers import StoredFlow
@@ -91,6 +92,35 @@ def test_values_that_are_not_finite_are_named(tmp_path):
     path.write_bytes(content.tobytes())
     with pytest.raises(UserError, match="0.flo: the flow at row 0, column 3"):
         FlowFiles({(0, 1): path}, tmp_path).read(0, 1)
+
+
+def test_imported_flow_is_visible_where_the_way_back_says_so(tmp_path):
+    """As in ``test_visibility_from_backward_files``; the mask of a packed file is what is known."""
+    backward, valid = uniform(-3), np.ones(SIZE, bool)
+    backward[4] = 0
+    valid[7] = False
+    write_kitti_png(tmp_path / "a/0_1.png", uniform(3), valid)
+    write_kitti_png(tmp_path / "a/1_0.png", backward)
+    pack(tmp_path / "a", tmp_path / "a.arrow")
+    shard = pickle.loads(pickle.dumps(ShardFlow(tmp_path / "a.arrow", visibility=True)))
+    flow, visible = shard.read(0, 1)
+    expected = np.ones(SIZE, bool)
+    expected[[4, 7]] = False
+    expected[:, 13:] = False
+    np.testing.assert_array_equal(visible, expected)
+    assert (flow[7] > 1e5).all()
+    assert shard.describe(0, 1) == str(tmp_path / "a.arrow")
+
+
+def test_flow_of_the_stage_is_taken_as_it_is(tmp_path):
+    """Exact flow may lead far out of the frame; its mask is what is visible."""
+    visible = np.ones(SIZE, bool)
+    visible[3] = False
+    with FlowWriter(tmp_path / "a.arrow", "0" * 32, SIZE, 1 / 64, "exact") as writer:
+        writer.write(0, 1, uniform(100), visible)
+    flow, seen = ShardFlow(tmp_path / "a.arrow", visibility=True, dense=True).read(0, 1)
+    np.testing.assert_array_equal(flow, uniform(100))
+    np.testing.assert_array_equal(seen, visible)
 
 
 def test_missing_and_differently_sized_files(tmp_path):
