@@ -55,7 +55,7 @@ def download(
 
     A file that is there and matches is used without a connection, and so is any file when neither checksum nor size is
     given. One that does not match stays until the right one takes its place. Broken connections and busy servers are
-    tried again (see ``etc.downloading.transfer``). What has arrived stays in ``NAME.part`` (with ``NAME.part.json``)
+    tried again (see ``etc.downloading.attempts``). What has arrived stays in ``NAME.part`` (with ``NAME.part.json``)
     when the download fails or is killed; the next call continues it if the server can and the file is still the
     same. A second process that wants the same path waits and uses the result.
 

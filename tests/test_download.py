@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from etc.download import download
-from etc.downloading import addresses, meter, transfer
+from etc.downloading import addresses, attempts, meter, transfer
 from etc.downloading.locks import locked
 from etc.errors import UserError
 from etc.files import cache_folder, sha256
@@ -32,7 +32,7 @@ HALF = SIZE // 2
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(transfer, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(attempts, "FIRST_DELAY", 0.001)
     monkeypatch.setattr(transfer, "STALL", 5.0)
     monkeypatch.delenv("ETC_OFFLINE", raising=False)
 
@@ -150,7 +150,7 @@ def half_done(server, path, checksum=DIGEST, **route):
     """Leave a ``.part`` with the first half."""
     server.routes["/file"] = Route(CONTENT, cuts=[HALF], statuses=[], **route)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transfer, "ATTEMPTS", 1)
+        patch.setattr(attempts, "ATTEMPTS", 1)
         fails(f"cut after {HALF} of {SIZE} bytes.*run again to continue", f"{server.url}/file", path, checksum)
     assert path.with_name("file.bin.part").read_bytes() == CONTENT[:HALF]
     assert names(path.parent) == ["file.bin.part", "file.bin.part.json"]
@@ -222,7 +222,7 @@ def test_a_server_without_ranges_starts_over(server, path):
 def test_a_server_that_always_starts_over_is_given_up(server, path):
     server.routes["/file"] = Route(CONTENT, ranges=False, always_cut=HALF)
     fails("cut after", f"{server.url}/file", path, DIGEST)
-    assert len(server.requests) == 1 + transfer.ATTEMPTS - 1
+    assert len(server.requests) == 1 + attempts.ATTEMPTS - 1
     assert names(path.parent) == ["file.bin.part", "file.bin.part.json"]
 
 
@@ -299,13 +299,13 @@ def test_a_refusal_is_final(server, path, status):
 def test_attempts_end(server, path):
     server.routes["/file"].always_status = 503
     fails(r"503 Service Unavailable; 5 attempts\).*give its path", f"{server.url}/file", path, DIGEST)
-    assert len(server.requests) == transfer.ATTEMPTS
+    assert len(server.requests) == attempts.ATTEMPTS
     assert names(path.parent) == []
 
 
 def test_the_server_says_how_long_to_wait(server, path, monkeypatch):
     waits = []
-    monkeypatch.setattr(transfer.time, "sleep", waits.append)
+    monkeypatch.setattr(attempts.time, "sleep", waits.append)
     later = formatdate(time.time() + 100, usegmt=True)
     replies = [{"Retry-After": "7"}, {"Retry-After": later}, {"Retry-After": "soon"}, {}]
     server.routes["/file"].statuses = [(429, reply) for reply in replies]
@@ -321,14 +321,14 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for(server, path):
 
 def test_delays_double(server, path, monkeypatch):
     waits = []
-    monkeypatch.setattr(transfer.time, "sleep", waits.append)
-    monkeypatch.setattr(transfer, "FIRST_DELAY", 10.0)
+    monkeypatch.setattr(attempts.time, "sleep", waits.append)
+    monkeypatch.setattr(attempts, "FIRST_DELAY", 10.0)
     server.routes["/file"].always_status = 500
     fails("500", f"{server.url}/file", path)
     for number, wait in enumerate(waits):
-        full = min(10.0 * 2**number, transfer.LONGEST_DELAY)
+        full = min(10.0 * 2**number, attempts.LONGEST_DELAY)
         assert full / 2 <= wait <= full
-    assert len(waits) == transfer.ATTEMPTS - 1
+    assert len(waits) == attempts.ATTEMPTS - 1
 
 
 def test_new_bytes_are_worth_new_attempts(server, path):
@@ -350,7 +350,7 @@ def test_a_silent_server_is_left(server, path, monkeypatch):
 
 def test_a_server_that_never_answers_is_named(server, path, monkeypatch):
     monkeypatch.setattr(transfer, "STALL", 0.1)
-    monkeypatch.setattr(transfer, "ATTEMPTS", 2)
+    monkeypatch.setattr(attempts, "ATTEMPTS", 2)
     server.routes["/file"].pause = 20
     fails(r"no answer for 0.1 s; 2 attempts", f"{server.url}/file", path, DIGEST)
     assert names(path.parent) == []
@@ -418,7 +418,7 @@ def test_redirects_are_followed_and_secrets_stay_at_home(server, path, capsys):
 
 @pytest.mark.parametrize("failure", ["cut", "status", "refused", "checksum", "redirect", "stall", "header", "offline"])
 def test_no_message_and_no_file_holds_a_secret(server, path, monkeypatch, capsys, failure):
-    monkeypatch.setattr(transfer, "ATTEMPTS", 2)
+    monkeypatch.setattr(attempts, "ATTEMPTS", 2)
     options = {"headers": {"X-Key": "hush-header"}}
     route, port = server.routes["/file"], server.server_port
     if failure == "cut":

@@ -1,41 +1,25 @@
-"""Bringing the missing bytes of a file: requests, redirects, and further attempts when one fails."""
+"""Bringing the missing bytes of a file: requests, redirects, and what each answer means for the bytes at hand."""
 
-import random
 import re
-import ssl
 import sys
-import time
 from collections.abc import Mapping
-from http import HTTPStatus
 
 import requests
 import urllib3
 from requests.utils import get_auth_from_url, urldefragauth
 
-from etc.downloading import addresses
+from etc.downloading import addresses, attempts
 from etc.downloading.addresses import shown
+from etc.downloading.attempts import PassingError
 from etc.downloading.meter import track_bytes, volume
 from etc.downloading.partial import Partial
 from etc.downloading.space import ensure_space
 from etc.errors import UserError
 
-ATTEMPTS = 5  # in a row without a single new byte
-FIRST_DELAY = 1.0  # seconds; each further one is twice as long
-LONGEST_DELAY = 60.0
-LONGEST_REQUESTED = 600.0  # a server that asks to wait longer than this ends the attempts
 STALL = 30.0  # seconds without a byte
 _REDIRECTS = 10
 _BLOCK = 1 << 20
-_PASSING = (408, 429, 500, 502, 503, 504)
 _REMEDY = "get it elsewhere and give its path"
-
-
-class _PassingError(Exception):
-    """A failure that may be over at the next attempt. ``wait``: seconds that the server asks for."""
-
-    def __init__(self, reason: str, wait: float = 0.0):
-        super().__init__(reason)
-        self.wait = wait
 
 
 class _Client:
@@ -92,29 +76,17 @@ def fetch(url: str, partial: Partial, headers: Mapping[str, str], session: reque
             ``partial.total``, or the disk is full. What has arrived stays in ``partial``.
     """
     with _Client(url, headers, session) as client:
-        failures, furthest = 0, partial.size
-        while True:
-            try:
-                return _attempt(url, partial, client)
-            except _PassingError as failure:
-                # Only bytes beyond all earlier attempts count: a server that always starts over must not go on forever.
-                failures = 1 if partial.size > furthest else failures + 1
-                furthest = max(furthest, partial.size)
-                if failures >= ATTEMPTS or failure.wait > LONGEST_REQUESTED:
-                    raise UserError(_last_words(url, partial, failure, failures)) from failure
-                delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1)) * random.uniform(0.5, 1.0)
-                delay = max(delay, failure.wait)
-                print(
-                    f"{shown(url)}: {failure}; attempt {failures + 1} of {ATTEMPTS} in {delay:.0f} s", file=sys.stderr
-                )
-                time.sleep(delay)
+        attempts.repeat(
+            shown(url),
+            lambda: _attempt(url, partial, client),
+            lambda reason: _last_words(url, partial, reason),
+            lambda: partial.size,
+        )
 
 
-def _last_words(url: str, partial: Partial, failure: _PassingError, failures: int) -> str:
-    tried = f"{failures} attempts" if failures > 1 else "1 attempt"
-    waiting = f", asks to wait {failure.wait:.0f} s" if failure.wait > LONGEST_REQUESTED else ""
+def _last_words(url: str, partial: Partial, reason: str) -> str:
     kept = f"; run again to continue after {volume(partial.size)}" if partial.size else "; try again later"
-    return f"{shown(url)}: cannot be downloaded ({failure}{waiting}; {tried}){kept}, or {_REMEDY}"
+    return f"{shown(url)}: cannot be downloaded ({reason}){kept}, or {_REMEDY}"
 
 
 def _attempt(url: str, partial: Partial, client: _Client) -> None:
@@ -169,7 +141,7 @@ def _receive(url: str, partial: Partial, response: requests.Response) -> None:
         partial.discard()
         raise UserError(f"{shown(url)}: more than the expected {total} bytes; {_REMEDY}")
     if total is not None and partial.size < total:
-        raise _PassingError(_cut(partial))
+        raise PassingError(_cut(partial))
 
 
 def _cut(partial: Partial) -> str:
@@ -180,20 +152,9 @@ def _check_status(url: str, response: requests.Response) -> None:
     code = response.status_code
     if code == 200:
         return
-    # The standard's words, not the server's: those may hold anything.
-    phrase = f"{code} {HTTPStatus(code).phrase}" if code in HTTPStatus._value2member_map_ else f"status {code}"
-    if code in _PASSING:
-        raise _PassingError(phrase, _requested(response.headers.get("Retry-After")))
+    phrase = attempts.status(response)
     login = ": it wants a login or an agreement" if code in (401, 403, 407) else ""
     raise UserError(f"{shown(url)}: cannot be downloaded ({phrase}{login}); {_REMEDY}")
-
-
-def _requested(retry_after: str | None) -> float:
-    """Seconds of a Retry-After, which is a number or a date; 0 without one."""
-    try:
-        return urllib3.Retry().parse_retry_after(retry_after) if retry_after else 0.0
-    except urllib3.exceptions.InvalidHeader:
-        return 0.0
 
 
 def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
@@ -209,21 +170,6 @@ def _length(response: requests.Response) -> int | None:
 
 
 def _explained(url: str, partial: Partial, error: Exception) -> Exception:
-    """What to raise for a failure of the connection. The libraries' own words quote the query, so none is repeated."""
-    chain = []
-    inner: object = error
-    while isinstance(inner, BaseException) and inner not in chain:
-        chain.append(inner)
-        quoted = [inner.__cause__, inner.__context__, getattr(inner, "reason", None), *inner.args]
-        inner = next((one for one in quoted if isinstance(one, BaseException) and one not in chain), None)
-    for one in chain:
-        if isinstance(one, ssl.SSLCertVerificationError):
-            return UserError(f"{shown(url)}: its certificate is not valid ({one.verify_message}); {_REMEDY}")
-    system = [one.strerror for one in chain if isinstance(one, OSError) and isinstance(one.strerror, str)]
-    if not system and any(isinstance(one, requests.Timeout | urllib3.exceptions.TimeoutError) for one in chain):
-        return _PassingError(f"no answer for {STALL:g} s")
-    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError) or not isinstance(
-        error, requests.RequestException
-    ):
-        return _PassingError(system[-1] if system else _cut(partial))
-    return UserError(f"{shown(url)}: cannot be downloaded ({type(error).__name__}); correct the address or headers")
+    """What to raise for a failure of the connection."""
+    final = f"{shown(url)}: cannot be downloaded ({type(error).__name__}); correct the address or headers"
+    return attempts.explained(shown(url), error, STALL, _cut(partial), _REMEDY) or UserError(final)

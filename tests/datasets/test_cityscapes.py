@@ -8,7 +8,7 @@ import yaml
 from etc.datasets import manifest
 from etc.datasets.cityscapes import cityscapes
 from etc.datasets.cityscapes.cityscapes import Cityscapes
-from etc.datasets.cityscapes.packages import packages
+from etc.datasets.cityscapes.packages import PACKAGES, packages
 from etc.datasets.classes import CITYSCAPES
 from etc.datasets.source import Frame, Gap
 from etc.errors import UserError
@@ -443,6 +443,17 @@ def test_only_the_packages_that_are_needed():
         still,
         "leftImg8bit_trainextra.zip",
     ]
+
+
+def test_the_documentation_tells_how_much_is_fetched():
+    units = {"MB": 1e-3, "GB": 1.0}
+    sizes = {name: one.size.split() for name, one in PACKAGES.items()}
+    totals = [
+        sum(float(sizes[name][0]) * units[sizes[name][1]] for name in packages(CityscapesParams(sequences=sequences)))
+        for sequences in (False, True)
+    ]
+    text = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
+    assert f"Without `sequences` {totals[0]:.1f} GB are fetched, with them {totals[1]:.1f} GB" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(("name", "trained"), [("cityscapes", 8), ("cityscapes_small", 124)])

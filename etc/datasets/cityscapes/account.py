@@ -4,25 +4,15 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import requests
-from requests.adapters import HTTPAdapter
 
+from etc.datasets.cityscapes import sessions
 from etc.errors import UserError
 
 SITE = "https://www.cityscapes-dataset.com"
 USERNAME, PASSWORD = "CITYSCAPES_USERNAME", "CITYSCAPES_PASSWORD"
-
-_TIMEOUT = 60.0  # seconds without an answer
-
-
-class _Patient(HTTPAdapter):
-    """Gives up on a server that is silent; the tool itself would wait for ever."""
-
-    def send(self, request: requests.PreparedRequest, *args: object, **options: object) -> requests.Response:
-        options["timeout"] = options.get("timeout") or _TIMEOUT
-        return super().send(request, *args, **options)
 
 
 def tool() -> ModuleType:
@@ -44,7 +34,8 @@ def login() -> requests.Session:
     csDownload has stored; else csDownload's own questions are asked, on a terminal.
 
     Raises:
-        UserError: there is no account, or it is refused, or the site does not answer.
+        UserError: there is no account, or it is refused, or the site does not answer. A busy site is asked several
+            times, with a pause before each further one; an account that it refuses is not.
     """
     downloader = tool()
     given = [name for name in (USERNAME, PASSWORD) if os.environ.get(name)]
@@ -60,14 +51,13 @@ def login() -> requests.Session:
     # Not raised where the failure was caught: a chained error could quote what was sent.
     if session is None:
         raise UserError(trouble)
-    session.mount("https://", _Patient())
     return session
 
 
 def _try(downloader: ModuleType, given: bool, stored: Path) -> tuple[requests.Session | None, str]:
     """A session, or what went wrong; nothing that a library says of a failed login is repeated."""
     try:
-        return (_with_variables() if given else downloader.login()), ""
+        return (_with_variables() if given else _with_tool(downloader)), ""
     except requests.RequestException as error:
         return None, f"{SITE}: cannot log in ({type(error).__name__}); see whether the site answers and try again"
     except OSError as error:
@@ -86,14 +76,27 @@ def _try(downloader: ModuleType, given: bool, stored: Path) -> tuple[requests.Se
 
 def _with_variables() -> requests.Session:
     """The steps of csDownload's login, which reads no variables."""
-    session = requests.Session()
-    session.get(f"{SITE}/login", allow_redirects=False, timeout=_TIMEOUT).raise_for_status()
+    session = sessions.patient()
+    session.get(f"{SITE}/login", allow_redirects=False).raise_for_status()
     form = {"username": os.environ[USERNAME], "password": os.environ[PASSWORD], "submit": "Login"}
-    answer = session.post(f"{SITE}/login", data=form, allow_redirects=False, timeout=_TIMEOUT)
+    answer = session.post(f"{SITE}/login", data=form, allow_redirects=False)
     answer.raise_for_status()
     if answer.status_code != requests.codes.found:
         raise Exception("Bad credentials.")  # as the tool does
     return session
+
+
+def _with_tool(downloader: ModuleType) -> requests.Session:
+    """csDownload's own login. It makes its session itself, so it is given a library that makes patient ones.
+
+    Repeating the whole login instead would put its questions again.
+    """
+    library = downloader.requests
+    downloader.requests = SimpleNamespace(**{**vars(library), "Session": sessions.patient})
+    try:
+        return downloader.login()
+    finally:
+        downloader.requests = library
 
 
 def _stored(downloader: ModuleType) -> Path:
