@@ -640,7 +640,7 @@ def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
 
 def test_a_file_in_the_place_of_the_folder_is_named(server, tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    fails("cannot be written", f"{server.url}/file", tmp_path / "file" / "file.bin", DIGEST)
+    fails("a file stands in the way", f"{server.url}/file", tmp_path / "file" / "file.bin", DIGEST)
 
 
 # What is shown

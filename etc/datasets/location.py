@@ -28,11 +28,18 @@ class Location:
         root: the folder as the parameters give it, absolute or from the project's root; None when they leave it out.
         variables: environment variables that may name it.
         fetched: name below :func:`data_folder` where a download puts it; empty for what cannot be downloaded.
+        archive: the user's archive that is unpacked there instead; empty for a download.
     """
 
     root: str | None
     variables: tuple[str, ...] = ()
     fetched: str = ""
+    archive: str = ""
+
+    @property
+    def own(self) -> Path | None:
+        """Where what we fetch lies, whether it is there or not; None for what cannot be fetched."""
+        return data_folder() / self.fetched if self.fetched else None
 
     def find(self) -> Path | None:
         """The folder; None when nothing names one that is there.
@@ -47,10 +54,12 @@ class Location:
                 continue
             folder = Path(value).expanduser()
             if not folder.is_dir():
-                raise UserError(f"{folder}: no such folder, but {origin} names it; correct it")
+                remedy = "correct it"
+                if folder.suffix.lower() == ".zip" and folder.is_file():
+                    remedy = "only root in params/frames.yaml may name a .zip, and only CamVid's"
+                raise UserError(f"{folder}: no such folder, but {origin} names it; {remedy}")
             return folder.resolve()
-        fetched = data_folder() / self.fetched
-        return fetched if self.fetched and fetched.is_dir() else None
+        return self.own if self.own and self.own.is_dir() else None
 
     def require(self, name: str) -> Path:
         """The folder, which must be there.
@@ -62,6 +71,10 @@ class Location:
             UserError: it is not found.
         """
         folder = self.find()
+        if folder is None and self.archive:
+            raise UserError(
+                f"{name}: what {self.archive} held is not in {self.own} any more; run the frames stage again"
+            )
         if folder is None:
             raise UserError(f"{name}: the folder of this data set is not found; {self.remedies()}")
         return folder
@@ -79,7 +92,8 @@ def variable(dataset: str) -> str:
 
 def write_pointer(root: Path, location: Location) -> None:
     """Say in ``root`` that its files lie elsewhere."""
-    write_json(root / POINTER, asdict(location))
+    fields = {name: value for name, value in asdict(location).items() if value or name != "archive"}
+    write_json(root / POINTER, fields)
 
 
 def locate(root: str | Path, name: str) -> Path:
@@ -109,7 +123,7 @@ def external(root: str | Path) -> Path | None:
 def _external(pointer: Path, _: int) -> Path:
     fields = read_json(pointer)
     try:
-        location = Location(fields["root"], tuple(fields["variables"]), fields["fetched"])
+        location = Location(fields["root"], tuple(fields["variables"]), fields["fetched"], fields.get("archive", ""))
     except (KeyError, TypeError) as error:
         raise UserError(f"{pointer}: not the place of a data set; run the frames stage again") from error
     return location.require(str(pointer))

@@ -69,7 +69,9 @@ def verify(dataset: str, workers: int) -> Report:
     source = sources.build(dataset, settings)
     scratch = Path("work") / dataset / "verify"
     try:
-        listing = source.list(source.location.require(dataset), scratch, workers)
+        # An archive that the user has is unpacked for this too; nothing is downloaded.
+        place = source.fetch(agreed=False) if source.location.archive else source.location.require(dataset)
+        listing = source.list(place, scratch, workers)
         location.write_pointer(scratch, source.location)
         _tell(listing.notes)
         return _look(dataset, scratch, listing, workers)
@@ -91,7 +93,10 @@ def _render(dataset: str, settings: StreetParams, scratch: Path, workers: int, a
 
 def _gather(dataset: str, settings: SourceParams, scratch: Path, workers: int, agreed: bool) -> pd.DataFrame:
     source = sources.build(dataset, settings)
-    place = source.location.find() or source.fetch(agreed)
+    place = source.location.find()
+    # What we fetched ourselves may lack what the parameters need by now; a user's own folder is never added to.
+    if place is None or place == source.location.own:
+        place = source.fetch(agreed)
     made = scratch / "root"
     _keep_only_if_same(made, settings.model_dump_json())
     listing = source.list(place, made, workers)

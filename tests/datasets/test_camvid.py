@@ -268,7 +268,9 @@ def test_nothing_is_fetched_without_agreement(monkeypatch, small):
         with pytest.raises(UserError, match="not agreed, so nothing is downloaded"):
             source.fetch(agreed=False)
         monkeypatch.setenv("ETC_OFFLINE", "1")
-        with pytest.raises(UserError, match="ETC_OFFLINE forbids the network"):
+        with pytest.raises(
+            UserError, match=r"camvid_segnet: missing, and ETC_OFFLINE forbids .* get http\S+ .*put its folder"
+        ):
             source.fetch(agreed=True)
         assert server.requests == []
 

@@ -41,7 +41,7 @@ class CamVid:
             UserError: ``root`` is a .zip that does not exist.
         """
         if archive := camvid_fetch.given_archive(self.params.root):
-            return Location(None, (), camvid_fetch.unpacked_name(archive))
+            return Location(None, (), camvid_fetch.unpacked_name(archive), str(archive))
         fetched = camvid_fetch.SEGNET if self.params.form == "segnet" else ""
         return Location(self.params.root, (variable(self.dataset),), fetched)
 

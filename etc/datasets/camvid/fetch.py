@@ -68,8 +68,14 @@ def fetch_segnet(agreed: bool) -> Path:
         UserError: no agreement, no space, no network, or the archive holds something else.
     """
     folder = data_folder() / SEGNET
+    if folder.is_dir():
+        return folder
     if is_offline():
-        raise UserError(f"{folder}: missing, and {OFFLINE} forbids the network; fetch CamVid on another machine")
+        raise UserError(
+            f"{folder}: missing, and {OFFLINE} forbids the network; get {URL} on another machine and put its folder "
+            "CamVid (train, trainannot, val, valannot, test, testannot) in there, or name the .zip or the folder by "
+            "root in params/frames.yaml"
+        )
     _agree(folder, agreed)
     with locked(folder):
         # Another process may have fetched it in the meantime.

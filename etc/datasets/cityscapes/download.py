@@ -62,8 +62,10 @@ def fetch(names: Sequence[str], folder: Path, agreed: bool) -> Path:
     if not due:
         return folder
     if is_offline():
+        layout = ", ".join(f"{PACKAGES[name].kind}/{below}" for name in due for below in PACKAGES[name].folders)
         raise UserError(
-            f"{folder}: {', '.join(due)} missing, and {OFFLINE} forbids the network; fetch on another machine"
+            f"{folder}: {', '.join(due)} missing, and {OFFLINE} forbids the network; download from "
+            f"{account.SITE}/downloads on another machine and unpack in there, so that it holds {layout}"
         )
     downloader = account.tool()
     if not agreed and not can_ask():
