@@ -38,7 +38,7 @@ def _keep_freed_memory() -> None:
     """Let glibc reuse the memory of freed arrays instead of giving it back and asking for it again.
 
     The loops over pairs make arrays of some megabytes for each pair; that the system clears their pages anew each time
-    took a quarter of the time of TC at 1024x2048, see docs/benchmarks.md. Other C libraries are left as they are.
+    took a sixth of the time of TC at 1024x2048, see docs/benchmarks.md. Other C libraries are left as they are.
     """
     if sys.platform != "linux":
         return
