@@ -3,18 +3,20 @@
     python benchmarks/training_step.py
 
 Prints one Markdown table: medians and ratios within this run. The frames are the embedded data set's, rendered here
-into a temporary folder, or those of ``--data``. "In the step" means that the loader computes DIS flow (medium) both
-ways and the forward-backward check, as the cache holds it.
+into a temporary folder, or those of ``--data``. "In the step" means that the loader computes the flow both ways and the
+forward-backward check, as the cache holds it: DIS (medium), and on a GPU RAFT (torchvision's large one, 12 iterations,
+random weights, which cost what the trained ones do; left out where torchvision is missing).
 """
 
 import argparse
+import importlib.util
 import itertools
 import os
 import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from etc.datasets.classes import STREET
 from etc.datasets.street.street import generate_clip
+from etc.flow.estimators.raft import Raft
 from etc.flow.methods import Dis
 from etc.flow.store import FlowReader, FlowWriter
 from etc.flow.visibility import forward_backward_visible
@@ -48,11 +51,12 @@ LARGE_FRAME, LARGE_CROP, LARGE_BATCH, LARGE_WIDTH = (1024, 2048), (768, 768), 2,
 MATRIX = 8192
 
 
+@dataclass(frozen=True)
 class OnlineFlow:
     """Flow of a clip that is computed when it is read."""
 
-    def __init__(self, images: dict[int, Callable[[], np.ndarray]]) -> None:
-        self.images, self.method = images, Dis("medium")
+    images: dict[int, Callable[[], np.ndarray]]
+    method: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
     def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
         """F_{source->target}, float32 (H, W, 2), and where it is visible, bool (H, W)."""
@@ -63,11 +67,12 @@ class OnlineFlow:
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to train: the scheme's terms, the flow's origin, layout, precision, compiled or not."""
+    """One way to train: the scheme's terms, what computes flow in the step, loader processes, layout, precision."""
 
     name: str
     scheme: str
-    online: bool = False
+    online: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    workers: int = 0
     channels_last: bool = True
     precision: torch.dtype | None = None
     compiled: bool = False
@@ -89,17 +94,25 @@ class Scale:
     """Frames and networks of one size."""
 
     clips: Clips
-    online: Clips
     params: student.StudentParams
     width: int
     teacher_width: int
+
+    def clips_of(self, setting: Setting) -> Clips:
+        """The clips with their flow from the cache, or computed when it is read."""
+        return replace(self.clips, flow=partial(self._online, setting.online)) if setting.online else self.clips
+
+    def _online(self, method: Callable[[np.ndarray, np.ndarray], np.ndarray], clip: str) -> OnlineFlow:
+        return OnlineFlow(self.clips.images[clip], method)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of a data set with flow, e.g. data/street; default: render")
     parser.add_argument("--steps", type=int, default=12, help="measured steps of each setting at the embedded size")
-    parser.add_argument("--large-batches", type=int, default=4, help="loads at a crop of 768x768; 0 leaves it out")
+    parser.add_argument(
+        "--large-batches", type=int, default=4, help="CPU: loads at a crop of 768x768; 0 leaves that crop out"
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -112,38 +125,71 @@ def main() -> None:
         )
         small = Scale(
             clips,
-            replace(clips, flow=lambda clip: OnlineFlow(clips.images[clip])),
             settings,
             settings.widths["pspnet18"],
             teacher.load("street").network.width,
         )
-        table = measure(small, flow_settings(), options.steps, device)
-        table += measure(small, layout_settings(device), options.steps, device)
-        if options.large_batches:
-            torch.set_num_threads(os.cpu_count() or 1)
-            table += measure_loading(enlarged(small, Path(folder)), flow_settings(), options.large_batches, device)
-    machine = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
-    print(f"Machine: {machine}, {os.cpu_count()} cores, torch {torch.__version__}\n")
-    print("| PSPNet18 | step | ms | loading, ms | loading, share | times the first of its block |", end="")
-    print(" share of the bf16 peak |" if device.type == "cuda" else "")
-    print("|---|---|---:|---:|---:|---:|" + "---:|" * (device.type == "cuda"))
-    print("\n".join(table))
-    if device.type == "cuda":
-        print(
-            f"\nPeak: products of bfloat16 matrices {MATRIX} x {MATRIX}, {matrix_peak(device) / 1e12:.0f} TFLOP/s here."
-        )
+        machine = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
+        print(f"Machine: {machine}, {os.cpu_count()} cores, torch {torch.__version__}")
+        if device.type == "cuda":
+            peak = matrix_peak(device) / 1e12
+            print(f"Peak: products of bfloat16 matrices {MATRIX} x {MATRIX}, {peak:.0f} TFLOP/s here")
+        print("\n| PSPNet18 | step | ms | loading, ms | loading, share | times the first of its block |", end="")
+        print(" share of the bf16 peak |" if device.type == "cuda" else "")
+        print("|---|---|---:|---:|---:|---:|" + "---:|" * (device.type == "cuda"), flush=True)
+        for rows in blocks(small, Path(folder), options.steps, options.large_batches, device):
+            print("\n".join(rows), flush=True)
 
 
-def flow_settings() -> list[Setting]:
+def blocks(small: Scale, folder: Path, steps: int, large_batches: int, device: torch.device) -> Iterator[list[str]]:
+    """The blocks of the table, as they are measured."""
+    flows = flow_settings(device, folder)
+    yield measure(small, flows, steps, device)
+    yield measure(small, layout_settings(device), steps, device)
+    if not large_batches:
+        return
+    torch.set_num_threads(os.cpu_count() or 1)
+    large = enlarged(small, folder)
+    if device.type == "cpu":
+        yield measure_loading(large, flows, large_batches, device)
+        return
+    yield measure(large, flows, steps, device)
+    yield measure(large, layout_settings(device, compiled=True), steps, device)
+    yield measure_loaders(large, loader_settings(), steps, device)
+
+
+def flow_settings(device: torch.device, folder: Path) -> list[Setting]:
     """Where the flow comes from."""
-    return [Setting("tl, flow from the cache", "tl"), Setting("tl, DIS in the step", "tl", online=True)]
+    dis = Dis("medium")
+    settings = [Setting("tl, flow from the cache", "tl"), Setting("tl, DIS in the step", "tl", online=dis)]
+    if device.type == "cuda" and importlib.util.find_spec("torchvision"):
+        settings.append(Setting("tl, RAFT in the step", "tl", online=random_raft(folder)))
+    return settings
 
 
-def layout_settings(device: torch.device) -> list[Setting]:
+def loader_settings() -> list[Setting]:
+    """The same with loader processes beside the training."""
+    workers = min(8, (os.cpu_count() or 1) // 2)
+    return [
+        Setting(f"tl, flow from the cache, {workers} loaders", "tl", workers=workers),
+        Setting(f"tl, DIS in {workers} loaders", "tl", online=Dis("medium"), workers=workers),
+    ]
+
+
+def random_raft(folder: Path) -> Raft:
+    """RAFT on the GPU with random weights."""
+    from torchvision.models.optical_flow import raft_large
+
+    torch.save(raft_large(weights=None).state_dict(), folder / "raft.pth")
+    return Raft(folder / "raft.pth")
+
+
+def layout_settings(device: torch.device, compiled: bool = False) -> list[Setting]:
     """How the network is computed."""
     settings = [Setting("etc, ours", "etc"), Setting("etc, plain fp32 NCHW", "etc", channels_last=False)]
     if device.type == "cuda":
         settings.append(Setting("etc, ours in bf16", "etc", precision=torch.bfloat16))
+    if compiled:
         settings.append(Setting("etc, ours in bf16, compiled", "etc", precision=torch.bfloat16, compiled=True))
     return settings
 
@@ -153,10 +199,24 @@ def measure(scale: Scale, block: list[Setting], steps: int, device: torch.device
     runs = [Run(scale, setting, steps + warm_up + 1, device) for setting in block]
     operations = runs[0].operations() if device.type == "cuda" else None
     times = [[run.step() for run in runs] for _ in range(warm_up + steps)]
-    medians = [
-        Times(*map(statistics.median, zip(*column, strict=True))) for column in zip(*times[warm_up:], strict=True)
-    ]
+    medians = [median(column) for column in zip(*times[warm_up:], strict=True)]
     return rows(scale, block, medians, operations, device)
+
+
+def measure_loaders(scale: Scale, block: list[Setting], steps: int, device: torch.device) -> list[str]:
+    """Rows of settings with loader processes: one after the other, as the processes work on while others take turns."""
+    medians = []
+    for setting in block:
+        # What the processes have loaded ahead is used up first: two batches each.
+        warm_up = 3 * setting.workers
+        run = Run(scale, setting, warm_up + steps, device)
+        medians.append(median([run.step() for _ in range(warm_up + steps)][warm_up:]))
+    return rows(scale, block, medians, None, device)
+
+
+def median(times: Iterable[Times]) -> Times:
+    """Median of loading and of computing."""
+    return Times(*map(statistics.median, zip(*times, strict=True)))
 
 
 def measure_loading(scale: Scale, block: list[Setting], batches: int, device: torch.device) -> list[str]:
@@ -209,7 +269,7 @@ class Run:
             self.teacher = self._place(registry.build("pspnet18", STREET.count, scale.teacher_width)).eval()
         self.optimiser = make_optimiser(self.objective, training)
         samples = Samples(
-            scale.online if setting.online else scale.clips,
+            scale.clips_of(setting),
             training.augment,
             0,
             training.batch,
@@ -221,7 +281,7 @@ class Run:
         for clip, images in samples.clips.images.items():
             for number, read in images.items():
                 samples._cache.get((clip, number), read)
-        self.batches = loader(samples, Parts(0, steps, training.batch, 1), 0, device.type == "cuda")
+        self.batches = loader(samples, Parts(0, steps, training.batch, 1), setting.workers, device.type == "cuda")
 
     def step(self) -> Times:
         """Take one step."""
@@ -293,8 +353,7 @@ def enlarged(scale: Scale, folder: Path) -> Scale:
             "sampling": scale.params.sampling.model_copy(update={"partner_reach": 1}),
         }
     )
-    online = replace(clips, flow=lambda clip: OnlineFlow(clips.images[clip]))
-    return Scale(clips, online, params, LARGE_WIDTH, LARGE_WIDTH)
+    return Scale(clips, params, LARGE_WIDTH, LARGE_WIDTH)
 
 
 def cached(
@@ -310,7 +369,11 @@ def cached(
             for source, target in pairs:
                 flow = flows[source, target]
                 writer.write(source, target, flow, forward_backward_visible(flow, flows[target, source]))
-    return Clips(images, labelled, flow=lambda clip: FlowReader(folder / f"{clip}.arrow"))
+    return Clips(images, labelled, flow=partial(_read_flow, folder))
+
+
+def _read_flow(folder: Path, clip: str) -> FlowReader:
+    return FlowReader(folder / f"{clip}.arrow")
 
 
 def matrix_peak(device: torch.device, repeat: int = 20) -> float:

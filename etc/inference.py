@@ -24,11 +24,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def to_tensor(images: np.ndarray) -> Tensor:
-    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in 0..1, channels last in memory (faster on CPU and GPU)."""
-    return (torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255).contiguous(
-        memory_format=torch.channels_last
-    )
+def to_tensor(images: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in 0..1 on the device, channels last in memory (faster everywhere)."""
+    # Bytes go to a GPU in a quarter of the time of floats.
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    return (pixels.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
 
 
 def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] = (1.0,), flip: bool = False) -> Tensor:
@@ -79,7 +79,7 @@ def predict(network: nn.Module, images: np.ndarray, batch: int) -> np.ndarray:
     predictions = []
     with torch.inference_mode(), advising(f"lower 'batch' ({batch}), the frames in one forward pass"):
         for start in range(0, len(images), batch):
-            logits = network(to_tensor(images[start : start + batch]).to(device)).logits
+            logits = network(to_tensor(images[start : start + batch], device)).logits
             predictions.append(resized(logits, size).argmax(dim=1).to(torch.uint8).cpu().numpy())
     return np.concatenate(predictions)
 

@@ -28,19 +28,22 @@ class Network(nn.Module):
         return Output(self.layer(x))
 
 
+CPU = torch.device("cpu")
+
+
 @pytest.fixture
 def images():
     return np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3)).astype(np.uint8)
 
 
 def test_to_tensor_keeps_values_and_order(images):
-    tensor = to_tensor(images)
+    tensor = to_tensor(images, CPU)
     assert tensor.shape == (3, 3, 32, 48)
     assert torch.equal(tensor[1, 2], torch.from_numpy(images[1, :, :, 2] / np.float32(255)))
 
 
 def test_probabilities_are_the_mean_over_all_views(images):
-    network, tensor = Network().eval(), to_tensor(images)
+    network, tensor = Network().eval(), to_tensor(images, CPU)
     with torch.no_grad():
         result = probabilities(network, tensor, (1.0, 0.5), flip=True)
         expected = torch.zeros_like(result)
@@ -55,7 +58,7 @@ def test_probabilities_are_the_mean_over_all_views(images):
 
 
 def test_flip_averaging_is_symmetric(images):
-    network, tensor = Network().eval(), to_tensor(images)
+    network, tensor = Network().eval(), to_tensor(images, CPU)
     with torch.no_grad():
         straight = probabilities(network, tensor, flip=True)
         mirrored = probabilities(network, tensor.flip(3), flip=True).flip(3)

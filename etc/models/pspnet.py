@@ -31,7 +31,7 @@ class PyramidPooling(nn.Module):
         """(B, C, h, w) to (B, C + 4 outputs, h, w)."""
         size = x.shape[-2:]
         averages = average_bins(x, [(bins, bins) for bins in BINS])
-        pooled = [layer(y) for layer, y in zip(self.bins, averages, strict=True)]
+        pooled = [layer(y.to(x.dtype)) for layer, y in zip(self.bins, averages, strict=True)]
         return torch.cat([x, *(resized(y, size) for y in pooled)], dim=1)
 
 

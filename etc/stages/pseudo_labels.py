@@ -59,7 +59,7 @@ def run(dataset: str) -> str:
     for batch in track(batches, len(batches), f"pseudo-labels {dataset}"):
         images = np.stack([manifest.load_image(folder / "root", row) for row in batch])
         with torch.inference_mode():
-            mean = probabilities(network, to_tensor(images).to(device), tuple(settings.scales), settings.flip)
+            mean = probabilities(network, to_tensor(images, device), tuple(settings.scales), settings.flip)
             confidence, prediction = (part.cpu().numpy() for part in mean.max(dim=1))
         for one, sure in zip(prediction.astype(np.uint8), quantise(confidence), strict=True):
             histogram += confidence_histogram(one, sure, label_set.count)

@@ -124,6 +124,16 @@ class TestArchitecture:
         torch.testing.assert_close(together.logits, alone)
         assert alone.std() > 0
 
+    def test_runs_in_bfloat16(self, architecture):
+        """All weights and maps in bfloat16, whose spacing is 1/256."""
+        network = shake(seeded(architecture)).eval()
+        image = torch.rand(1, 3, 49, 67)
+        with torch.no_grad():
+            expected = network(image).logits
+            half = network.to(torch.bfloat16)(image.to(torch.bfloat16)).logits
+        assert half.dtype == torch.bfloat16
+        assert (half - expected).abs().mean() < 0.05 * expected.abs().mean()
+
     def test_counts(self, architecture):
         network = on_meta(architecture)
         parameters = sum(x.numel() for name, x in network.named_parameters() if not name.startswith("auxiliary."))

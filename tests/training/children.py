@@ -70,6 +70,8 @@ def train_together(folder: str, scheme: str, rank: int, processes: int, port: in
     """Train a student as one of several processes, without dropout, which differs between them on purpose."""
     os.chdir(folder)
     torch.nn.Dropout2d.forward = lambda self, x: x
+    # With ``cpu`` accelerate's barrier still looks for a GPU for each process.
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if processes > 1:
         os.environ.update(
             WORLD_SIZE=str(processes),
