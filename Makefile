@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.lock-installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# With it, each of the many short processes would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: results test lint clean distclean environment lock
 .DEFAULT_GOAL := results

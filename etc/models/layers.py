@@ -53,7 +53,8 @@ def initialise(network: nn.Module) -> None:
     uniform.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.bias is None:
+        # On the device meta there are no numbers, but drawing them takes most of a second a network.
+        if isinstance(module, nn.Conv2d) and module.bias is None and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from etc.errors import UserError
 
 DIRECTORY = Path("params")
+# libyaml reads ten times as fast as the same loader in Python, which a PyYAML without it has alone.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Params(BaseModel):
@@ -63,7 +65,7 @@ def blocks(path: Path) -> list[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), LOADER)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; run from the project's root, or restore it with git") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

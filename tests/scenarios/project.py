@@ -45,7 +45,7 @@ TOY = {
         "street.training.machine.checkpoint_every": 1,
         "street.schemes.sf": {"sf": 1.0},
         "street.schemes.tl": {"tl": 3.0},
-        "street.iterations_factor": {"tl": 10.0},
+        "street.iterations_factor": {"tl": 4.0},
     },
     "report.yaml": {"street.baseline": "tl", "street.bootstrap.samples": 100, "street.overlay.frames": 2},
 }
@@ -195,12 +195,15 @@ class Project:
         assert not idle.ran and "Nothing to be done" in idle.text, idle.text
 
     def start(self, command: str, output: str = "started.log") -> subprocess.Popen:
-        """Start a command in a process group of its own; what it prints goes to the file ``output`` in work/."""
+        """Start a command in a process group of its own; what it prints goes to the file ``output`` in work/.
+
+        It and what it starts are real processes, as users have them, whatever runs the other commands.
+        """
         with (self.folder / "work" / output).open("w") as stream:
             return subprocess.Popen(
                 ["bash", "-c", f"exec {command}"],
                 cwd=self.folder,
-                env=self.environment,
+                env=replace(self, server="").environment,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -14,6 +14,7 @@ TOOLS = ("bash", "sh", "env", "tee", "cat", "uname", "head", "tail", "grep", "mk
 
 @pytest.fixture
 def project(unserved):
+    """Real processes: a fork does not wait for the workers of a command that has failed, as Python does at its end."""
     return unserved
 
 

@@ -37,11 +37,6 @@ def frozen(jobs):
             job.resume()
 
 
-@pytest.fixture
-def project(unserved):
-    return unserved
-
-
 @pytest.fixture(scope="module")
 def expected(built, once):
     """The files of an uninterrupted run."""

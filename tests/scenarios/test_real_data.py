@@ -1,62 +1,60 @@
-"""Frames of others go through the whole chain beside the embedded data set, and each minds its own business."""
+"""Frames of others go through the whole chain, where they lie beside the checkout."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.scenarios.project import TRAINED
+from tests.scenarios.project import TRAINED, Project
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data"
 REAL = {"camvid": [32, 48], "cityscapes_small": [32, 64]}  # data set to crop
 SHORT = {"training.iterations": 2, "training.batch": 2, "training.warmup": 0}
 
 
+@pytest.fixture(params=REAL)
+def name(request):
+    return request.param
+
+
 @pytest.fixture
-def project(project, monkeypatch):
-    for name in REAL:
-        if not (SAMPLES / name).is_dir():
-            pytest.skip(f"no real frames of {name} here")
-        monkeypatch.setenv(f"ETC_ROOT_{name.upper()}", str(SAMPLES / name))
-    project.change("data.yaml", "run", ["street", *REAL])
-    for name, crop in REAL.items():
-        for file in TRAINED:
-            changes = SHORT | {"training.augment.crop": crop, "training.augment.scale": [0.2, 0.4]}
-            if file in ("labeller.yaml", "teacher.yaml"):
-                changes |= {"network.width": 8}
-            for key, value in changes.items():
-                project.change(file, f"{name}.{key}", value)
-        project.change("pseudo_labels.yaml", f"{name}.scales", [0.5])
-        project.change("pseudo_labels.yaml", f"{name}.stride", 10)
-        for purpose in ("train", "compare"):
-            project.change("flow.yaml", f"{name}.{purpose}.preset", "ultrafast")
-        project.change("report.yaml", f"{name}.baseline", "tl")
-        project.change("report.yaml", f"{name}.bootstrap.samples", 100)
-        project.change("report.yaml", f"{name}.overlay.frames", 2)
+def project(name, tmp_path, command_server, monkeypatch):
+    if not (SAMPLES / name).is_dir():
+        pytest.skip(f"no real frames of {name} here")
+    monkeypatch.setenv(f"ETC_ROOT_{name.upper()}", str(SAMPLES / name))
+    project = Project.toy(tmp_path / "project", command_server)
+    project.change("data.yaml", "run", [name])
+    for file in TRAINED:
+        changes = SHORT | {"training.augment.crop": REAL[name], "training.augment.scale": [0.2, 0.4]}
+        if file in ("labeller.yaml", "teacher.yaml"):
+            changes |= {"network.width": 8}
+        for key, value in changes.items():
+            project.change(file, f"{name}.{key}", value)
+    project.change("pseudo_labels.yaml", f"{name}.scales", [0.5])
+    project.change("pseudo_labels.yaml", f"{name}.stride", 10)
+    for purpose in ("train", "compare"):
+        project.change("flow.yaml", f"{name}.{purpose}.preset", "ultrafast")
+    project.change("report.yaml", f"{name}.baseline", "tl")
+    project.change("report.yaml", f"{name}.bootstrap.samples", 100)
+    project.change("report.yaml", f"{name}.overlay.frames", 2)
     return project
 
 
 @pytest.mark.scenario
-def test_real_frames_go_through_the_chain(project):
-    before = _state()
-    ran = project.snakemake().ran
-    assert {f"report@{name}" for name in REAL} <= ran
-    # What is there of the embedded data set stays as it is.
-    assert not any("street" in stage for stage in ran)
-    assert _state() == before
-    for name in REAL:
-        table = pd.read_csv(project.folder / "results" / name / "tables/schemes.csv")
-        assert table["tc_mean"].between(0, 100).all() and table["miou_mean"].between(0, 100).all()
-        # What is in DVC's hands says where the frames are, and holds none of them.
-        held = {path.name for path in (project.folder / "data" / name / "root").iterdir()}
-        assert held - {".snakemake_timestamp"} == {"external.json"}
+def test_real_frames_go_through_the_chain(project, name):
+    before = _state(name)
+    assert f"report@{name}" in project.repro().ran
+    assert _state(name) == before
+    table = pd.read_csv(project.folder / "results" / name / "tables/schemes.csv")
+    assert table["tc_mean"].between(0, 100).all() and table["miou_mean"].between(0, 100).all()
+    # What is in DVC's hands says where the frames are, and holds none of them.
+    held = {path.name for path in (project.folder / "data" / name / "root").iterdir()}
+    assert held == {"external.json"}
     project.assert_settled()
-    # One's parameters are not the others' business.
-    project.change("report.yaml", "camvid.bootstrap.seed", 5)
-    assert project.repro().ran == {"report@camvid"}
-    project.assert_settled()
+    project.change("report.yaml", f"{name}.bootstrap.seed", 5)
+    assert project.snakemake().ran == {f"report@{name}"}
 
 
-def _state():
-    files = (path for name in REAL for path in (SAMPLES / name).rglob("*") if path.is_file())
+def _state(name):
+    files = (path for path in (SAMPLES / name).rglob("*") if path.is_file())
     return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in files}

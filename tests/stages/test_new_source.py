@@ -22,7 +22,7 @@ MODULE, LINES, TEST = re.findall(r"```(?:python|diff)\n(.*?)```", CHAPTER, re.DO
 @pytest.fixture
 def copy(tmp_path):
     """The package with the example of docs/datasets.md added."""
-    shutil.copytree(ROOT / "etc", tmp_path / "etc", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "etc", tmp_path / "etc")
     (tmp_path / "etc/datasets/kitti.py").write_text(MODULE)
     (tmp_path / "test_kitti.py").write_text(TEST)
     for part in LINES.split("--- ")[1:]:
