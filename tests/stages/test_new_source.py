@@ -38,7 +38,9 @@ def copy(tmp_path):
 
 
 def test_the_example_becomes_a_manifest(copy):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_kitti.py"]
+    # Without a folder of its own it would take minutes to remove what earlier tests have left in the common one.
+    options = ["-q", "-p", "no:cacheprovider", f"--basetemp={copy / 'temporary'}"]
+    command = [sys.executable, "-m", "pytest", *options, "test_kitti.py"]
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTEST_ADDOPTS")}
     result = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0 and "2 passed" in result.stdout, result.stdout + result.stderr
