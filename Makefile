@@ -17,7 +17,8 @@ results: $(STAMP)  ## run the whole chain on the data sets of params/data.yaml
 	@etc show
 
 test: $(STAMP)  ## all tests
-	@python -m pytest --numprocesses $(TEST_JOBS) --dist worksteal
+	@# One thread each: the test workers share the cores.
+	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(TEST_JOBS) --dist worksteal
 
 lint: $(STAMP)  ## style, spelling, workflow
 	@ruff check .
