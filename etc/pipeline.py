@@ -61,19 +61,20 @@ class Family:
         """Paths with wildcards; a path without a suffix is a folder.
 
         Snakemake deletes the outputs of a job before it starts. DVC restores them from its cache when the job turns
-        out to be needless; those that it does not cache must therefore stay where they are.
+        out to be needless, but only of a stage whose every output it caches; the others' must stay where they are.
         """
         from snakemake.io import directory
         from snakemake.ioflags import update
 
-        paths = []
-        for entry in (entry for key in ("outs", "metrics", "plots") for entry in self.definition.get(key, ())):
-            path, options = next(iter(entry.items())) if isinstance(entry, dict) else (entry, {})
-            path = _ITEM.sub(r"{\1}", path)
-            if not Path(path).suffix:
-                path = directory(path)
-            paths.append(path if options.get("cache", True) else update(path))
-        return paths
+        entries = [
+            next(iter(entry.items())) if isinstance(entry, dict) else (entry, {})
+            for key in ("outs", "metrics", "plots")
+            for entry in self.definition.get(key, ())
+        ]
+        cached = all(options.get("cache", True) for _, options in entries)
+        paths = (_ITEM.sub(r"{\1}", path) for path, _ in entries)
+        paths = [path if Path(path).suffix else directory(path) for path in paths]
+        return paths if cached else [update(path) for path in paths]
 
     @property
     def wildcards(self) -> dict[str, str]:

@@ -94,7 +94,7 @@ CHANGES = {
 # The tools take turns, so that each has to agree with what the other has just done. The walks are short, so that test
 # workers can share them. Where much has to run, one tool runs it; the other runs another key of that file, below.
 WALKS = [
-    ("snakemake", "frames", "teacher"),
+    ("dvc", "frames", "teacher"),
     ("snakemake", "labeller", "pseudo_labels"),
     ("dvc", "pretrain", "flow", "evaluate"),
     ("snakemake", "student", "report", "data"),
@@ -104,14 +104,14 @@ WALKS = [
 CACHE = "street.training.machine.cache_mb"
 SMALL_CHANGES = {
     "snakemake": [
+        ("frames.yaml", "street.max_offset", 2, {"frames@street"}),
         ("pseudo_labels.yaml", "street.batch", 2, {"pseudo_labels@street"}),
         ("pretrain.yaml", CACHE, 50, PRETRAIN),
-        ("teacher.yaml", CACHE, 50, {"teacher@street"}),
         ("evaluate.yaml", "street.batch", 2, EVALUATIONS),
     ],
     "dvc": [
-        ("frames.yaml", "street.max_offset", 2, {"frames@street"}),
         ("labeller.yaml", CACHE, 50, {"labeller@street"}),
+        ("teacher.yaml", CACHE, 50, {"teacher@street"}),
         ("flow.yaml", "street.train.device", "cpu", {"flow@street-train"}),
     ],
 }
