@@ -11,7 +11,7 @@ from etc.errors import UserError
 from etc.params.data import Run
 from etc.params.report import Bootstrap
 from etc.reporting import tables
-from etc.reporting.differences import Evaluation
+from etc.reporting.differences import Evaluation, deltas
 from tests.reporting.world import iou_rows, random_counts, tc_rows
 
 BOOTSTRAP = Bootstrap(samples=1000, confidence=0.95, seed=3)
@@ -160,8 +160,7 @@ def test_interval_covers_the_true_difference_about_as_often_as_it_says():
         levels = draw.integers(40, 60, 12)
         clips = {f"c{i:02}": ([level] * 2, [level] * 2) for i, level in enumerate(levels)}
         better = {f"c{i:02}": ([level] * 2, [level] * 2) for i, level in enumerate(levels + gains)}
-        runs = [evaluation("baseline", 0, clips), evaluation("etc", 0, better)]
-        etc = tables.scheme_table(runs, "baseline", bootstrap).iloc[1]
+        etc = deltas([(evaluation("baseline", 0, clips), evaluation("etc", 0, better))], bootstrap)
         covered += etc["delta_tc_low"] <= 4 <= etc["delta_tc_high"]
     # 80 % of 40 are 32; four standard deviations of a binomial are 10.
     assert 22 <= covered < 40
