@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from matrices import matrix_speed
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -28,7 +29,6 @@ from etc.inference import fused
 from etc.models import registry
 
 CLASSES = 19
-MATRIX = 8192
 # Name of each way, and whether it uses: channels last, fused normalisation, bf16, torch.compile.
 WAYS = {
     "fp32 NCHW, eager": (False, False, False, False),
@@ -155,12 +155,6 @@ def timed(segment: Callable[[], torch.Tensor], warm_up: int, repeat: int, device
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[warm_up:])
-
-
-def matrix_speed(device: torch.device) -> float:
-    """Measured speed of products of two bfloat16 matrices, operations a second."""
-    one, other = (torch.randn(MATRIX, MATRIX, device=device, dtype=torch.bfloat16) for _ in range(2))
-    return 2 * MATRIX**3 / timed(lambda: one @ other, 3, 20, device)
 
 
 def peak_memory(device: torch.device) -> float:

@@ -10,59 +10,36 @@ random weights, which cost what the trained ones do; left out where torchvision 
 
 import argparse
 import importlib.util
-import itertools
 import os
 import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import numpy as np
 import torch
+from matrices import SIZE, matrix_speed
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from training_clips import Method, Scale, enlarged, street
 
 from etc.datasets.classes import STREET
-from etc.datasets.street.street import generate_clip
 from etc.flow.estimators.raft import Raft
 from etc.flow.methods import Dis
-from etc.flow.store import FlowReader, FlowWriter
-from etc.flow.visibility import forward_backward_visible
 from etc.losses.segmentation import SegmentationLoss
 from etc.models import registry
-from etc.params import frames, student, teacher
-from etc.stages.flow import frame_pairs
+from etc.params import student, teacher
 from etc.training.batches import Batch, Parts, loader
-from etc.training.data import Clips, Labelled, Samples
+from etc.training.data import Samples
 from etc.training.flows import opener
 from etc.training.frames import training_clips
 from etc.training.loop import make_optimiser
 from etc.training.objective import Objective, see
 from etc.training.terms import build_terms
-
-# Frames of Cityscapes' size, the paper's crop (769) as a multiple of 8, the published width.
-LARGE_FRAME, LARGE_CROP, LARGE_BATCH, LARGE_WIDTH = (1024, 2048), (768, 768), 2, 64
-MATRIX = 8192
-
-
-@dataclass(frozen=True)
-class OnlineFlow:
-    """Flow of a clip that is computed when it is read."""
-
-    images: dict[int, Callable[[], np.ndarray]]
-    method: Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-        """F_{source->target}, float32 (H, W, 2), and where it is visible, bool (H, W)."""
-        one, other = self.images[source](), self.images[target]()
-        flow, back = self.method(one, other), self.method(other, one)
-        return flow, forward_backward_visible(flow, back)
 
 
 @dataclass(frozen=True)
@@ -71,7 +48,7 @@ class Setting:
 
     name: str
     scheme: str
-    online: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    online: Method | None = None
     workers: int = 0
     channels_last: bool = True
     precision: torch.dtype | None = None
@@ -87,23 +64,6 @@ class Times(NamedTuple):
     @property
     def total(self) -> float:
         return self.loading + self.computing
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Frames and networks of one size."""
-
-    clips: Clips
-    params: student.StudentParams
-    width: int
-    teacher_width: int
-
-    def clips_of(self, setting: Setting) -> Clips:
-        """The clips with their flow from the cache, or computed when it is read."""
-        return replace(self.clips, flow=partial(self._online, setting.online)) if setting.online else self.clips
-
-    def _online(self, method: Callable[[np.ndarray, np.ndarray], np.ndarray], clip: str) -> OnlineFlow:
-        return OnlineFlow(self.clips.images[clip], method)
 
 
 def main() -> None:
@@ -132,13 +92,14 @@ def main() -> None:
         machine = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
         print(f"Machine: {machine}, {os.cpu_count()} cores, torch {torch.__version__}")
         if device.type == "cuda":
-            peak = matrix_peak(device) / 1e12
-            print(f"Peak: products of bfloat16 matrices {MATRIX} x {MATRIX}, {peak:.0f} TFLOP/s here")
+            print(
+                f"Peak: products of bfloat16 matrices {SIZE} x {SIZE}, {matrix_speed(device) / 1e12:.0f} TFLOP/s here"
+            )
         print("\n| PSPNet18 | step | ms | loading, ms | loading, share | times the first of its block |", end="")
         print(" share of the bf16 peak |" if device.type == "cuda" else "")
         print("|---|---|---:|---:|---:|---:|" + "---:|" * (device.type == "cuda"), flush=True)
-        for rows in blocks(small, Path(folder), options.steps, options.large_batches, device):
-            print("\n".join(rows), flush=True)
+        for block in blocks(small, Path(folder), options.steps, options.large_batches, device):
+            print("\n".join(block), flush=True)
 
 
 def blocks(small: Scale, folder: Path, steps: int, large_batches: int, device: torch.device) -> Iterator[list[str]]:
@@ -243,7 +204,7 @@ def rows(
         columns = [size, setting.name, f"{1000 * times.total:.0f}", f"{1000 * times.loading:.0f}"]
         columns += [f"{100 * times.loading / times.total:.1f} %", f"{times.total / medians[0].total:.2f}"]
         if operations is not None:
-            columns.append(f"{100 * operations / times.computing / matrix_peak(device):.1f} %")
+            columns.append(f"{100 * operations / times.computing / matrix_speed(device):.1f} %")
         elif device.type == "cuda":
             columns.append("")
         lines.append(f"| {' | '.join(columns)} |")
@@ -269,7 +230,7 @@ class Run:
             self.teacher = self._place(registry.build("pspnet18", STREET.count, scale.teacher_width)).eval()
         self.optimiser = make_optimiser(self.objective, training)
         samples = Samples(
-            scale.clips_of(setting),
+            scale.clips_with(setting.online),
             training.augment,
             0,
             training.batch,
@@ -322,71 +283,6 @@ class Run:
     def _place(self, module: nn.Module) -> nn.Module:
         layout = torch.channels_last if self.setting.channels_last else torch.contiguous_format
         return module.to(self.device, memory_format=layout)
-
-
-def street(folder: Path, count: int = 3) -> Clips:
-    """A few rendered training clips, in memory, with their flow in files as the stage 'flow' writes them."""
-    settings = frames.load("street")
-    images, labelled = {}, []
-    for number in range(count):
-        clip = generate_clip(settings, "train", number)
-        images[clip.name] = {frame: partial(np.copy, picture) for frame, picture in enumerate(clip.images)}
-        middle = len(clip.images) // 2
-        labelled.append(Labelled(clip.name, middle, partial(np.copy, clip.labels[middle])))
-    return cached(folder / "small", images, labelled, settings.max_offset)
-
-
-def enlarged(scale: Scale, folder: Path) -> Scale:
-    """The first three frames of one clip at the size of Cityscapes, and the paper's crop, batch and width."""
-    name, item = next((item.clip, item) for item in scale.clips.annotated)
-    size = LARGE_FRAME[::-1]
-    numbers = [item.frame + offset for offset in (-1, 0, 1)]
-    pictures = {number: cv2.resize(scale.clips.images[name][number](), size) for number in numbers}
-    images = {name: {number: partial(np.copy, picture) for number, picture in pictures.items()}}
-    label = cv2.resize(item.label(), size, interpolation=cv2.INTER_NEAREST)
-    clips = cached(folder / "large", images, [Labelled(name, item.frame, partial(np.copy, label))], 1)
-    training = scale.params.training
-    augment = training.augment.model_copy(update={"crop": LARGE_CROP, "scale": (0.5, 2.0)})
-    params = scale.params.model_copy(
-        update={
-            "training": training.model_copy(update={"augment": augment, "batch": LARGE_BATCH}),
-            "sampling": scale.params.sampling.model_copy(update={"partner_reach": 1}),
-        }
-    )
-    return Scale(clips, params, LARGE_WIDTH, LARGE_WIDTH)
-
-
-def cached(
-    folder: Path, images: dict[str, dict[int, Callable[[], np.ndarray]]], labelled: list[Labelled], offset: int
-) -> Clips:
-    """Clips whose flow is in files: DIS medium both ways, forward-backward visibility."""
-    for clip, readers in images.items():
-        pictures = {number: read() for number, read in readers.items()}
-        pairs, method = frame_pairs(list(pictures), offset), Dis("medium")
-        flows = {pair: method(pictures[pair[0]], pictures[pair[1]]) for pair in pairs}
-        shape = next(iter(pictures.values())).shape[:2]
-        with FlowWriter(folder / f"{clip}.arrow", clip, shape) as writer:
-            for source, target in pairs:
-                flow = flows[source, target]
-                writer.write(source, target, flow, forward_backward_visible(flow, flows[target, source]))
-    return Clips(images, labelled, flow=partial(_read_flow, folder))
-
-
-def _read_flow(folder: Path, clip: str) -> FlowReader:
-    return FlowReader(folder / f"{clip}.arrow")
-
-
-def matrix_peak(device: torch.device, repeat: int = 20) -> float:
-    """Measured speed of products of two bfloat16 matrices, operations a second."""
-    one, other = (torch.randn(MATRIX, MATRIX, device=device, dtype=torch.bfloat16) for _ in range(2))
-    seconds = []
-    for _ in itertools.repeat(None, repeat):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        one @ other
-        torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return 2 * MATRIX**3 / statistics.median(seconds)
 
 
 if __name__ == "__main__":

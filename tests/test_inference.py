@@ -10,6 +10,8 @@ from torch import nn
 from etc.inference import fused, predict, probabilities, to_tensor
 from etc.models.registry import ARCHITECTURES, build
 
+CPU = torch.device("cpu")
+
 
 class Output(NamedTuple):
     logits: torch.Tensor
@@ -26,9 +28,6 @@ class Network(nn.Module):
 
     def forward(self, x):
         return Output(self.layer(x))
-
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ WALKS = [
     ("snakemake", "student", "report", "data"),
     ("dvc", "student", "report", "data"),
 ]
-# Keys that change no output of their stage, so that nothing below it runs.
+# Keys that change nothing that a later stage reads, so that nothing below their stage runs.
 CACHE = "street.training.machine.cache_mb"
 SMALL_CHANGES = {
     "snakemake": [
@@ -138,7 +138,8 @@ def test_a_key_without_effect_runs_its_stages_alone(project, tool):
         project.change(file, key, value)
         assert project.due_by_dvc() == affected <= project.due_by_snakemake()
         assert project.tool(tool).ran == affected, f"{file}: {key}"
-        if file != "frames.yaml":
+        # There is exact flow to fewer frames now, which nobody asked for.
+        if key != "street.max_offset":
             assert project.contents() == before, f"{file}: {key}"
     project.assert_settled()
 

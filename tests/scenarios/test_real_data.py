@@ -53,6 +53,7 @@ def test_real_frames_go_through_the_chain(project, name):
     project.assert_settled()
     project.change("report.yaml", f"{name}.bootstrap.seed", 5)
     assert project.snakemake().ran == {f"report@{name}"}
+    project.assert_settled()
 
 
 def _state(name):
