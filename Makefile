@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # With it, each of the many short processes would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: results test lint clean distclean environment lock
+.PHONY: results test lint deps clean distclean environment lock
 .DEFAULT_GOAL := results
 
 results: $(STAMP)  ## run the whole chain on the data sets of params/data.yaml
@@ -26,6 +26,9 @@ lint: $(STAMP)  ## style, spelling, workflow
 	@snakefmt --check Snakefile workflow
 	@codespell
 	@snakemake --lint
+
+deps: $(STAMP)  ## write into dvc.yaml what code each stage imports
+	@python -m tests.closure
 
 environment: $(STAMP)  ## only set up .venv
 

@@ -4,8 +4,8 @@ import sys
 
 from snakemake.utils import min_version
 
-from etc.errors import UserError
-from etc.pipeline import COMMAND, prepare, recall
+from etc.core.errors import UserError
+from etc.pipeline.graph import COMMAND, prepare, recall
 
 min_version("9.0")
 

@@ -27,11 +27,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etc.datasets.street.street import generate_clip
 from etc.flow.io import read_flo, read_kitti_png, write_flo, write_kitti_png
 from etc.flow.methods import build
 from etc.flow.store import FlowReader, FlowWriter
 from etc.params import frames as params
+from etc.sources.street.street import generate_clip
 
 STEP = 1 / 16
 LEVEL = 3

@@ -19,13 +19,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etc.datasets.street.street import generate_clip
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.io import read_flow
 from etc.flow.methods import FlowMethod, build
 from etc.flow.visibility import forward_backward_visible
 from etc.flow.warp import inside_frame
 from etc.params import frames as params
+from etc.sources.street.street import generate_clip
 
 SAMPLES = {
     "KITTI": ("kitti/frame1.png", "kitti/frame2.png", "kitti/flow_gt.png"),

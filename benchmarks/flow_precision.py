@@ -20,14 +20,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etc.datasets import classes as label_sets
-from etc.datasets.street.street import generate_clip
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.dataset import label_sets
 from etc.evaluation.tc import pair_counts, pool, temporal_consistency
 from etc.flow.methods import build
 from etc.flow.store import FlowReader, FlowWriter
 from etc.flow.visibility import forward_backward_visible
 from etc.params import frames as params
+from etc.sources.street.street import generate_clip
 
 CLASSES = 19
 VOID_FROM = 11

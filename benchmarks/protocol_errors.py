@@ -17,15 +17,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from etc.datasets import classes, manifest
-from etc.datasets.street.street import flow_path, generate_clip
+from etc.core.progress import track
+from etc.dataset import label_sets as classes
+from etc.dataset import manifest
 from etc.evaluation.protocols import PROTOCOLS, PairCounts
 from etc.evaluation.tc import pair_counts, pixel_agreement, pool, temporal_consistency
 from etc.flow import methods
 from etc.flow.store import FlowReader
 from etc.flow.visibility import forward_backward_visible
 from etc.params import frames as params
-from etc.progress import track
+from etc.sources.street.street import flow_path, generate_clip
 
 TRUTH = ("exact", "occlusion_aware")
 

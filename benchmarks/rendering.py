@@ -14,8 +14,8 @@ from pathlib import Path
 
 import cv2
 
-from etc.datasets.street.street import generate_clip, write_clip
 from etc.params import frames as params
+from etc.sources.street.street import generate_clip, write_clip
 from etc.stages.frames import save_exact_flow
 
 

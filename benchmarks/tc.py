@@ -22,11 +22,11 @@ from measuring import Measured, Timed, measure, timed
 from tc_files import CLASSES, PAIRS_PER_CLIP, SIZE, UNIQUE, link_clips, make_files
 
 from etc.evaluation.consistency import Clip, evaluate_pairs
-from etc.evaluation.folder_run import Request, evaluate_folders
 from etc.evaluation.protocols import PROTOCOLS, PairCounts
 from etc.evaluation.tc import pair_counts, pool
 from etc.flow.providers import StoredFlow
 from etc.flow.store import FlowReader
+from etc.measure.run import Request, evaluate_folders
 from etc.workers import Workers
 
 TARGET_MEMORY, TARGET_SHARE = 1e9, 0.15

@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etc.datasets.street.street import generate_clip
 from etc.flow.methods import Dis
 from etc.flow.store import FlowReader, FlowWriter
 from etc.flow.visibility import forward_backward_visible
 from etc.params import frames, student
+from etc.sources.street.street import generate_clip
 from etc.stages.flow import frame_pairs
 from etc.training.data import Clips, Labelled
 

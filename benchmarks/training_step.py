@@ -27,19 +27,19 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from training_clips import Method, Scale, enlarged, street
 
-from etc.datasets.classes import STREET
+from etc.dataset.label_sets import STREET
 from etc.flow.estimators.raft import Raft
 from etc.flow.methods import Dis
-from etc.losses.segmentation import SegmentationLoss
 from etc.models import registry
 from etc.params import student, teacher
+from etc.terms.flow import opener
+from etc.terms.scheme import build_terms
 from etc.training.batches import Batch, Parts, loader
+from etc.training.clips import training_clips
+from etc.training.cross_entropy import SegmentationLoss
 from etc.training.data import Samples
-from etc.training.flows import opener
-from etc.training.frames import training_clips
 from etc.training.loop import make_optimiser
 from etc.training.objective import Objective, see
-from etc.training.terms import build_terms
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ import pandas as pd
 
 from benchmarks.measuring import Measured, Timed, measure, timed
 from etc.commands import verification_text
-from etc.datasets import manifest, verification
-from etc.datasets.classes import CITYSCAPES
-from etc.datasets.inspection import inspect
-from etc.datasets.source import Frame
+from etc.dataset import manifest
+from etc.dataset.label_sets import CITYSCAPES
+from etc.sources.check import verification
+from etc.sources.check.inspection import inspect
+from etc.sources.source import Frame
 
 SIZE = (1024, 2048)
 UNIQUE = 20

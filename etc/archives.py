@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from etc.core.errors import UserError
+from etc.core.files import explained, read_json, sha256, write_json
 from etc.download import hex_digits
 from etc.downloading.locks import locked
 from etc.downloading.meter import track_bytes
 from etc.downloading.space import ensure_space
-from etc.errors import UserError
-from etc.files import explained, read_json, sha256, write_json
 from etc.unpacking.admission import LIMITS, Admission, Limits
 from etc.unpacking.entries import Contents, Entry, damage, opened, quoted
 

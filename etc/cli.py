@@ -102,7 +102,7 @@ app.command()(tc)
 @app.command()
 def show() -> None:
     """Print the table of schemes of every data set and where the other results are."""
-    from etc import overview
+    from etc.commands import show as overview
 
     _run(lambda: print(overview.text()))
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from etc.core.errors import UserError
+from etc.core.files import explained, sha256
 from etc.downloading.locks import locked
-from etc.errors import UserError
-from etc.files import explained, sha256
 
 if TYPE_CHECKING:
     from requests import Session

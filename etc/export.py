@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from etc.errors import UserError
-from etc.files import atomic
+from etc.core.errors import UserError
+from etc.core.files import atomic
 from etc.models import weights
 
 INSTALL = "pip install 'etc-segmentation[export]'"

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from etc.errors import UserError
-from etc.memory import advising
+from etc.core.errors import UserError
 from etc.models.layers import resized
+from etc.models.memory import advising
 
 
 def choose_device(name: str) -> torch.device:

@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 
 # Numbers of mallopt(3), and bytes: the largest array that is reused (glibc allows no more), and how much is kept.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

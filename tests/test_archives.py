@@ -15,9 +15,9 @@ import pytest
 
 from etc import archives
 from etc.archives import MARKER, unpack, unpacked
+from etc.core.errors import UserError
+from etc.core.files import sha256
 from etc.downloading import meter
-from etc.errors import UserError
-from etc.files import sha256
 from etc.unpacking import entries
 from etc.unpacking.admission import Limits
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from etc.core.errors import UserError
+from etc.core.files import cache_folder, sha256
 from etc.download import download
 from etc.downloading import addresses, attempts, meter, transfer
 from etc.downloading.locks import locked
-from etc.errors import UserError
-from etc.files import cache_folder, sha256
 from tests.http_world import Route, serving
 
 CONTENT = bytes(range(256)) * 9000

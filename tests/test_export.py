@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.export import export
 from etc.models import weights
 from tests.models.build import seeded, shake

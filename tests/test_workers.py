@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.workers import Workers
 
 

@@ -12,10 +12,11 @@ from etc.adoption import networks
 from etc.adoption.block_text import NotAsTextError, with_block, with_values
 from etc.adoption.changes import Values, changes, look_at
 from etc.adoption.newcomer import Newcomer, class_names, is_labelled, spacing
-from etc.errors import UserError
-from etc.files import atomic
-from etc.params import data, frames, labeller, pretrain, student, teacher
-from etc.params.base import blocks
+from etc.core.errors import UserError
+from etc.core.files import atomic
+from etc.core.params_file import blocks
+from etc.params import experiment as data
+from etc.params import frames, labeller, pretrain, student, teacher
 from etc.params.check import PER_DATASET, check_all, check_dataset
 
 MODULES = tuple(module for module in PER_DATASET if module is not frames)

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from etc.errors import UserError
-from etc.files import read_json, sha256
+from etc.core.errors import UserError
+from etc.core.files import read_json, sha256
 from etc.models import weights
-from etc.params import data, student, teacher
+from etc.params import experiment as data
+from etc.params import student, teacher
 from etc.params.training import NetworkParams
 
 _DIGITS = 12

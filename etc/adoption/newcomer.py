@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from etc.adoption.networks import Networks
-from etc.datasets.camvid.classes import SEGNET
-from etc.datasets.classes import CITYSCAPES, STREET
-from etc.datasets.own import class_file
-from etc.datasets.sources import build
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.params import frames
 from etc.params.frames import SourceParams, StreetParams
-from etc.params.own import FolderParams, VideoParams
+from etc.sources.camvid.classes import SEGNET
+from etc.sources.folder import class_file
+from etc.sources.folder.params import FolderParams, VideoParams
+from etc.sources.registry import build
 
 _FIXED = {"street": STREET, "camvid": SEGNET, "cityscapes": CITYSCAPES}
 

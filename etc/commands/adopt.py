@@ -31,7 +31,7 @@ def adopt(
     trained networks of another data set. Prints what was changed and what to look at.
     """
     from etc.adoption.adopt import adopt as add
-    from etc.params import data
+    from etc.params import experiment as data
 
     def action() -> None:
         for path, changed, look_at in add(name, like, networks_of, choose):

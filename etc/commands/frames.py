@@ -34,9 +34,9 @@ def _verify(dataset: str, workers: int) -> None:
     import pyarrow.parquet as pq
 
     from etc.commands.verification_text import text
-    from etc.datasets.verification import problems, table
-    from etc.errors import UserError
-    from etc.files import atomic
+    from etc.core.errors import UserError
+    from etc.core.files import atomic
+    from etc.sources.check.verification import problems, table
     from etc.stages import frames as stage
 
     report = stage.verify(dataset, workers)

@@ -26,8 +26,8 @@ def predict(
     """
     from typing import get_args
 
-    from etc.errors import UserError
-    from etc.prediction import frames
+    from etc.core.errors import UserError
+    from etc.prediction import writing as frames
 
     def action() -> None:
         if form not in get_args(frames.Form):

@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Callable
 
-from etc.errors import UserError
-from etc.files import explained
+from etc.core.errors import UserError
+from etc.core.files import explained
 
 
 def run(action: Callable[[], None]) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from etc.commands.run import run
-from etc.errors import UserError
+from etc.core.errors import UserError
 
 if TYPE_CHECKING:
-    from etc.evaluation.folder_run import Request
+    from etc.measure.run import Request
 
 
 def tc(
@@ -63,8 +63,8 @@ def tc(
     per class and per clip, pixel agreement, flip rate, and every pair that was left out, with the reason. docs/tc.md
     explains folders, options and output.
     """
-    from etc.datasets.classes import label_set as find_label_set
-    from etc.evaluation.folder_run import Request
+    from etc.dataset.label_sets import label_set as find_label_set
+    from etc.measure.run import Request
 
     def action() -> None:
         names = None if label_set is None else find_label_set(label_set).names
@@ -93,10 +93,10 @@ def tc(
 
 
 def _judge(request: "Request", names: tuple[str, ...] | None, json: Path | None, parquet: Path | None) -> None:
-    from etc.commands.tc_text import show
-    from etc.evaluation.folder_run import evaluate_folders
-    from etc.evaluation.tables import pair_records, write_counts
-    from etc.files import check_place, write_json
+    from etc.core.files import check_place, write_json
+    from etc.evaluation.counts import pair_records, write_counts
+    from etc.measure.run import evaluate_folders
+    from etc.measure.text import show
 
     for path in filter(None, (json, parquet)):
         check_place(path)

@@ -3,8 +3,8 @@
 from rich import box
 from rich.table import Table
 
-from etc.datasets.verification import KINDS, Report
 from etc.reporting.terminal import plain_text
+from etc.sources.check.verification import KINDS, Report
 
 Cells = tuple[str, str, str, str]
 

@@ -5,7 +5,7 @@ from urllib.parse import urljoin
 
 from urllib3.util import parse_url
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 
 _PORTS = {"http": 80, "https": 443}
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import requests
 import urllib3
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 
 ATTEMPTS = 5  # in a row without progress
 FIRST_DELAY = 1.0  # seconds; each further one is twice as long

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from etc.errors import UserError
-from etc.files import explained
+from etc.core.errors import UserError
+from etc.core.files import explained
 
 
 @contextlib.contextmanager

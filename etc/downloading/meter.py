@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
-from etc.progress import LOG_SECONDS
+from etc.core.progress import LOG_SECONDS
 
 
 @contextlib.contextmanager

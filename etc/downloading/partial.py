@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from etc.core.files import explained, write_json
 from etc.downloading.addresses import shown
-from etc.files import explained, write_json
 
 _BLOCK = 1 << 20
 

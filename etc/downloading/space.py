@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
+from etc.core.errors import UserError
 from etc.downloading.meter import volume
-from etc.errors import UserError
 
 
 def ensure_space(path: Path, count: int) -> None:

@@ -8,13 +8,13 @@ import requests
 import urllib3
 from requests.utils import get_auth_from_url, urldefragauth
 
+from etc.core.errors import UserError
 from etc.downloading import addresses, attempts
 from etc.downloading.addresses import shown
 from etc.downloading.attempts import PassingError
 from etc.downloading.meter import track_bytes, volume
 from etc.downloading.partial import Partial
 from etc.downloading.space import ensure_space
-from etc.errors import UserError
 
 STALL = 30.0  # seconds without a byte
 _REDIRECTS = 10

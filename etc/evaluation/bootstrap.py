@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.evaluation.iou import mean_ratio
 
 Mean = Callable[[np.ndarray, np.ndarray], np.ndarray]

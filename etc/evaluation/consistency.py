@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.evaluation.flips import FlipCounts, change_map, flip_counts
 from etc.evaluation.iou import joint_histogram
 from etc.evaluation.protocols import PairCounts, protocol_named, seen_from

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.evaluation.iou import IGNORE, check_ids, mean_ratio
 from etc.flow.warp import check_flow, check_flow_shape, floor_positions_in_steps, warp_labels_only
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 
 # Lists that come with the package, in etc/evaluation/assets.
 BUNDLED = ("cityscapes_tc",)

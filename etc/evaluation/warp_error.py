@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.warp import inside_frame, warp_image
 
 

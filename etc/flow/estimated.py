@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.visibility import forward_backward_visible
 
 Estimate = Callable[[np.ndarray, np.ndarray], np.ndarray]

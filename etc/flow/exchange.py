@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.core.progress import track
 from etc.flow.estimators.folder import ClipFolder, pair_files
 from etc.flow.files import IMPORTED
 from etc.flow.io import UNKNOWN, write_flo, write_kitti_png
 from etc.flow.store import DEFAULT_STEP, FlowReader, FlowWriter, content_key
-from etc.progress import track
 
 FORMATS = {"flo": ".flo", "kitti": ".png"}
 # The largest vector component that a KITTI PNG holds, in pixels.

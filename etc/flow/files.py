@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.io import beyond_frame, read_flo, read_kitti_png
 from etc.flow.store import FlowReader
 from etc.flow.visibility import forward_backward_visible

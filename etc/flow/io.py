@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etc.errors import UserError
-from etc.files import atomic
+from etc.core.errors import UserError
+from etc.core.files import atomic
 from etc.flow.warp import check_flow
 
 _FLO_TAG = np.float32(202021.25)

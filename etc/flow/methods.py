@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.estimators.dis import Dis
 from etc.flow.estimators.exact import ExactFlow
 from etc.flow.estimators.farneback import Farneback

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.store import FlowReader
 
 

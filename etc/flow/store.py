@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from etc.errors import UserError, first_line
-from etc.files import atomic
+from etc.core.errors import UserError, first_line
+from etc.core.files import atomic
 from etc.flow.warp import check_flow
 
 FORMAT = 2

@@ -6,7 +6,7 @@ a pixel is visible when the way there and back ends close to its start.
 
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.warp import warp_image
 
 

@@ -12,7 +12,7 @@ import functools
 import cv2
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 
 IGNORE = 255
 

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from etc.errors import UserError, first_line
+from etc.core.errors import UserError, first_line
 from etc.models.layers import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from etc.models.load_report import LoadReport
 from etc.models.names import HUGGINGFACE

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 
 
 class Output(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.models import huggingface
 from etc.models.bisenetv2 import BiSeNetV2
 from etc.models.hrnet import HRNetSegmenter

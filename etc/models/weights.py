@@ -9,8 +9,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from etc.errors import UserError, first_line
-from etc.files import atomic, read_json, write_json
+from etc.core.errors import UserError, first_line
+from etc.core.files import atomic, read_json, write_json
 from etc.models.load_report import LoadReport, compare
 from etc.models.names import is_huggingface
 from etc.models.registry import rebuild

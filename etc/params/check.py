@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from etc.errors import UserError
-from etc.params import data, evaluate, flow, frames, labeller, pretrain, pseudo_labels, report, student, teacher
-from etc.params.base import blocks
+from etc.core.errors import UserError
+from etc.core.params_file import blocks
+from etc.params import evaluate, flow, frames, labeller, pretrain, pseudo_labels, report, student, teacher
+from etc.params import experiment as data
 
 PER_DATASET = (frames, labeller, pretrain, pseudo_labels, flow, teacher, student, evaluate, report)
 

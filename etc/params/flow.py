@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from etc.params.base import DIRECTORY, Params, load_block
+from etc.core.params_file import DIRECTORY, Params, load_block
 
 PATH = DIRECTORY / "flow.yaml"
 

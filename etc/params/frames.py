@@ -7,11 +7,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from etc.errors import UserError
-from etc.params.base import DIRECTORY, Params, load_block, load_key
-from etc.params.camvid import CamVidParams
-from etc.params.cityscapes import CityscapesParams
-from etc.params.own import FolderParams, VideoParams
+from etc.core.errors import UserError
+from etc.core.params_file import DIRECTORY, Params, load_block, load_key
+from etc.sources.camvid.params import CamVidParams
+from etc.sources.cityscapes.params import CityscapesParams
+from etc.sources.folder.params import FolderParams, VideoParams
 
 PATH = DIRECTORY / "frames.yaml"
 
@@ -65,7 +65,7 @@ class StreetParams(Params):
         return self
 
 
-# What a block may be, by its key 'source', where somebody else made the frames; etc/datasets/sources.py has the same.
+# What a block may be, by its key 'source', where somebody else made the frames; etc/sources/registry.py has the same.
 SOURCES: dict[str, type[Params]] = {
     "camvid": CamVidParams,
     "cityscapes": CityscapesParams,

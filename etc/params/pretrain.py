@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from etc.params.base import DIRECTORY, load_block
+from etc.core.params_file import DIRECTORY, load_block
 from etc.params.training import AnnotatedParams
 
 PATH = DIRECTORY / "pretrain.yaml"

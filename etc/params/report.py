@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from etc.errors import UserError
-from etc.params.base import DIRECTORY, Params, load_block
-from etc.params.data import Run
+from etc.core.errors import UserError
+from etc.core.params_file import DIRECTORY, Params, load_block
+from etc.params.experiment import Run
 
 PATH = DIRECTORY / "report.yaml"
 

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainValidator, model_validator
 
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.core.params_file import DIRECTORY, Params, load_block
 from etc.models.names import HUGGINGFACE, NETWORKS, SMALLEST_WIDTH, explain, is_huggingface
-from etc.params.base import DIRECTORY, Params, load_block
 from etc.params.training import MotionParams, NetworkParams, SamplingParams, TrainingParams
 
 PATH = DIRECTORY / "student.yaml"

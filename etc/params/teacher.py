@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from etc.params.base import DIRECTORY, Params, load_block
+from etc.core.params_file import DIRECTORY, Params, load_block
 from etc.params.training import MotionParams, NetworkParams, SamplingParams, TrainingParams
 
 PATH = DIRECTORY / "teacher.yaml"

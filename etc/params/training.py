@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from etc.core.params_file import Params
 from etc.models.names import NETWORKS, SMALLEST_WIDTH, explain, is_huggingface
-from etc.params.base import Params
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 

@@ -15,11 +15,10 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from etc.datasets.classes import CITYSCAPES
-from etc.datasets.labels import IGNORE, LabelSet
-from etc.datasets.manifest import Row
-from etc.errors import UserError
-from etc.files import atomic
+from etc.core.errors import UserError
+from etc.core.files import atomic
+from etc.dataset.label_sets import CITYSCAPES, IGNORE, LabelSet
+from etc.dataset.manifest import Row
 
 OFFICIAL = (
     "from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as tool; "

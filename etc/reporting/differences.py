@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.evaluation.bootstrap import Interval, interval
 from etc.evaluation.iou import mean_ratio
-from etc.params.data import Run
+from etc.params.experiment import Run
 from etc.params.report import Bootstrap
 
 

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from etc.datasets.labels import LabelSet
+from etc.dataset.label_sets import LabelSet
 
 GAP = 4
 FONT_SIZE = 14

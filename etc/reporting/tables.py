@@ -10,9 +10,9 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from etc.datasets.labels import LabelSet
+from etc.dataset.label_sets import LabelSet
 from etc.evaluation.iou import class_ratio, mean_ratio
-from etc.params.data import Run
+from etc.params.experiment import Run
 from etc.params.report import Bootstrap
 from etc.reporting.differences import Evaluation, deltas, protocol
 from etc.reporting.terminal import plain_text

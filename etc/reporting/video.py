@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw
 
-from etc.datasets.labels import IGNORE, LabelSet
+from etc.dataset.label_sets import IGNORE, LabelSet
 from etc.reporting.strip import FONT_SIZE, GAP, INK, PAPER, font_of_size
 
 

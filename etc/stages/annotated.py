@@ -6,11 +6,11 @@ A trained network may be given in its place, for data without labels.
 from functools import partial
 from pathlib import Path
 
-from etc.datasets import manifest
+from etc.dataset import manifest
 from etc.params.training import AnnotatedParams, NetworkParams
 from etc.stages import given
 from etc.training import session
-from etc.training.frames import frame_inputs, training_clips
+from etc.training.clips import frame_inputs, training_clips
 
 
 def run(dataset: str, name: str, output: Path, network: NetworkParams, settings: AnnotatedParams) -> str:

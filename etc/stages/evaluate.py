@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from etc.datasets import manifest
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.core.files import atomic
+from etc.core.progress import track
+from etc.dataset import manifest
 from etc.evaluation.consistency import Clip, evaluate_pairs
+from etc.evaluation.counts import pair_records, write_counts
 from etc.evaluation.iou import confusion_matrix
 from etc.evaluation.samples import BUNDLED, checked_list, clip_list, random_share, select
-from etc.evaluation.tables import pair_records, write_counts
-from etc.files import atomic
 from etc.flow.providers import StoredFlow
 from etc.inference import choose_device, fused, predict
 from etc.models import weights
 from etc.params import evaluate as params
-from etc.progress import track
 from etc.training.determinism import set_determinism
 
 # TC by each flow of params/flow.yaml that judges: its protocols.

@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from etc.datasets import manifest
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.core.progress import track
+from etc.dataset import manifest
 from etc.flow import methods
 from etc.flow.estimated import EstimatedFlow
 from etc.flow.store import FlowReader, FlowWriter, content_key
 from etc.flow.visibility import forward_backward_visible
 from etc.flow.warp import check_flow
 from etc.params import flow as params
-from etc.progress import track
 from etc.workers import Workers
 
 # Raised when this module would compute other flow from the same frames and parameters.

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from etc.datasets import gaps, gather, location, manifest, sources
-from etc.datasets.inspection import inspect
-from etc.datasets.source import Listing
-from etc.datasets.street import street
-from etc.datasets.verification import Report
-from etc.datasets.verification import verify as check
-from etc.errors import UserError
-from etc.files import atomic
+from etc.core.errors import UserError
+from etc.core.files import atomic
+from etc.dataset import location, manifest
 from etc.flow.store import FlowWriter
 from etc.params import frames as params
 from etc.params.frames import SourceParams, StreetParams
+from etc.sources import registry as sources
+from etc.sources import rows as gather
+from etc.sources.check import gaps
+from etc.sources.check.inspection import inspect
+from etc.sources.check.verification import Report
+from etc.sources.check.verification import verify as check
+from etc.sources.source import Listing
+from etc.sources.street import street
 
 # Exact flow is stored finer than estimated flow: it serves as the truth.
 EXACT_STEP = 1 / 128

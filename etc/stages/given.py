@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etc.datasets import manifest
-from etc.errors import UserError
-from etc.files import atomic, sha256, write_json
+from etc.core.errors import UserError
+from etc.core.files import atomic, sha256, write_json
+from etc.dataset import manifest
 from etc.models import weights
 from etc.training.session import HISTORY
 

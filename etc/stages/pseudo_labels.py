@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from etc.datasets import manifest
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.core.files import atomic
+from etc.core.progress import track
+from etc.dataset import manifest
 from etc.evaluation.iou import IGNORE
-from etc.files import atomic
 from etc.inference import choose_device, probabilities, to_tensor
 from etc.models import weights
 from etc.params import pseudo_labels as params
-from etc.progress import track
 from etc.pseudo_labels import Audit, confidence_histogram, keep_confident, quantise, thresholds
 from etc.training.determinism import set_determinism
 

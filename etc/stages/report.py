@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from etc.datasets import labels, manifest
-from etc.errors import UserError
-from etc.files import atomic, read_json, write_json
-from etc.params import data, report
-from etc.params.data import Run
+from etc.core.errors import UserError
+from etc.core.files import atomic, read_json, write_json
+from etc.dataset import label_sets as labels
+from etc.dataset import manifest
+from etc.params import experiment as data
+from etc.params import report
+from etc.params.experiment import Run
 from etc.reporting import page, plots, strip, tables, video
 from etc.reporting.differences import Evaluation
 

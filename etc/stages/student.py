@@ -5,15 +5,16 @@ from pathlib import Path
 
 from torch import nn
 
-from etc.datasets import manifest
-from etc.datasets.labels import LabelSet
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.dataset import manifest
+from etc.dataset.label_sets import LabelSet
 from etc.models import weights
 from etc.params import student as params
-from etc.training import flows, session
+from etc.terms import flow as flows
+from etc.terms.scheme import build_terms
+from etc.training import session
+from etc.training.clips import frame_inputs, training_clips
 from etc.training.fingerprint import hash_files
-from etc.training.frames import frame_inputs, training_clips
-from etc.training.terms import build_terms
 
 
 def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:

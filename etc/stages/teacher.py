@@ -3,11 +3,12 @@
 from functools import partial
 from pathlib import Path
 
-from etc.datasets import manifest
+from etc.dataset import manifest
 from etc.params import teacher as params
-from etc.training import flows, session
-from etc.training.frames import frame_inputs, training_clips
-from etc.training.motion_term import MotionTerm
+from etc.terms import flow as flows
+from etc.terms.motion_term import MotionTerm
+from etc.training import session
+from etc.training.clips import frame_inputs, training_clips
 
 
 def run(dataset: str) -> str:

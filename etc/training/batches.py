@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.training.data import Samples
 
 

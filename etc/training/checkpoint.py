@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from etc.errors import UserError
-from etc.files import atomic, read_json, write_json
+from etc.core.errors import UserError
+from etc.core.files import atomic, read_json, write_json
 from etc.training.fingerprint import Fingerprint, differing, digest, hash_files
 
 NAMED_KEYS = 4

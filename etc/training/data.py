@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch.utils.data import Dataset
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.params.training import AugmentParams
 from etc.training.augment import apply, draw
 

@@ -10,12 +10,10 @@ from typing import Any
 NEUTRAL = frozenset({"machine.workers", "machine.cache_mb", "machine.checkpoint_every"})
 # Code that a training runs, below etc/. The stage modules and the command line only pass things on.
 CODE = (
-    "datasets/labels.py",
-    "datasets/location.py",
-    "datasets/manifest.py",
+    "dataset/*.py",
     "flow/store.py",
     "flow/warp.py",
-    "losses/*.py",
+    "terms/*.py",
     "models/*.py",
     "training/*.py",
 )

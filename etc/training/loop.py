@@ -14,10 +14,10 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.core.progress import track
 from etc.models.output import Output
 from etc.params.training import MachineParams, TrainingParams
-from etc.progress import track
 from etc.training.batches import Batch, Parts, loader
 from etc.training.checkpoint import WorkFolder
 from etc.training.data import Samples

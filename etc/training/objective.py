@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from etc.losses.segmentation import SegmentationLoss
 from etc.models.output import Output
 from etc.training.batches import Batch
+from etc.training.cross_entropy import SegmentationLoss
 
 
 class Term(nn.Module):

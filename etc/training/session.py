@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from etc.datasets.labels import LabelSet
-from etc.errors import UserError
-from etc.files import atomic, write_json
-from etc.losses.segmentation import SegmentationLoss
-from etc.memory import advising
+from etc.core.errors import UserError
+from etc.core.files import atomic, write_json
+from etc.dataset.label_sets import LabelSet
 from etc.models import huggingface, registry, weights
 from etc.models.load_report import LoadReport
+from etc.models.memory import advising
 from etc.models.names import is_huggingface
 from etc.params.training import NetworkParams, TrainingParams
 from etc.training.checkpoint import WorkFolder
+from etc.training.cross_entropy import SegmentationLoss
 from etc.training.data import Clips, Samples
 from etc.training.determinism import set_determinism
 from etc.training.fingerprint import fingerprint, hash_files

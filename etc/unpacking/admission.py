@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from etc.core.errors import UserError
 from etc.downloading.meter import volume
-from etc.errors import UserError
 from etc.unpacking.entries import Entry, quoted
 
 _HARMLESS = 64 << 20  # bytes; a small archive may be packed as tightly as it likes

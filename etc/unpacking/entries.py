@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from etc.errors import UserError, first_line
-from etc.files import explained
+from etc.core.errors import UserError, first_line
+from etc.core.files import explained
 
 _LONGEST_READ = 4 << 20  # a name of gigabytes would fill the memory
 _BLOCK = 1 << 20

@@ -9,9 +9,9 @@ import yaml
 from typer.testing import CliRunner
 
 from etc.cli import app
-from etc.datasets.classes import CITYSCAPES, STREET
-from etc.files import sha256, write_json
-from etc.params import data
+from etc.core.files import sha256, write_json
+from etc.dataset.label_sets import CITYSCAPES, STREET
+from etc.params import experiment as data
 from etc.params.check import check_all, check_dataset
 
 ROOT = Path(__file__).parents[2]
@@ -266,7 +266,7 @@ def test_files_are_as_before_when_the_new_blocks_do_not_pass_the_check():
 
 def test_files_are_as_before_when_one_cannot_be_written(monkeypatch):
     from etc.adoption import adopt as module
-    from etc.errors import UserError
+    from etc.core.errors import UserError
 
     write = module._replace
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.evaluation.bootstrap import interval, paired_difference
 from etc.evaluation.iou import mean_ratio
 from etc.evaluation.protocols import PROTOCOLS

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.evaluation.consistency import Clip, ClipJudge, evaluate_pairs
 from etc.evaluation.flips import FlipCounts
 from etc.evaluation.tc import pair_counts

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.evaluation.iou import class_ratio, confusion_matrix, iou_counts, joint_histogram, mean_ratio
 
 CLASSES = 4

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.evaluation import protocols
 from etc.evaluation.protocols import PROTOCOLS, protocol_named
 from etc.evaluation.tc import pair_counts, temporal_consistency

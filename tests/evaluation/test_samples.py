@@ -4,7 +4,7 @@ from itertools import groupby
 
 import pytest
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.evaluation.samples import Snippet, clip_list, random_share, select, snippet
 
 

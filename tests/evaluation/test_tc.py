@@ -11,13 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from etc.evaluation.iou import mean_ratio
 from etc.evaluation.protocols import PROTOCOLS
-from etc.evaluation.tc import (
-    class_consistency,
-    pair_counts,
-    pixel_agreement,
-    pool,
-    temporal_consistency,
-)
+from etc.evaluation.tc import class_consistency, pair_counts, pixel_agreement, pool, temporal_consistency
 from etc.flow.methods import build
 
 CAMVID = Path(__file__).parents[3] / "shared" / "data" / "camvid"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.evaluation.warp_error import warp_error
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from etc import cli
 from etc.commands.arguments import CORES
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.exchange import export, pack
 from etc.flow.io import read_flo, read_kitti_png, write_flo, write_kitti_png
 from etc.flow.store import FlowReader, FlowWriter

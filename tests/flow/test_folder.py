@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.io import UNKNOWN, write_flo, write_kitti_png
 from etc.flow.methods import build
 from etc.flow.warp import inside_frame

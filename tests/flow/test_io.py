@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.io import read_flo, read_kitti_png, write_flo, write_kitti_png
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "flow"

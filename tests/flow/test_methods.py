@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.io import read_flo
 from etc.flow.methods import METHODS, build
 from etc.flow.store import FlowWriter

@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.methods import build
 
 # The test network: u is a weighted sum of the first image's channels, v of the second's.

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.estimated import EstimatedFlow
 from etc.flow.exchange import pack
 from etc.flow.files import FlowFiles, ShardFlow

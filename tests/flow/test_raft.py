@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.estimators import raft
 from etc.flow.methods import build
 

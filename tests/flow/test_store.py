@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.store import FlowReader, FlowWriter, content_key
 
 SHAPE = (37, 53)

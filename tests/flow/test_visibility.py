@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.visibility import forward_backward_visible
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.warp import floor_positions_in_steps, inside_frame, warp_image, warp_labels, warp_labels_only
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.models import registry, weights
 from etc.models.huggingface import Preprocessing, local_files
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.models.names import NETWORKS
 from etc.models.registry import ARCHITECTURES, build
 from tests.models.build import on_meta, seeded, shake

@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.models import weights
 from etc.models.registry import ARCHITECTURES, build
 

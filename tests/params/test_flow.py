@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.methods import METHODS
 from etc.params import flow
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from etc.errors import UserError
-from etc.params import check, data
+from etc.core.errors import UserError
+from etc.params import check
+from etc.params import experiment as data
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "params").glob("*.yaml"))

@@ -11,13 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from etc.datasets.cityscapes.cityscapes import TRAIN_IDS, Cityscapes
-from etc.datasets.classes import CITYSCAPES, STREET
-from etc.datasets.labels import LabelSet
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.dataset.label_sets import CITYSCAPES, STREET, LabelSet
 from etc.evaluation.iou import class_ratio, confusion_matrix, iou_counts, mean_ratio
-from etc.params.cityscapes import CityscapesParams
 from etc.prediction.cityscapes import OFFICIAL, SUFFIX, export
+from etc.sources.cityscapes.cityscapes import TRAIN_IDS, Cityscapes
+from etc.sources.cityscapes.params import CityscapesParams
 
 HEIGHT, WIDTH = 48, 96
 BUS, TRAIN, TRUCK, WALL = (CITYSCAPES.names.index(name) for name in ("bus", "train", "truck", "wall"))

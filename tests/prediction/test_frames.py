@@ -9,11 +9,11 @@ import torch
 from typer.testing import CliRunner
 
 from etc.cli import app
-from etc.datasets import manifest
-from etc.datasets.classes import CITYSCAPES, STREET
-from etc.evaluation.folders import read_folder
+from etc.dataset import manifest
+from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.inference import fused, predict
 from etc.models import registry, weights
+from etc.sources.folder.layouts import read_folder
 from tests.training import toy
 
 FOLDER = "data/street/students/one"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from etc.datasets.classes import CITYSCAPES, STREET
+from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.reporting import strip, video
 from tests.reporting.world import label_map
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from etc.datasets import manifest
-from etc.errors import UserError
-from etc.files import read_json, write_json
+from etc.core.errors import UserError
+from etc.core.files import read_json, write_json
+from etc.dataset import manifest
 from etc.params import report as params
 from etc.stages import report
 from tests.reporting import world

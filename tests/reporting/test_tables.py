@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from etc.datasets.classes import STREET
-from etc.errors import UserError
-from etc.params.data import Run
+from etc.core.errors import UserError
+from etc.dataset.label_sets import STREET
+from etc.params.experiment import Run
 from etc.params.report import Bootstrap
 from etc.reporting import tables
 from etc.reporting.differences import Evaluation, deltas

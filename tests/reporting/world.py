@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from etc.datasets import manifest
-from etc.datasets.classes import STREET
-from etc.files import write_json
-from etc.params.data import Run
+from etc.core.files import write_json
+from etc.dataset import manifest
+from etc.dataset.label_sets import STREET
+from etc.params.experiment import Run
 
 ROOT = Path(__file__).parents[2]
 CLIPS = [f"street_{i:06}" for i in range(4)]

@@ -158,13 +158,13 @@ def test_an_edit_of_the_plots_runs_only_the_report(project):
 
 
 def test_an_edit_of_a_loss_runs_the_students_and_nothing_above(project):
-    project.edit("etc/losses/distillation.py", '"""', '"""Edited. ')
+    project.edit("etc/terms/distillation.py", '"""', '"""Edited. ')
     assert project.due_by_dvc() == STUDENTS <= project.due_by_snakemake()
     # The words of a docstring change no weights, so that nothing below the students runs.
     assert project.snakemake().ran == STUDENTS
     assert project.due_by_dvc() == set()
     # Another loss does, of the students that are distilled with it.
-    project.edit("etc/losses/distillation.py", "loss = pixel_wise_divergence(", "loss = 2 * pixel_wise_divergence(")
+    project.edit("etc/terms/distillation.py", "loss = pixel_wise_divergence(", "loss = 2 * pixel_wise_divergence(")
     below = {name.replace("student", "evaluate") for name in WITH_TEACHER}
     assert project.repro().ran == STUDENTS | below | {"report@street"}
     project.assert_settled()

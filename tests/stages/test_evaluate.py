@@ -8,11 +8,11 @@ import pytest
 import torch
 import yaml
 
-from etc.datasets import manifest
-from etc.datasets.classes import label_set
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.dataset import manifest
+from etc.dataset.label_sets import label_set
+from etc.evaluation.counts import counts_table
 from etc.evaluation.iou import confusion_matrix
-from etc.evaluation.tables import counts_table
 from etc.models import registry, weights
 from etc.params import evaluate as params
 from etc.stages import evaluate

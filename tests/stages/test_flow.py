@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from etc.datasets import manifest
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.dataset import manifest
 from etc.flow import methods
 from etc.flow.io import write_flo
 from etc.flow.store import FlowReader, FlowWriter

@@ -12,8 +12,8 @@ import yaml
 from typer.testing import CliRunner
 
 from etc.cli import app
-from etc.datasets import location, manifest
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.dataset import location, manifest
 from etc.stages import frames
 
 CLASSES = """
@@ -86,7 +86,7 @@ def test_the_folder_may_move_without_a_byte_of_the_data_set_changing(theirs, tmp
 
 def test_frames_are_not_read_again_when_nothing_changed(theirs, monkeypatch):
     frames.run("mine", workers=1)
-    monkeypatch.setattr("etc.datasets.pictures._read", lambda path: pytest.fail(f"read {path} again"))
+    monkeypatch.setattr("etc.sources.check.content._read", lambda path: pytest.fail(f"read {path} again"))
     frames.run("mine", workers=1)
 
 

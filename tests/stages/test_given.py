@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from etc.datasets import manifest
-from etc.datasets.classes import CITYSCAPES
-from etc.errors import UserError
-from etc.files import sha256
+from etc.core.errors import UserError
+from etc.core.files import sha256
+from etc.dataset import manifest
+from etc.dataset.label_sets import CITYSCAPES
 from etc.models import registry, weights
 from etc.stages import labeller, pretrain, pseudo_labels, student, teacher
 from tests.training import toy

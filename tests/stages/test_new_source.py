@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from etc.adoption.newcomer import class_names
-from etc.datasets import sources
 from etc.params import frames
+from etc.sources import registry as sources
 from tests.closure import import_closure
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ MODULE, LINES, TEST = re.findall(r"```(?:python|diff)\n(.*?)```", CHAPTER, re.DO
 def copy(tmp_path):
     """The package with the example of docs/datasets.md added."""
     shutil.copytree(ROOT / "etc", tmp_path / "etc")
-    (tmp_path / "etc/datasets/kitti.py").write_text(MODULE)
+    (tmp_path / "etc/sources/kitti.py").write_text(MODULE)
     (tmp_path / "test_kitti.py").write_text(TEST)
     for part in LINES.split("--- ")[1:]:
         name, *hunks = part.split("\n@@\n")
@@ -48,9 +48,9 @@ def test_the_example_becomes_a_manifest(copy):
 
 def test_the_lines_make_no_circle_of_imports(copy):
     """Either table may be imported first, and the module imports neither."""
-    assert not import_closure(copy, "etc/datasets/kitti.py") & {"etc/params/frames.py", "etc/datasets/sources.py"}
-    assert "etc/datasets/kitti.py" in import_closure(copy, "etc/stages/frames.py")
-    for first in ("etc.params.frames", "etc.datasets.sources", "etc.datasets.kitti"):
+    assert not import_closure(copy, "etc/sources/kitti.py") & {"etc/params/frames.py", "etc/sources/registry.py"}
+    assert "etc/sources/kitti.py" in import_closure(copy, "etc/stages/frames.py")
+    for first in ("etc.params.frames", "etc.sources.registry", "etc.sources.kitti"):
         subprocess.run([sys.executable, "-c", f"import {first}"], cwd=copy, check=True, timeout=300)
 
 

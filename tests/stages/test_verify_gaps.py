@@ -10,9 +10,9 @@ import yaml
 from typer.testing import CliRunner
 
 from etc.cli import app
-from etc.datasets import manifest
+from etc.dataset import manifest
 from etc.stages import frames
-from tests.datasets.camvid_world import SHAPE, picture, segnet, write
+from tests.sources.camvid_world import SHAPE, picture, segnet, write
 
 LABEL = np.full(SHAPE, 7, np.uint8)
 CITYSCAPES = "leftImg8bit_sequence/train/ulm/ulm_000000_{:06d}_leftImg8bit.png"

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from etc.datasets import manifest
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.core.params_file import load_block
+from etc.dataset import manifest
 from etc.params import student as params
-from etc.params.base import load_block
 from etc.stages import student
 from etc.training.session import lighter
 from tests.training import toy

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from etc.errors import UserError
+from etc.core.errors import UserError
+from etc.core.params_file import load_block
 from etc.params import student as params
-from etc.params.base import load_block
 from etc.training.batches import Parts, loader
 from etc.training.data import Clips, Labelled, Samples
 

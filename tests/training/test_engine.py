@@ -7,13 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from etc.core.params_file import load_block
 from etc.models import registry
 from etc.params import student as params
-from etc.params.base import load_block
 from etc.stages import student
+from etc.terms.scheme import build_terms
 from etc.training import loop
 from etc.training.objective import Objective
-from etc.training.terms import build_terms
 from tests.closure import import_closure
 from tests.training import toy
 from tests.training.test_parts import batch_of

@@ -14,9 +14,9 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.inference import fused, predict, probabilities, to_tensor
-from etc.memory import advising
+from etc.models.memory import advising
 from etc.models.registry import ARCHITECTURES, build
 from etc.stages import student
 from tests.training import toy

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.models import registry, weights
 from etc.stages import student
 from tests.training import toy

@@ -4,16 +4,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from etc.losses.functional import motion_loss, pair_of_frames_loss, pair_wise_loss, pixel_wise_divergence
-from etc.losses.segmentation import SegmentationLoss
+from etc.core.params_file import load_block
 from etc.models import registry
 from etc.models.output import Output
 from etc.params import student as params
-from etc.params.base import load_block
+from etc.terms.functional import motion_loss, pair_of_frames_loss, pair_wise_loss, pixel_wise_divergence
+from etc.terms.scheme import build_terms
 from etc.training.batches import Batch
+from etc.training.cross_entropy import SegmentationLoss
 from etc.training.loop import make_optimiser
 from etc.training.objective import Objective, see
-from etc.training.terms import build_terms
 from tests.training.toy import ROOT
 
 SETTINGS = load_block(ROOT / "params/student.yaml", "street", params.StudentParams)

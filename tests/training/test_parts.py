@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from etc.losses.segmentation import SegmentationLoss
+from etc.core.params_file import load_block
 from etc.models import registry
 from etc.params import student as params
-from etc.params.base import load_block
+from etc.terms.scheme import build_terms
 from etc.training.batches import Batch
+from etc.training.cross_entropy import SegmentationLoss
 from etc.training.objective import Objective, see
-from etc.training.terms import build_terms
 from tests.training import toy
 
 CLASSES, SIZE = 5, (16, 24)

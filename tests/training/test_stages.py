@@ -9,7 +9,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.models import registry, weights
 from etc.stages import labeller, pretrain, student, teacher
 from tests.training import toy
@@ -144,7 +144,7 @@ def test_losses_are_those_committed(project):
 
 
 def test_loss_that_is_not_finite_stops_with_step_term_and_frames(project, monkeypatch):
-    from etc.training.motion_term import MotionTerm
+    from etc.terms.motion_term import MotionTerm
 
     plain, calls = MotionTerm.forward, []
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from etc.datasets import manifest
-from etc.datasets.classes import label_set
-from etc.files import atomic
+from etc.core.files import atomic
+from etc.dataset import manifest
+from etc.dataset.label_sets import label_set
 from etc.flow.store import FlowWriter
 from etc.models import registry, weights
 

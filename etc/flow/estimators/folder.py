@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from etc.errors import UserError
+from etc.core.errors import UserError
 from etc.flow.io import PAIR_STEM, beyond_frame, read_flow
 
 _SUFFIXES = (".flo", ".png")

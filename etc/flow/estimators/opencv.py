@@ -5,8 +5,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from etc.errors import UserError
-from etc.flow.estimators.frames import check_frames
+from etc.core.errors import UserError
+from etc.flow.estimators.check import check_frames
 
 VERSION = f"opencv-{cv2.__version__}"
 

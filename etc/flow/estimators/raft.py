@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from etc.core.errors import UserError
+from etc.core.files import cache_folder, sha256
 from etc.download import download
-from etc.errors import UserError
-from etc.files import cache_folder, sha256
 from etc.flow.estimators import sizing
-from etc.flow.estimators.frames import check_frames
+from etc.flow.estimators.check import check_frames
 
 # torchvision's default weights of each size; the name of a file ends with the first digits of its SHA-256.
 _URL = "https://download.pytorch.org/models/{}"
@@ -29,7 +29,7 @@ class Raft:
 
     Args:
         weights: file with torchvision's state dict for this size, or ``download``: torchvision's default weights are
-            fetched from download.pytorch.org once, verified and kept (see ``etc.files.cache_folder``).
+            fetched from download.pytorch.org once, verified and kept (see ``etc.core.files.cache_folder``).
         size: ``small`` (1.0 M parameters) or ``large`` (5.3 M).
         iterations: refinements, 1 or more; trained with 12.
         device: ``auto`` (a GPU when there is one), ``cpu`` or ``cuda``.

@@ -1,0 +1,139 @@
+"""Writing files so that a reader never sees half of one."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from etc.core.errors import UserError
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space and run again",
+    errno.EDQUOT: "the disk quota is used up: free some space and run again",
+    errno.EACCES: "no permission: change the permissions, or use another folder",
+    errno.EPERM: "no permission: change the permissions, or use another folder",
+    errno.EROFS: "the file system is read-only: use a folder that can be written",
+    errno.EISDIR: "a folder stands here: give the name of a file",
+    errno.EEXIST: "a file stands in the way: use another folder",
+    errno.ENOTDIR: "a file stands in the way: use another folder",
+}
+
+
+@contextlib.contextmanager
+def explained(path: str | os.PathLike | None = None) -> Iterator[None]:
+    """Turn what the system refuses (a full disk, no permission, a read-only folder) into one line with a remedy.
+
+    Args:
+        path: the file to name; None names the one that the system names.
+
+    Raises:
+        UserError: in place of such an ``OSError``; others pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        raise UserError(f"{path or error.filename or 'files'}: {_REMEDIES[error.errno]}") from error
+
+
+@contextlib.contextmanager
+def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> Iterator[IO]:
+    """Open a temporary file beside ``path`` that takes its name when the block ends without an error.
+
+    The folder is made when it is missing. On any error the temporary file is removed and what was at
+    ``path`` stays as it was.
+
+    Args:
+        path: the file.
+        mode: ``wb`` or ``w`` (UTF-8).
+        durable: wait until the bytes are on the disk, so that even a power cut leaves no half file. Thousands of
+            small files whose content is checked later do without.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
+    path = Path(path)
+    options = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    temporary = None
+    try:
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+            temporary = Path(name)
+            # mkstemp makes private files; data and results are to be read by whoever may read the folder.
+            temporary.chmod(0o666 & ~_umask())
+            with os.fdopen(descriptor, mode, **options) as stream:
+                yield stream
+                stream.flush()
+                if durable:
+                    os.fsync(stream.fileno())
+            os.replace(temporary, path)
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def check_place(path: str | os.PathLike) -> None:
+    """See before a long computation that its result can be written to ``path``; nothing is left behind.
+
+    Raises:
+        UserError: a folder stands there, or its folder cannot be made or written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: {_REMEDIES[errno.EISDIR]}")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    with explained(path), tempfile.TemporaryFile(dir=there):
+        pass
+
+
+def cache_folder() -> Path:
+    """Where downloaded files are kept between projects: ``$XDG_CACHE_HOME/etc-segmentation`` or ``~/.cache/…``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "etc-segmentation"
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write ``value`` as JSON with sorted keys, so that equal values give equal bytes."""
+    with atomic(path, "w") as stream:
+        json.dump(value, stream, indent=2, sort_keys=True)
+        stream.write("\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; the stage that makes it has not run") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not JSON ({error}); delete it and run the stage that makes it again") from error
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, 64 hex digits.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError(f"{path}: no such file; give the path of an existing one") from error
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

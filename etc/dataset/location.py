@@ -1,0 +1,129 @@
+"""Where the files of a data set lie: made ones in data/<data set>/root, foreign ones where their owner keeps them.
+
+Foreign frames are never copied. In their place ``root`` holds one small file that says how to find the folder; the
+folder itself may be another on every machine, without any stage being due for it.
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from etc.core.errors import UserError
+from etc.core.files import cache_folder, read_json, write_json
+
+POINTER = "external.json"
+
+
+def data_folder() -> Path:
+    """Where fetched data sets are kept between projects: ``$ETC_DATA`` or ``~/.cache/etc-segmentation/datasets``."""
+    return Path(os.environ.get("ETC_DATA") or cache_folder() / "datasets")
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where to look for the folder of a data set, in this order.
+
+    Attributes:
+        root: the folder as the parameters give it, absolute or from the project's root; None when they leave it out.
+        variables: environment variables that may name it.
+        fetched: name below :func:`data_folder` where a download puts it; empty for what cannot be downloaded.
+        archive: the user's archive that is unpacked there instead; empty for a download.
+    """
+
+    root: str | None
+    variables: tuple[str, ...] = ()
+    fetched: str = ""
+    archive: str = ""
+
+    @property
+    def own(self) -> Path | None:
+        """Where what we fetch lies, whether it is there or not; None for what cannot be fetched."""
+        return data_folder() / self.fetched if self.fetched else None
+
+    def find(self) -> Path | None:
+        """The folder; None when nothing names one that is there.
+
+        Raises:
+            UserError: the parameters or a variable name a folder that does not exist.
+        """
+        named = [("root in params/frames.yaml", self.root)]
+        named += [(f"the environment variable {name}", os.environ.get(name)) for name in self.variables]
+        for origin, value in named:
+            if not value:
+                continue
+            folder = Path(value).expanduser()
+            if not folder.is_dir():
+                remedy = "correct it"
+                if folder.suffix.lower() == ".zip" and folder.is_file():
+                    remedy = "only root in params/frames.yaml may name a .zip, and only CamVid's"
+                raise UserError(f"{folder}: no such folder, but {origin} names it; {remedy}")
+            return folder.resolve()
+        return self.own if self.own and self.own.is_dir() else None
+
+    def require(self, name: str) -> Path:
+        """The folder, which must be there.
+
+        Args:
+            name: of the data set, or the file that stands for it, for the message.
+
+        Raises:
+            UserError: it is not found.
+        """
+        folder = self.find()
+        if folder is None and self.archive:
+            raise UserError(
+                f"{name}: what {self.archive} held is not in {self.own} any more; run the frames stage again"
+            )
+        if folder is None:
+            raise UserError(f"{name}: the folder of this data set is not found; {self.remedies()}")
+        return folder
+
+    def remedies(self) -> str:
+        """What a user can do when the folder is not found, in words."""
+        ways = ["'root' in params/frames.yaml", *self.variables]
+        return f"name its folder by {' or '.join(ways)}"
+
+
+def variable(dataset: str) -> str:
+    """The environment variable that every data set has for its folder, e.g. ``ETC_ROOT_CAMVID``."""
+    return f"ETC_ROOT_{dataset.upper()}"
+
+
+def write_pointer(root: Path, location: Location) -> None:
+    """Say in ``root`` that its files lie elsewhere."""
+    fields = {name: value for name, value in asdict(location).items() if value or name != "archive"}
+    write_json(root / POINTER, fields)
+
+
+def locate(root: str | Path, name: str) -> Path:
+    """The file that a manifest calls ``name``: below ``root`` where it was made, else in the foreign folder.
+
+    Raises:
+        UserError: the files lie elsewhere, and that folder is not found.
+    """
+    path = Path(root) / name
+    if path.exists():
+        return path
+    foreign = external(root)
+    return path if foreign is None else foreign / name
+
+
+def external(root: str | Path) -> Path | None:
+    """The foreign folder of the data set whose ``root`` this is; None when it has none.
+
+    Raises:
+        UserError: it has one, and it is not found.
+    """
+    pointer = Path(root).resolve() / POINTER
+    return _external(pointer, pointer.stat().st_mtime_ns) if pointer.exists() else None
+
+
+@lru_cache(maxsize=16)
+def _external(pointer: Path, _: int) -> Path:
+    fields = read_json(pointer)
+    try:
+        location = Location(fields["root"], tuple(fields["variables"]), fields["fetched"], fields.get("archive", ""))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{pointer}: not the place of a data set; run the frames stage again") from error
+    return location.require(str(pointer))

@@ -1,0 +1,66 @@
+"""Counts as Parquet: one row per record and class, equal counts give equal bytes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from etc.core.errors import UserError
+from etc.core.files import atomic
+from etc.evaluation.consistency import PairResult
+
+Record = dict[str, Any]
+
+
+def pair_records(pair: PairResult) -> list[Record]:
+    """One record per protocol of a pair: clip, source, target, protocol, intersection (C,), union (C,)."""
+    return [
+        {
+            "clip": pair.clip,
+            "source": pair.source,
+            "target": pair.target,
+            "protocol": protocol,
+            "intersection": counts.intersection,
+            "union": counts.union,
+        }
+        for protocol, counts in pair.counts.items()
+    ]
+
+
+def counts_table(records: Sequence[Record], classes: int) -> pa.Table:
+    """Table of the records: an array of a record has one value a class, everything else is repeated.
+
+    Columns are those of the first record and ``class``; text is string, arrays are int64, numbers int32.
+    """
+    columns = {}
+    for name, first in records[0].items():
+        values = [record[name] for record in records]
+        if isinstance(first, np.ndarray):
+            columns[name] = pa.array(np.concatenate(values), pa.int64())
+        else:
+            kind = pa.string() if isinstance(first, str) else pa.int32()
+            columns[name] = pa.array(np.repeat(values, classes), kind)
+    columns["class"] = pa.array(np.tile(np.arange(classes, dtype=np.int32), len(records)))
+    return pa.table(columns)
+
+
+def write_counts(path: Path, records: Sequence[Record], classes: int, like: Record | None = None) -> None:
+    """Write the records to a Parquet file.
+
+    Args:
+        path: the file.
+        records: what was counted.
+        classes: number of classes.
+        like: a record of the same kind; with it a table without rows may be written.
+
+    Raises:
+        UserError: there is no record, and none that says what a table without rows would look like.
+    """
+    if not records and like is None:
+        raise UserError(f"{path}: nothing to count; the clips have only one frame each: there is no pair to compare")
+    table = counts_table(records or [like], classes)
+    with atomic(path) as stream:
+        pq.write_table(table if records else table.slice(0, 0), stream)

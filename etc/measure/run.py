@@ -1,0 +1,325 @@
+"""Judge a folder of predictions: all that ``etc tc`` does between its options and its output."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from etc.core.errors import UserError
+from etc.core.progress import track
+from etc.evaluation.consistency import Clip, ClipJudge, PairResult
+from etc.evaluation.protocols import protocol_named
+from etc.evaluation.samples import BUNDLED, clip_list, random_share
+from etc.flow.providers import LastPair
+from etc.measure.flow_choice import FlowChoice, choose_flow
+from etc.measure.id_maps import IdPictures, Probabilities, largest_id, looks_like_label_ids
+from etc.measure.summary import clip_truth_figures, compare, summarise, truth_figures
+from etc.measure.truth import TruthCounts, truth_counts
+from etc.sources.folder.layouts import FRAME_SUFFIXES, ID_SUFFIXES, ClipFolder, is_cityscapes, read_folder
+from etc.sources.folder.pairing import ClipPlan, SkippedPair, detected_step, plan_clips, unpredicted_clips
+from etc.workers import Workers
+
+PROBABILITY_SUFFIXES = (".npy", ".npz")
+# Protocols that count every pixel: a hole in the flow would be counted as motion.
+_DENSE = ("etc_released", "vspw_released")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to judge, and how; docs/tc.md explains each.
+
+    Attributes:
+        predictions: folder of class id PNGs.
+        frames: folder of frames; needed when the flow is estimated.
+        flow: ``dis``, another method, an ONNX file or a folder of flow.
+        preset: of DIS.
+        flow_options: parameters of another method, each ``name=value``.
+        protocol: see ``etc.evaluation.protocols``.
+        ignore: ids that are not counted.
+        classes: number of classes; None takes the largest id of all pictures plus one.
+        labels: folder of truth.
+        probabilities: folder of ``.npy`` or ``.npz`` files.
+        against: another folder of predictions.
+        sample: ``cityscapes_tc``, a text file of clip names, or a share of the clips; None takes all.
+        sample_seed: which clips the share takes.
+        skip_bad: leave out pairs with bad input, and say so, instead of stopping.
+        workers: processes; the result does not depend on it.
+    """
+
+    predictions: Path
+    frames: Path | None = None
+    flow: str = "dis"
+    preset: str = "medium"
+    flow_options: tuple[str, ...] = ()
+    protocol: str = "corrected"
+    ignore: tuple[int, ...] = (255,)
+    classes: int | None = None
+    labels: Path | None = None
+    probabilities: Path | None = None
+    against: Path | None = None
+    sample: str | None = None
+    sample_seed: int = 0
+    skip_bad: bool = False
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was found.
+
+    Attributes:
+        figures: the JSON object of ``etc tc``.
+        results: of every pair of ``predictions``, skipped ones included.
+    """
+
+    figures: dict[str, Any]
+    results: list[PairResult]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One clip: all that a worker process needs. ``clips`` holds one entry per folder of predictions."""
+
+    clips: tuple[Clip, ...]
+    classes: int
+    protocol: str
+    skip_bad: bool
+    truth: IdPictures | None
+    labelled: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    clip: str
+    results: tuple[list[PairResult], ...]
+    truth: TruthCounts | None
+    truth_problem: str
+
+
+def evaluate_folders(request: Request) -> Outcome:
+    """Judge a folder of predictions.
+
+    Raises:
+        UserError: bad input, see docs/tc.md; with ``skip_bad`` only what leaves nothing to compare.
+    """
+    protocol = protocol_named(request.protocol)
+    flow = choose_flow(request.flow, request.preset, request.flow_options)
+    if protocol.needs_visibility:
+        flow.check_visibility()
+    if flow.method and request.frames is None:
+        raise UserError(f"--flow {request.flow} is computed from the frames: give --frames, or a folder of flow")
+    frames = None if request.frames is None else read_folder(request.frames, FRAME_SUFFIXES)
+    bad = _Bad(request.skip_bad)
+    if frames:
+        bad.lines(frames.strays)
+    predictions = read_folder(request.predictions, ID_SUFFIXES)
+    runs = [_plans(request, predictions, frames, bad)]
+    unpredicted = unpredicted_clips(predictions, frames) if frames and request.sample is None else []
+    bad.pairs(
+        [
+            SkippedPair(
+                name, None, None, f"{request.predictions}: no prediction of clip {name}, whose frames are there"
+            )
+            for name in unpredicted
+        ]
+    )
+    if request.against:
+        # What the other folder lacks is told by the number of pairs that the comparison leaves out.
+        runs.append(_plans(request, read_folder(request.against, ID_SUFFIXES), frames, _Bad(request.skip_bad)))
+    _check_same_pairs(request, runs)
+    with Workers(request.workers) as workers:
+        classes = request.classes or _inferred_classes(request, runs, workers)
+        tasks = _tasks(request, runs, flow, classes, bad)
+        judged = list(track(workers.map(judge_clip, tasks), len(tasks), "tc"))
+    figures = _figures(request, runs[0], judged, bad)
+    about = {
+        "predictions": str(request.predictions),
+        "flow": flow.label,
+        "classes": classes,
+        "classes_inferred": request.classes is None,
+        "ignore": sorted(request.ignore),
+        "sample": request.sample,
+        "unpredicted": unpredicted,
+    }
+    return Outcome(about | figures, [one for clip in judged for one in clip.results[0]])
+
+
+def judge_clip(task: _Task) -> _Judged:
+    """Judge one clip of every folder of predictions; the flow of a pair is made once for all of them."""
+    judges = [
+        ClipJudge(clip, task.classes, (task.protocol,), flips=True, skip_bad=task.skip_bad) for clip in task.clips
+    ]
+    results: tuple[list[PairResult], ...] = tuple([] for _ in judges)
+    wanted = [set(clip.pairs) for clip in task.clips]
+    for pair in sorted(set().union(*wanted)):
+        for judge, pairs, found in zip(judges, wanted, results, strict=True):
+            if pair in pairs:
+                found.append(judge(*pair))
+    truth, problem = None, ""
+    if task.truth is not None and task.labelled:
+        step = detected_step(task.labelled)
+        predictions = task.clips[0].prediction
+        try:
+            truth = truth_counts(predictions, task.truth, task.labelled, step, task.classes, task.truth.describe)
+        except UserError as error:
+            problem = f"clip {task.clips[0].name}: {error}"
+            if not task.skip_bad:
+                raise UserError(problem) from error
+    return _Judged(task.clips[0].name, results, truth, problem)
+
+
+class _Bad:
+    """Bad input: the first piece stops the command, or all pieces are kept for the report."""
+
+    def __init__(self, skip: bool):
+        self._skip = skip
+        self.skipped: list[SkippedPair] = []
+
+    def lines(self, reasons: Sequence[str]) -> None:
+        self.pairs([SkippedPair("", None, None, reason) for reason in reasons])
+
+    def pairs(self, skipped: Sequence[SkippedPair]) -> None:
+        if skipped and not self._skip:
+            more = f" (and {len(skipped) - 1} more like this)" if len(skipped) > 1 else ""
+            raise UserError(f"{skipped[0].reason}{more}; put it right, or leave such pairs out with --skip-bad")
+        self.skipped += skipped
+
+
+def _plans(request: Request, folder: ClipFolder, frames: ClipFolder | None, bad: _Bad) -> dict[str, ClipPlan]:
+    bad.lines(folder.strays)
+    share = _share(request.sample)
+    listed = None if request.sample is None or share is not None else clip_list(request.sample)
+    plans = {plan.name: plan for plan in plan_clips(folder, frames, listed)}
+    if share is not None:
+        plans = {name: plans[name] for name in random_share(plans, share, request.sample_seed)}
+    bad.pairs([pair for plan in plans.values() for pair in plan.skipped])
+    return plans
+
+
+def _share(sample: str | None) -> float | None:
+    if sample is None or sample in BUNDLED:
+        return None
+    try:
+        share = float(sample)
+    except ValueError:
+        return None
+    if not 0 < share <= 1:
+        raise UserError(f"--sample {sample}: a share lies above 0 and is at most 1")
+    return share
+
+
+def _check_same_pairs(request: Request, runs: Sequence[dict[str, ClipPlan]]) -> None:
+    if len(runs) < 2 or request.skip_bad:
+        return
+    first, second = ({(plan.name, *pair) for plan in run.values() for pair in plan.pairs} for run in runs)
+    if first != second:
+        clip, source, target = sorted(first ^ second)[0]
+        lacking = request.against if (clip, source, target) in first else request.predictions
+        raise UserError(
+            f"{lacking}: no pair of frames {source} and {target} of clip {clip}, which the other folder has: the same "
+            "pairs are compared; put it right, or compare what both have with --skip-bad"
+        )
+
+
+def _inferred_classes(request: Request, runs: Sequence[dict[str, ClipPlan]], workers: Workers) -> int:
+    tasks = [
+        (tuple(plan.predictions.values()), request.ignore, request.skip_bad)
+        for run in runs
+        for plan in run.values()
+        if plan.predictions
+    ]
+    found = list(track(workers.map(_largest_id, tasks), len(tasks), "classes"))
+    largest, path = max(found, default=(-1, None))
+    if largest < 0:
+        raise UserError(f"{request.predictions}: no pixel has a class: every id is ignored")
+    if is_cityscapes(path) and looks_like_label_ids(largest):
+        raise UserError(
+            f"{path}: id {largest} looks like a Cityscapes label id: convert the predictions to train ids, or say "
+            f"--classes {largest + 1} to take the ids as they are"
+        )
+    return largest + 1
+
+
+def _largest_id(task: tuple[Sequence[Path], Sequence[int], bool]) -> tuple[int, Path]:
+    paths, ignore, skip_bad = task
+    largest = (-1, paths[0])
+    for path in paths:
+        try:
+            largest = max(largest, (largest_id(path, ignore), path))
+        except UserError:
+            # Its pairs are skipped, with the reason, when they are judged.
+            if not skip_bad:
+                raise
+    return largest
+
+
+def _tasks(
+    request: Request, runs: Sequence[dict[str, ClipPlan]], flow: FlowChoice, classes: int, bad: _Bad
+) -> list[_Task]:
+    visibility = protocol_named(request.protocol).needs_visibility
+    dense = request.protocol in _DENSE
+    labels = _optional(request.labels, ID_SUFFIXES, bad, ("labelTrainIds", "labelIds"))
+    probabilities = _optional(request.probabilities, PROBABILITY_SUFFIXES, bad)
+    tasks = []
+    for name, plan in runs[0].items():
+        plans = [run[name] for run in runs if name in run]
+        pairs = [one.pairs for one in plans]
+        if not any(pairs):
+            continue
+        try:
+            provider = flow.of_clip(plan, visibility, dense)
+        except UserError as error:
+            bad.pairs([SkippedPair(name, None, None, str(error))])
+            continue
+        provider = LastPair(provider) if len(plans) > 1 else provider
+        chances = None
+        if probabilities:
+            chances = Probabilities(probabilities.match(plan.video) or {}, request.classes)
+        pictures = [IdPictures(one.predictions, classes, request.ignore) for one in plans]
+        clips = tuple(
+            # The probabilities are those of the first folder.
+            Clip(name, one.pairs, ids, provider, None if number else chances, ids.describe)
+            for number, (one, ids) in enumerate(zip(plans, pictures, strict=True))
+        )
+        truth = (labels.match(plan.video) if labels else None) or {}
+        tasks.append(
+            _Task(
+                clips,
+                classes,
+                request.protocol,
+                request.skip_bad,
+                IdPictures(truth, classes, request.ignore, convert=True),
+                tuple(sorted(truth.keys() & plan.predictions.keys())),
+            )
+        )
+    if labels and not any(task.labelled for task in tasks):
+        raise UserError(f"{labels.root}: no label of a predicted frame in it")
+    return tasks
+
+
+def _optional(root: Path | None, suffixes: Sequence[str], bad: _Bad, prefer: Sequence[str] = ()) -> ClipFolder | None:
+    if root is None:
+        return None
+    folder = read_folder(root, suffixes, prefer)
+    bad.lines(folder.strays)
+    return folder
+
+
+def _figures(request: Request, plans: dict[str, ClipPlan], judged: Sequence[_Judged], bad: _Bad) -> dict[str, Any]:
+    """What was measured, with everything that was skipped: by the names, while judging, and truth that does not fit."""
+    results = [one for clip in judged for one in clip.results[0]]
+    figures = summarise(results, request.protocol)
+    truths = {clip.clip: clip.truth for clip in judged if clip.truth is not None}
+    for name, clip in figures["clips"].items():
+        clip |= {"frames": len(plans[name].predictions), "step": plans[name].step}
+        if name in truths:
+            clip |= clip_truth_figures(truths[name])
+    if truths:
+        figures |= truth_figures(truths)
+    problems = [SkippedPair(clip.clip, None, None, clip.truth_problem) for clip in judged if clip.truth_problem]
+    before, after = ([pair._asdict() for pair in pairs] for pairs in (bad.skipped, problems))
+    figures["skipped"] = before + figures["skipped"] + after
+    if request.against:
+        others = [one for clip in judged for run in clip.results[1:] for one in run]
+        figures["against"] = {"predictions": str(request.against)} | compare(results, others, request.protocol)
+    return figures

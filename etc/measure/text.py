@@ -1,0 +1,158 @@
+"""The figures of ``etc tc`` as text for a terminal or a log."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from etc.sources.folder.layouts import some
+
+Figures = Mapping[str, Any]
+
+# More clips than this are told by the JSON file alone.
+_CLIPS = 20
+_REASONS = 10
+# With fewer clips the permutation test cannot give p < 0.05.
+_ENOUGH_CLIPS = 6
+_SCORES = (
+    ("TC", "tc"),
+    ("pixel agreement", "agreement"),
+    ("flip rate", "flip_rate"),
+    ("mIoU", "miou"),
+    ("VC8", "vc8"),
+    ("VC16", "vc16"),
+)
+
+
+def show(figures: Figures, names: Sequence[str] | None = None, console: Console | None = None) -> None:
+    """Print the figures of ``etc tc``.
+
+    Args:
+        figures: the JSON object of ``etc tc``.
+        names: class names, position = id.
+        console: where to; default: standard output, without cutting lines when it is no terminal.
+    """
+    if console is None:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console = Console(highlight=False, width=200)
+    console.print(_about(figures), markup=False, soft_wrap=True)
+    console.print(_scores(figures))
+    console.print(_classes(figures, names))
+    if 1 < len(figures["clips"]) <= _CLIPS:
+        console.print(_clips(figures))
+    for line in [*_notes(figures), *_skipped(figures["skipped"])]:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _about(figures: Figures) -> str:
+    clips = figures["clips"].values()
+    steps = sorted({clip["step"] for clip in clips if clip["step"]})
+    classes = f"{figures['classes']} classes"
+    if figures["classes_inferred"]:
+        classes += " (the largest id found, plus one; --classes says it for certain)"
+    return (
+        f"{figures['predictions']}: {_many(len(clips), 'clip')}, {_many(figures['pairs'], 'pair')}, "
+        f"{len(figures['skipped'])} skipped; frame step {', '.join(map(str, steps)) or '-'}\n"
+        f"protocol {figures['protocol']}, flow {figures['flow']}, {classes}, "
+        f"ignored ids {', '.join(map(str, figures['ignore']))}"
+    )
+
+
+def _scores(figures: Figures) -> Table:
+    table = _table("figure", "%", "95 % interval")
+    for label, key in _SCORES:
+        if figures.get(key) is not None:
+            table.add_row(label, _percent(figures[key]), _interval(figures, key))
+    if figures["warp_error"] is not None:
+        ends = [figures["warp_error_low"], figures["warp_error_high"]]
+        table.add_row(
+            "warp error (0 to 2)",
+            f"{figures['warp_error']:.4f}",
+            "" if None in ends else "{:.4f} to {:.4f}".format(*ends),
+        )
+    return table
+
+
+def _classes(figures: Figures, names: Sequence[str] | None) -> Table:
+    table = _table("class", "TC %")
+    for one, value in figures["per_class"].items():
+        if value is not None:
+            table.add_row(f"{one} {names[int(one)]}" if names else one, _percent(value))
+    return table
+
+
+def _clips(figures: Figures) -> Table:
+    table = _table("clip", "pairs", "TC %", "agreement %", "flips %")
+    for name, clip in figures["clips"].items():
+        values = [_percent(clip[key]) for key in ("tc", "agreement", "flip_rate")]
+        table.add_row(name, str(clip["pairs"]), *values)
+    return table
+
+
+def _notes(figures: Figures) -> list[str]:
+    notes = []
+    if figures["tc_low"] is None:
+        notes.append("no interval: it says how far the figures would move with other clips, and there is one clip only")
+    if figures["unpredicted"]:
+        notes.append(
+            f"frames of {_many(len(figures['unpredicted']), 'more clip')} have no prediction: "
+            f"{some(figures['unpredicted'])}"
+        )
+    if "vc8" in figures:
+        windows = ", ".join(f"VC{length}: {figures[f'vc{length}_windows']}" for length in (8, 16))
+        notes.append(f"{figures['labelled_frames']} labelled frames; windows of consecutive labelled frames: {windows}")
+    if "against" in figures:
+        notes.append(_comparison(figures["against"]))
+    return notes
+
+
+def _comparison(against: Figures) -> str:
+    text = (
+        f"against {against['predictions']}: TC {_percent(against['tc'])} there, difference "
+        f"{100 * against['difference']:+.2f} points on {_many(against['pairs'], 'pair')} of "
+        f"{_many(against['clips'], 'clip')}"
+    )
+    if against["difference_low"] is not None:
+        low, high = (100 * against[key] for key in ("difference_low", "difference_high"))
+        text += f", 95 % interval {low:+.2f} to {high:+.2f}, p = {against['p_value']:.4f}"
+        if against["clips"] < _ENOUGH_CLIPS:
+            text += f" (with {against['clips']} clips p cannot fall below {2 / 2 ** against['clips']:.4f})"
+    else:
+        text += "; no interval and no p-value: they need several clips"
+    if against["left_out"]:
+        text += f"; {against['left_out']} pairs that only one folder has are left out"
+    return text
+
+
+def _skipped(skipped: Sequence[Figures]) -> list[str]:
+    lines = [f"skipped: {_place(one)}{one['reason']}" for one in skipped[:_REASONS]]
+    if len(skipped) > _REASONS:
+        lines.append(f"skipped: {len(skipped) - _REASONS} more; --json lists all")
+    return lines
+
+
+def _place(one: Figures) -> str:
+    return "" if one["source"] is None else f"{one['clip']} {one['source']} to {one['target']}: "
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _interval(figures: Figures, key: str) -> str:
+    low, high = figures.get(f"{key}_low"), figures.get(f"{key}_high")
+    return "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table

@@ -1,0 +1,238 @@
+"""The stages of ``dvc.yaml`` as Snakemake sees them.
+
+DVC alone decides what is up to date, by content. Snakemake schedules what DVC calls due, and every job is
+``dvc repro --single-item``, so that neither tool can disagree with the other. The verdict reaches Snakemake
+as one marker file a stage in ``work/due/``: newer than any output when the stage is due, dated 1970 when not.
+See ``docs/decisions/one-graph-two-tools.md``.
+"""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import networkx
+import yaml
+
+from etc.core.errors import UserError
+
+MARKERS = Path("work/due")
+DEFINITION = Path("dvc.yaml")
+# Shell command of every rule; what it prints goes to the terminal and to the log.
+COMMAND = "dvc --wait-for-lock repro --single-item '{params.stage}' 2>&1 | tee {log}"
+_ITEM = re.compile(r"\$\{item\.(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the resolved graph."""
+
+    name: str
+    outputs: tuple[str, ...]
+    due: bool
+
+
+@dataclass(frozen=True)
+class Family:
+    """All stages that stem from one matrix of ``dvc.yaml``: what a Snakemake rule needs to know of them."""
+
+    name: str
+    graph: "Graph"
+    matrix: dict[str, list[Any]]
+    definition: dict[str, Any]
+
+    @property
+    def pattern(self) -> str:
+        """Name of a stage with wildcards, e.g. ``teacher@{dataset}``."""
+        return f"{self.name}@" + "-".join(f"{{{key}}}" for key in self.matrix)
+
+    @property
+    def needs(self) -> Callable[[Any], list[str]]:
+        """Input function of the rule: the stage's marker and the outputs of the stages before it."""
+        return lambda wildcards: self.graph.inputs(self.stage(wildcards))
+
+    @property
+    def outputs(self) -> list[str]:
+        """Paths with wildcards; a path without a suffix is a folder.
+
+        Snakemake deletes the outputs of a job before it starts. DVC restores them from its cache when the job turns
+        out to be needless, but only of a stage whose every output it caches; the others' must stay where they are.
+        """
+        from snakemake.io import directory
+        from snakemake.ioflags import update
+
+        entries = [
+            next(iter(entry.items())) if isinstance(entry, dict) else (entry, {})
+            for key in ("outs", "metrics", "plots")
+            for entry in self.definition.get(key, ())
+        ]
+        cached = all(options.get("cache", True) for _, options in entries)
+        paths = (_ITEM.sub(r"{\1}", path) for path, _ in entries)
+        paths = [path if Path(path).suffix else directory(path) for path in paths]
+        return paths if cached else [update(path) for path in paths]
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """A constraint per wildcard: exactly the values of the matrix."""
+        return {key: "|".join(re.escape(str(value)) for value in values) for key, values in self.matrix.items()}
+
+    @property
+    def stage(self) -> Callable[[Any], str]:
+        """Parameter function of the rule: the name of the stage that a job stands for."""
+        return lambda wildcards: self.pattern.format(**wildcards)
+
+    @property
+    def threads(self) -> int:
+        """Threads that one job keeps busy."""
+        return int(self.definition.get("meta", {}).get("threads", 1))
+
+    @property
+    def priority(self) -> int:
+        """Jobs with a higher one start first; the others wait for them in the end."""
+        return int(self.definition.get("meta", {}).get("priority", 0))
+
+    @property
+    def resources(self) -> dict[str, int]:
+        """Memory in MB and number of GPUs of one job."""
+        meta = self.definition.get("meta", {})
+        return {"mem_mb": int(meta.get("mem_mb", 2000)), "gpu": int(meta.get("gpu", 0))}
+
+
+@dataclass
+class Graph:
+    """The resolved graph and DVC's verdict on each stage."""
+
+    stages: dict[str, Stage]
+    predecessors: dict[str, list[str]]
+    definitions: dict[str, dict[str, Any]]
+    matrices: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+
+    def family(self, name: str) -> Family:
+        """The stages that ``dvc.yaml`` defines under ``name``."""
+        return Family(name, self, self.matrices[name], self.definitions[name])
+
+    def inputs(self, stage: str) -> list[str]:
+        """Snakemake inputs of one stage.
+
+        Outputs that are made anew in this run are plain inputs. The others are ``ancient``: their date says
+        nothing, because DVC gives files new dates whenever it links them.
+        """
+        from snakemake.io import ancient
+
+        inputs = [str(marker(stage))]
+        for name in self.predecessors.get(stage, ()):
+            before = self.stages[name]
+            inputs += [path if before.due else ancient(path) for path in before.outputs]
+        return inputs
+
+    @property
+    def due(self) -> list[str]:
+        """Names of the stages that DVC would run, in the order of ``dvc.yaml``."""
+        return [stage.name for stage in self.stages.values() if stage.due]
+
+    @cached_property
+    def targets(self) -> list[str]:
+        """What the pipeline is run for: outputs of the stages that no other stage needs."""
+        needed = {name for names in self.predecessors.values() for name in names}
+        return [path for stage in self.stages.values() if stage.name not in needed for path in stage.outputs]
+
+    def write_markers(self) -> None:
+        """Tell Snakemake which stages are due."""
+        MARKERS.mkdir(parents=True, exist_ok=True)
+        for stage in self.stages.values():
+            path = marker(stage.name)
+            if stage.due:
+                # New content as well as a new date: Snakemake looks at the content of small files that are newer.
+                path.write_text(f"due at {time.time_ns()}\n")
+            else:
+                path.touch()
+                os.utime(path, (0, 0))
+
+
+def marker(stage: str) -> Path:
+    """Marker file of a stage."""
+    return MARKERS / stage.replace("@", "-")
+
+
+def load() -> Graph:
+    """Ask DVC for the stages, what they need and whether they are due.
+
+    A stage is due when DVC calls it changed, or when one before it is due: a stage before it that turns out
+    to make the same bytes costs only the question, since DVC then skips what follows.
+
+    Raises:
+        UserError: a job of another run is at work.
+    """
+    from dvc.lock import LockError
+
+    try:
+        return _read(lambda stage: stage.changed())
+    except LockError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"another run is at work in this folder; wait for its end and run again ({reason})") from error
+
+
+def recall() -> Graph:
+    """The stages, and the verdict that :func:`prepare` has left in the markers.
+
+    For a process that runs one job of a larger run, as cluster executors start them: while jobs run, DVC cannot be
+    asked.
+    """
+    return _read(lambda stage: marker(stage.addressing).stat().st_mtime > 0)
+
+
+def _read(changed: Callable[[Any], bool]) -> Graph:
+    from dvc.repo import Repo
+
+    repo = Repo(os.curdir)
+    with repo.lock:
+        index = repo.index
+        # Edges of DVC's graph point from a stage to what it depends on.
+        graph = index.graph
+        changed_ones = {stage.addressing for stage in index.stages if changed(stage)}
+        outputs = {stage.addressing: tuple(out.def_path for out in stage.outs) for stage in index.stages}
+    names = networkx.DiGraph()
+    names.add_nodes_from(outputs)
+    names.add_edges_from((after.addressing, before.addressing) for after, before in graph.edges)
+    due = changed_ones | {name for name in outputs if networkx.descendants(names, name) & changed_ones}
+    definitions = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["stages"]
+    return Graph(
+        stages={name: Stage(name, paths, name in due) for name, paths in outputs.items()},
+        predecessors={name: sorted(names.successors(name)) for name in outputs},
+        definitions=definitions,
+        matrices={family: _matrix(family, definition, list(outputs)) for family, definition in definitions.items()},
+    )
+
+
+def _matrix(family: str, definition: dict[str, Any], stages: list[str]) -> dict[str, list[str]]:
+    """Values of each matrix key, read off the names of the resolved stages."""
+    keys = list(definition.get("matrix", {}))
+    names = [name.partition("@")[2].split("-") for name in stages if name.partition("@")[0] == family]
+    return {key: list(dict.fromkeys(values[position] for values in names)) for position, key in enumerate(keys)}
+
+
+def prepare() -> Graph:
+    """What the Snakefile calls before it defines its rules.
+
+    Checks the parameters, clears what a killed run has left, asks DVC for its verdict and writes the markers.
+
+    Raises:
+        UserError: a parameter file is wrong, another run is at work, or the folder cannot be written.
+    """
+    from etc.core.files import explained
+    from etc.params.check import check_all
+    from etc.pipeline import recovery as housekeeping
+
+    # Jobs call `dvc` and `etc`: those of this Python, also when its folder is not on the PATH.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    check_all()
+    with explained():
+        housekeeping.tidy()
+        graph = load()
+        graph.write_markers()
+    return graph

@@ -1,0 +1,112 @@
+"""CamVid in the original form: 701 stills of 720x960 and their labels in 32 colours."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from etc.core.errors import UserError
+from etc.core.progress import track
+from etc.sources.camvid.classes import known_colours
+from etc.sources.camvid.names import Still, parse, published_split, short_of
+from etc.sources.camvid.stills import kind_of, names_in
+from etc.workers import Workers
+
+STILLS, LABELS = "701_StillsRaw_full", "LabeledApproved_full"
+PAGE = "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/"
+
+# Strays of the one published label that has them are some 200 of 691,200 pixels; another data set has more.
+MOST_STRAYS = 0.01
+
+_CODES = np.array([(red << 16) + (green << 8) + blue for red, green, blue in known_colours()], np.uint32)
+
+
+def find_folder(root: Path, name: str) -> Path:
+    """A published folder in the root or in ``CamVid`` below it, also where unpacking has put it into one of its name.
+
+    Raises:
+        UserError: there is none.
+    """
+    for base in (root, root / "CamVid"):
+        # The inner one first: the outer one then holds nothing else.
+        for folder in (base / name / name, base / name):
+            if folder.is_dir():
+                return folder
+    raise UserError(
+        f"{root}: holds no folder {name}, nor CamVid/{name}; unpack {name}.zip of {PAGE} into {root}/{name}, "
+        "or set form: segnet"
+    )
+
+
+def find_stills(root: Path, workers: int) -> tuple[list[Still], list[str]]:
+    """All frames in the published split, and notes on what is missing or left out.
+
+    Args:
+        root: the folder; it may hold a part of the stills.
+        workers: processes that look through the labels.
+
+    Raises:
+        UserError: a folder or all frames are missing, or labels are not in CamVid's colours.
+    """
+    images, labels = find_folder(root, STILLS), find_folder(root, LABELS)
+    labelled = set(names_in(labels))
+    stills: list[Still] = []
+    strays, outside, unlabelled = [], [], 0
+    for name in names_in(images):
+        stem = name.removesuffix(".png")
+        still = parse(stem)
+        split = published_split(still) if still else None
+        if split is None:
+            (strays if still is None else outside).append(name)
+            continue
+        label = f"{stem}_L.png"
+        unlabelled += label not in labelled
+        stills.append(
+            replace(
+                still,
+                split=split,
+                annotated=split == "train" and label in labelled,
+                image=f"{images.relative_to(root).as_posix()}/{name}",
+                label=f"{labels.relative_to(root).as_posix()}/{label}" if label in labelled else "",
+            )
+        )
+    if not stills:
+        raise UserError(f"{images}: no frame named like 0016E5_07959.png; correct root")
+    notes = []
+    if strays:
+        notes.append(f"{STILLS}: {len(strays)} files not named like CamVid's are left out, e.g. {strays[0]}")
+    if outside:
+        notes.append(f"{STILLS}: {len(outside)} frames are in no published split and left out, e.g. {outside[0]}")
+    if unlabelled:
+        notes.append(f"{STILLS}: {unlabelled} frames have no label *_L.png in {LABELS}")
+    notes += _look_through([root / still.label for still in stills if still.label], workers)
+    return stills, [*notes, *short_of(stills)]
+
+
+def _look_through(labels: list[Path], workers: int) -> list[str]:
+    """Notes on labels with pixels of unknown colours."""
+    notes = []
+    with Workers(workers) as pool:
+        for path, (pixels, strays) in zip(
+            labels, track(pool.map(_strays, labels), len(labels), "camvid labels"), strict=True
+        ):
+            if strays > MOST_STRAYS * pixels:
+                raise UserError(
+                    f"{path}: {strays} of {pixels} pixels have none of CamVid's 32 colours; get the label of the data "
+                    "set again (colours change when a label is resized with interpolation, or saved as JPEG)"
+                )
+            if strays:
+                notes.append(f"{path.name}: {strays} pixels have none of CamVid's 32 colours and are ignored")
+    return notes
+
+
+def _strays(path: Path) -> tuple[int, int]:
+    """Number of pixels of a label, and of those in an unknown colour."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise UserError(f"{path}: not a readable picture; get the file again")
+    if kind_of(pixels) != "RGB":
+        raise UserError(f"{path}: a label of the original form is an RGB picture, this one is {kind_of(pixels)}")
+    codes = pixels.astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16], np.uint32)  # BGR
+    return codes.size, int((~np.isin(codes, _CODES)).sum())

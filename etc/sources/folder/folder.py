@@ -1,0 +1,233 @@
+"""A user's own folder of frames as a source, with or without labels.
+
+Clips and frames are told by the names of the files, see etc/sources/folder/layouts.py for the layouts. What is called a
+recording here is a clip of that folder; it is cut where its numbering leaves its step, as its frames then are no
+neighbours in time.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from etc.core.errors import UserError
+from etc.dataset.label_sets import LabelSet
+from etc.dataset.location import Location, variable
+from etc.sources.folder import class_file
+from etc.sources.folder.clip_names import safe_names
+from etc.sources.folder.layouts import FRAME_SUFFIXES, ID_SUFFIXES, ClipFolder, Files, read_folder
+from etc.sources.folder.notes import shortened
+from etc.sources.folder.pairing import CLIP_JUMP, detected_step
+from etc.sources.folder.params import FolderParams
+from etc.sources.folder.splitting import Candidate, deal
+from etc.sources.source import Frame, Gap, Listing, no_download
+
+# All of them are read by the wheels of OpenCV.
+IMAGE_SUFFIXES = (*FRAME_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp")
+LAST_NUMBER = 2**31 - 1  # a manifest holds 32-bit numbers
+
+
+class Piece(NamedTuple):
+    """Frames of one recording that follow each other at one step; ``number`` tells them from others of it."""
+
+    recording: str
+    frames: Files
+    label: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of frames.
+
+    Args:
+        dataset: name of its block in the parameters.
+        params: the block.
+    """
+
+    dataset: str
+    params: FolderParams
+
+    @property
+    def location(self) -> Location:
+        """``root``, else ETC_ROOT_<DATA SET>."""
+        return Location(self.params.root, (variable(self.dataset),))
+
+    def fetch(self, agreed: bool) -> Path:
+        """There is nothing to download.
+
+        Raises:
+            UserError: always.
+        """
+        raise no_download(self.dataset, "frames", self.location)
+
+    def list(self, root: Path, made: Path, workers: int) -> Listing:
+        """All frames that have a place, by clips.
+
+        Raises:
+            UserError: a folder, a class file or a clip of the parameters is not there, or a frame number is too large.
+        """
+        label_set = class_file.load(self.params.classes, root)
+        images = _read(root, "images", self.params.images, IMAGE_SUFFIXES)
+        notes = _strays(images, root)
+        labels: dict[str, Files] = {}
+        if self.params.labels is not None:
+            labels, more = _labels(root, self.params.labels, images, label_set)
+            notes += more
+        pieces = [piece for recording, files in images.clips.items() for piece in cut(recording, files)]
+        _check_numbers(pieces)
+        notes += _cuts(pieces)
+        names = safe_names((piece.label for piece in pieces), keep="-")
+        clips = [
+            Candidate(names[piece.label], piece.recording or names[piece.label], (piece.label,)) for piece in pieces
+        ]
+        split_of, more = deal(clips, self.params.split)
+        frames = list(_frames(root, zip(clips, pieces, strict=True), split_of, labels, self.params.annotated))
+        gaps = _gaps(pieces, names, split_of, images.cityscapes)
+        return Listing(frames, label_set, tuple(notes + more), tuple(gaps))
+
+
+def cut(recording: str, files: Files) -> Iterator[Piece]:
+    """The clips of a recording: its step is the most common difference of numbers, another one begins a new clip."""
+    numbers = list(files)
+    step = detected_step(numbers)
+    starts = [0, *(place for place, (one, two) in enumerate(pairwise(numbers), 1) if two - one != step), len(numbers)]
+    for first, end in pairwise(starts):
+        label = recording if len(starts) == 2 else f"{recording or 'clip'}_{numbers[first]:06d}"
+        yield Piece(recording, {number: files[number] for number in numbers[first:end]}, label)
+
+
+def _read(root: Path, key: str, folder: str, suffixes: Sequence[str], prefer: Sequence[str] = ()) -> ClipFolder:
+    path = root / folder
+    if not path.is_dir():
+        none = ", or null where there are none" if key == "labels" else ""
+        raise UserError(f"{path}: no such folder, but {key} in params/frames.yaml names it; correct it{none}")
+    return read_folder(path, suffixes, prefer)
+
+
+def _labels(
+    root: Path, folder_name: str, images: ClipFolder, label_set: LabelSet
+) -> tuple[dict[str, Files], list[str]]:
+    """The labels of each recording, and what to say about them."""
+    prefer = ("color",) if label_set.in_colours else ("labelIds", "labelTrainIds")
+    folder = _read(root, "labels", folder_name, ID_SUFFIXES, prefer)
+    only = len(images.clips) == 1  # then a clip without a name may be meant
+    found = {
+        recording: (folder.match(recording) if only else folder.clips.get(recording)) or {}
+        for recording in images.clips
+    }
+    matched = sum(len(files.keys() & images.clips[recording].keys()) for recording, files in found.items())
+    if not matched:
+        raise UserError(
+            f"{folder.root}: no label belongs to a frame; labels have the clips {folder.known()}, "
+            f"frames have {images.known()}: name both alike, or correct labels in params/frames.yaml"
+        )
+    notes = _strays(folder, root)
+    number = sum(map(len, images.clips.values()))
+    if matched < number:
+        notes.append(f"{number - matched} of {number} frames have no label")
+    used = {id(files) for files in found.values()}
+    lost = [path for files in folder.clips.values() if id(files) not in used for path in files.values()]
+    lost += [
+        path
+        for recording, files in found.items()
+        for frame, path in files.items()
+        if frame not in images.clips[recording]
+    ]
+    if lost:
+        notes.append(f"{len(lost)} label files belong to no frame and are left out, first {_name(root, min(lost))}")
+    return found, notes
+
+
+def _strays(folder: ClipFolder, root: Path) -> list[str]:
+    lines = [line.replace(f"{root}{os.sep}", "") for line in folder.strays]
+    return shortened([f"left out: {line}" for line in lines], f"files of {_name(root, folder.root)} left out")
+
+
+def _check_numbers(pieces: Sequence[Piece]) -> None:
+    for piece in pieces:
+        last = max(piece.frames)
+        if last > LAST_NUMBER:
+            raise UserError(
+                f"{piece.frames[last]}: frame number {last} is above {LAST_NUMBER}; number the frames of a clip from 0"
+            )
+
+
+def _by_recording(pieces: Sequence[Piece]) -> dict[str, list[Piece]]:
+    grouped: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        grouped.setdefault(piece.recording, []).append(piece)
+    return grouped
+
+
+def _gaps(
+    pieces: Sequence[Piece], names: Mapping[str, str], split_of: Mapping[str, str], cityscapes: bool
+) -> Iterator[Gap]:
+    """Where frames lack between pieces of one recording, before clips that have a split.
+
+    Only a step that at least half of the frames keep tells that. As in ``etc tc``, a long jump between files named as
+    those of Cityscapes is where the next clip begins.
+    """
+    for own in _by_recording(pieces).values():
+        steps = Counter(two - one for one, two in pairwise(number for piece in own for number in piece.frames))
+        step = detected_step([number for piece in own for number in piece.frames])
+        if step is None or 2 * steps[step] < steps.total():
+            continue
+        for before, behind in pairwise(own):
+            after, frame = max(before.frames), min(behind.frames)
+            missing = (frame - after) // step - 1
+            by_nature = cityscapes and frame - after > CLIP_JUMP * step
+            if missing > 0 and not by_nature and names[behind.label] in split_of:
+                yield Gap(names[behind.label], frame, after, missing)
+
+
+def _cuts(pieces: Sequence[Piece]) -> list[str]:
+    """What to say about recordings that were cut."""
+    lines = []
+    for recording, own in _by_recording(pieces).items():
+        if len(own) > 1:
+            alone = sum(len(piece.frames) == 1 for piece in own)
+            lonely = (
+                f", {alone} of them of one frame: are its frames numbered in steps?" if alone > len(own) // 2 else ""
+            )
+            step = detected_step([number for piece in own for number in piece.frames])
+            lines.append(
+                f"clip {recording or 'without a name'} is cut into {len(own)} clips, where its numbering leaves "
+                f"its step of {step}{lonely}"
+            )
+    return shortened(lines, "clips cut for the same reason")
+
+
+def _frames(
+    root: Path,
+    clips: Iterator[tuple[Candidate, Piece]],
+    split_of: dict[str, str],
+    labels: dict[str, Files],
+    every: int,
+) -> Iterator[Frame]:
+    labelled: dict[str, int] = {}  # labelled frames of each recording so far
+    for clip, piece in clips:
+        if clip.clip not in split_of:
+            continue
+        known = labels.get(piece.recording, {})
+        for number, path in piece.frames.items():
+            annotated = False
+            if number in known:
+                place = labelled.get(piece.recording, 0)
+                labelled[piece.recording] = place + 1
+                annotated = every > 0 and place % every == 0
+            label = _name(root, known[number]) if number in known else ""
+            yield Frame(clip.clip, number, split_of[clip.clip], annotated, _name(root, path), label)
+
+
+def _name(root: Path, path: Path) -> str:
+    """The path below the root with '/'; many times as fast as ``Path.relative_to``."""
+    text = os.fspath(path)[len(os.fspath(root)) :].replace(os.sep, "/").lstrip("/")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{text!r}: the name of this file is no UTF-8; rename it") from error
+    return text or "."

@@ -1,0 +1,123 @@
+"""Which clips go to which split, by lists or by shares."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from etc.core.errors import UserError
+from etc.dataset.manifest import SPLITS
+from etc.sources.folder.layouts import some
+from etc.sources.folder.params import Splits
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A clip that wants a split.
+
+    Attributes:
+        clip: its name.
+        recording: what it was cut from; clips of one recording look alike.
+        names: what else the user may call it in a list.
+    """
+
+    clip: str
+    recording: str
+    names: tuple[str, ...] = ()
+
+
+def deal(clips: Sequence[Candidate], splits: Splits) -> tuple[dict[str, str], list[str]]:
+    """The split of each clip, and what the user should know about it.
+
+    With lists, a clip that is in none is left out. With shares, whole recordings are dealt, at least one to each share;
+    where there are fewer recordings than shares, their clips are dealt in order of time instead.
+
+    Args:
+        clips: in order of recording, then time.
+        splits: the parameters.
+
+    Raises:
+        UserError: a name in a list fits no clip, a clip is in two lists, or no clip has a split.
+    """
+    chosen, notes = _shared(clips, splits) if splits.shares else _listed(clips, splits.clips)
+    if not chosen:
+        raise UserError("split in params/frames.yaml: no clip is in a split; name clips, or give shares")
+    absent = [split for split in SPLITS if split not in chosen.values()]
+    if absent:
+        notes.append(f"no clip is in split {' and '.join(absent)}")
+    return chosen, notes
+
+
+def counts(number: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Parts of ``number`` in proportion to the shares, by largest remainders, none of them 0 if that can be.
+
+    Args:
+        number: of things to deal, >= 0.
+        shares: split to share, > 0, adding up to 1; among equals the first comes first.
+    """
+    exact = {split: number * share for split, share in shares.items()}
+    # A share such as 0.7 is not exact: 10 x 0.7 shall be 7, whatever its last bit.
+    parts = {split: int(value + 1e-9) for split, value in exact.items()}
+    by_remainder = sorted(parts, key=lambda split: round(parts[split] - exact[split], 9))
+    for split in by_remainder[: number - sum(parts.values())]:
+        parts[split] += 1
+    for split in sorted(parts, key=lambda split: -shares[split]):
+        largest = max(parts, key=parts.__getitem__)
+        if parts[split] == 0 and parts[largest] > 1:
+            parts[largest] -= 1
+            parts[split] = 1
+    return parts
+
+
+def _shared(clips: Sequence[Candidate], splits: Splits) -> tuple[dict[str, str], list[str]]:
+    shares = splits.shares
+    recordings = sorted({one.recording for one in clips})
+    if len(recordings) >= len(shares):
+        recordings.sort(key=lambda name: (_rank(splits.seed, name), name))
+        split_of = _in_order(recordings, shares)
+        return {one.clip: split_of[one.recording] for one in clips}, []
+    split_of = _in_order([one.clip for one in clips], shares)
+    if len(shares) == 1 or len(clips) < 2:
+        return split_of, []
+    note = (
+        f"fewer recordings ({len(recordings)}) than splits with a share ({len(shares)}): the {len(clips)} clips are "
+        "dealt in order of time, so that splits show the same places; the seed has no effect"
+    )
+    return split_of, [note]
+
+
+def _in_order(names: Sequence[str], shares: Mapping[str, float]) -> dict[str, str]:
+    order = [split for split, count in counts(len(names), shares).items() for _ in range(count)]
+    return dict(zip(names, order, strict=True))
+
+
+def _rank(seed: int, name: str) -> bytes:
+    return hashlib.blake2b(f"{seed}:{name}".encode("utf-8", "surrogateescape"), digest_size=16).digest()
+
+
+def _listed(clips: Sequence[Candidate], lists: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, str], list[str]]:
+    chosen: dict[str, str] = {}
+    for split, patterns in lists.items():
+        for pattern in patterns:
+            fitting = [one for one in clips if _fits(one, pattern)]
+            if not fitting:
+                known = some(one.clip for one in clips)
+                raise UserError(f"split.{split}: no clip is called {pattern!r}; there are {len(clips)}: {known}")
+            for one in fitting:
+                if chosen.setdefault(one.clip, split) != split:
+                    raise UserError(
+                        f"split.{split}: {pattern!r} means clip {one.clip!r}, which split.{chosen[one.clip]} has too; "
+                        "name it in one of them"
+                    )
+    left = [one.clip for one in clips if one.clip not in chosen]
+    return chosen, [f"{_clips(len(left))} in no split and left out: {some(left)}"] if left else []
+
+
+def _fits(clip: Candidate, pattern: str) -> bool:
+    # A name may hold a bracket itself, so that it must also fit as it is.
+    names = (clip.clip, clip.recording, *clip.names)
+    return pattern in names or any(fnmatchcase(name, pattern) for name in names)
+
+
+def _clips(count: int) -> str:
+    return "1 clip is" if count == 1 else f"{count} clips are"

@@ -1,0 +1,45 @@
+"""From what a source lists to the rows of a manifest."""
+
+import pandas as pd
+
+from etc.core.errors import UserError
+from etc.dataset import manifest
+from etc.sources.source import Frame, Listing
+
+
+def rows(listing: Listing, files: pd.DataFrame, name: str, remedy: str) -> pd.DataFrame:
+    """Rows of a manifest.
+
+    Args:
+        listing: what the source has.
+        files: one row a file as :func:`etc.sources.check.inspection.inspect` gives it.
+        name: what to call the data set in messages.
+        remedy: what to do about files that are wrong.
+
+    Returns:
+        The columns of ``manifest.SCHEMA``, sorted by clip and frame.
+
+    Raises:
+        UserError: there is no frame, or a file is missing or wrong; the line names the first.
+    """
+    if not listing.frames:
+        raise UserError(f"{name}: no frame found; check its folder and its block in params/frames.yaml")
+    wrong = files[files["problem"] != ""]
+    if len(wrong):
+        first = wrong.iloc[0]
+        detail = f" ({first['detail']})" if first["detail"] else ""
+        raise UserError(
+            f"{first['path']}: {first['problem']}{detail}; {len(wrong)} of {len(files)} files are wrong: {remedy}"
+        )
+    frames = pd.DataFrame(listing.frames, columns=Frame._fields)
+    images = files[files["kind"] == "image"].drop_duplicates("path").set_index("path")
+    labels = files[files["kind"] == "label"].drop_duplicates("path").set_index("path")["checksum"]
+    for column in ("width", "height", "bytes", "checksum"):
+        frames[column] = images[column].reindex(frames["image"]).to_numpy()
+    frames["label_checksum"] = labels.reindex(frames["label"]).fillna("").to_numpy()
+    return frames[manifest.SCHEMA.names].sort_values(["clip", "frame"], ignore_index=True)
+
+
+def listed(frames: pd.DataFrame) -> list[Frame]:
+    """The frames of a manifest as a source would list them."""
+    return [Frame(*values) for values in frames[list(Frame._fields)].itertuples(index=False, name=None)]

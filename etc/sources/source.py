@@ -1,0 +1,115 @@
+"""What a source of frames is. After ``data/<data set>/frames.parquet`` all data sets are the same.
+
+A new source is one module, with a class like :class:`Source` and the model of its parameters, and a test. The tables
+``SOURCES`` of etc/params/frames.py and etc/sources/registry.py name it: an import and an entry each. docs/datasets.md
+shows all of it. The module must import neither of these two, which import it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from etc.core.errors import UserError
+from etc.dataset.label_sets import LabelSet
+from etc.dataset.location import Location
+
+
+class Frame(NamedTuple):
+    """One frame as a source lists it.
+
+    Attributes:
+        clip: name of the clip. Frames of a clip follow each other in time at one step: where frames are missing, or too
+            far apart for optical flow, a new clip begins.
+        frame: its number in the recording, >= 0.
+        split: train, dev or test.
+        annotated: whether training may use the label.
+        image, label: paths below the root, with '/'; label is empty where there is none.
+    """
+
+    clip: str
+    frame: int
+    split: str
+    annotated: bool
+    image: str
+    label: str = ""
+
+
+class Gap(NamedTuple):
+    """Frames that a recording lacks: one clip ends there, and another begins behind them.
+
+    Attributes:
+        clip: name of the clip that begins behind the gap.
+        frame: number of its first frame.
+        after: number of the last frame before the gap.
+        missing: how many frames lack, >= 1.
+    """
+
+    clip: str
+    frame: int
+    after: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source has.
+
+    Attributes:
+        frames: in any order.
+        label_set: the classes, and how label files are read.
+        notes: one line each for what a user should know: what was left out and why.
+        gaps: where a recording was cut because frames lack, not where its frames are far apart by nature or it was cut
+            on purpose; in any order. What they tell is shown by ``--verify``.
+    """
+
+    frames: list[Frame]
+    label_set: LabelSet
+    notes: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+
+def no_download(dataset: str, what: str, location: Location) -> UserError:
+    """What ``fetch`` of a source without a download raises.
+
+    Args:
+        dataset: data set name.
+        what: is the user's own, e.g. frames.
+        location: where it is looked for.
+    """
+    return UserError(
+        f"data set '{dataset}': its {what} are your own, so there is nothing to download; {location.remedies()}"
+    )
+
+
+class Source(Protocol):
+    """Frames that somebody else made."""
+
+    @property
+    def location(self) -> Location:
+        """Where to look for its folder."""
+        ...
+
+    def fetch(self, agreed: bool) -> Path:
+        """Download it, after it was not found, and return its folder.
+
+        Args:
+            agreed: the user has agreed to the download; otherwise its size is printed and asked about.
+
+        Raises:
+            UserError: it cannot be downloaded, or not without an account; the line says what to do by hand.
+        """
+        ...
+
+    def list(self, root: Path, made: Path, workers: int) -> Listing:
+        """Find its frames; nothing below ``root`` is ever changed.
+
+        Args:
+            root: its folder.
+            made: an empty folder for frames that must be made first, e.g. cut from a video; a name below it is the
+                frame's path, like one below ``root``.
+            workers: processes.
+
+        Raises:
+            UserError: the folder does not hold what the parameters say.
+        """
+        ...

@@ -1,0 +1,156 @@
+"""Videos decoded by OpenCV's FFmpeg, one frame after the other: seeking is not exact in all formats."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from etc.core.errors import UserError
+from etc.sources.video.timeline import interval
+
+FIRST_LOOK = 256
+REPAIR = "get it whole, convert it (ffmpeg -i IN -c:v libx264 OUT.mp4), or leave it out with !NAME in files"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over a video finds.
+
+    Attributes:
+        times: of each frame, seconds, rising, float64 (N,), N >= 1.
+        rate: frames a second: what the file says where its times agree, else from these.
+        shape: height and width after the rotation that the file asks for.
+        timed: whether the file has times that can be used; otherwise they are made from its rate.
+        short: seconds by which it ends before its header says, where that is little; else 0.
+        square: whether its pixels are square.
+    """
+
+    times: np.ndarray
+    rate: float
+    shape: tuple[int, int]
+    timed: bool
+    short: float
+    square: bool
+
+
+class Reader:
+    """Frames of a video, upright, in rising order.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.place = 0  # of the next frame
+        self._capture = _open(path)
+
+    def frame(self, index: int) -> np.ndarray:
+        """A frame, uint8 (H, W, 3) BGR; going back opens the file again.
+
+        Raises:
+            UserError: it cannot be decoded.
+        """
+        if index < self.place:
+            self._capture.release()
+            self._capture, self.place = _open(self.path), 0
+        while self.place <= index:
+            if not self._capture.grab():
+                raise UserError(f"{self.path}: frame {self.place} cannot be decoded; {REPAIR}")
+            self.place += 1
+        good, pixels = self._capture.retrieve()
+        if not good or pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 3:
+            raise UserError(f"{self.path}: frame {index} is no 8-bit colour picture; {REPAIR}")
+        return pixels
+
+
+def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False) -> Scan:
+    """Decode a video once, for the times of its frames.
+
+    Args:
+        path: the file.
+        enough: asked now and then with the times so far, whether the rest may be left out.
+
+    Raises:
+        UserError: it cannot be opened, has no frame, ends before its header says, or tells no time.
+    """
+    capture = _open(path)
+    said, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    # A wrong header may say anything.
+    said = said if 0 < said <= 1000 else 0.0
+    times: list[float] = []
+    shape = (0, 0)
+    look, ended = FIRST_LOOK, True
+    while capture.grab():
+        times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        if len(times) == 1:
+            good, pixels = capture.retrieve()
+            if not good or pixels is None:
+                raise UserError(f"{path}: frame 0 cannot be decoded; {REPAIR}")
+            shape = pixels.shape[:2]
+        if len(times) == look:
+            look *= 2
+            seconds, _ = _usable(times, said)
+            if seconds is not None and enough(seconds):
+                ended = False
+                break
+    square = capture.get(cv2.CAP_PROP_SAR_NUM) in (0, capture.get(cv2.CAP_PROP_SAR_DEN))
+    capture.release()
+    if not times:
+        raise UserError(f"{path}: the video has no frame that can be decoded; {REPAIR}")
+    seconds, timed = _usable(times, said)
+    if seconds is None:
+        raise UserError(f"{path}: the video tells neither the times of its frames nor their rate; {REPAIR}")
+    found = 1 / interval(seconds) if len(times) > 1 else said or 1.0
+    rate = said if abs(said - found) <= 0.01 * found else found
+    short = _missing(path, len(times), seconds[-1] + 1 / rate, count, said) if ended else 0.0
+    return Scan(seconds, rate, shape, timed, short, square)
+
+
+def _usable(times: list[float], said: float) -> tuple[np.ndarray | None, bool]:
+    """Rising times, and whether they are the file's own; None when they cannot be made."""
+    own = np.array(times)
+    if np.isfinite(own).all() and (np.diff(own) > 0).all():
+        return own, True
+    return (np.arange(len(times)) / said if said else None), False
+
+
+def _missing(path: Path, frames: int, seconds: float, count: float, said: float) -> float:
+    """Seconds that are missing at the end, where that is little."""
+    if not said or not frames < count < 1e9:
+        return 0.0
+    announced = count / said
+    missing = announced - seconds
+    # Where frames are not at one step the number announced is a product of length and rate: the time decides.
+    if missing <= 2 / said:
+        return 0.0
+    # A header may count frames that are not shown, or the end of the sound.
+    if missing > max(min(1.0, 0.1 * announced), 0.01 * announced):
+        raise UserError(
+            f"{path}: damaged or cut off: its last frame is {frames - 1}, at {seconds:.1f} s, but its header says "
+            f"{announced:.1f} s; {REPAIR}"
+        )
+    return missing
+
+
+def _open(path: Path) -> cv2.VideoCapture:
+    # FFmpeg's own lines would stand beside the one that the user gets.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    if cv2.CAP_FFMPEG not in cv2.videoio_registry.getStreamBackends():
+        raise UserError(f"{path}: this OpenCV reads no videos; install opencv-python as in requirements.lock")
+    logging = cv2.utils.logging
+    before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    finally:
+        logging.setLogLevel(before)
+    if not capture.isOpened():
+        raise UserError(f"{path}: no video, a damaged or cut one, or of a codec that OpenCV does not have; {REPAIR}")
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    return capture

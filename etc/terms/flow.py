@@ -1,0 +1,40 @@
+"""The flow files of the training clips."""
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from etc.core.errors import UserError
+from etc.flow.store import FlowReader
+
+
+def open_flow(folder: Path, clip: str) -> FlowReader:
+    """Flow of one training clip of the data set in ``folder``.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return FlowReader(_flows(folder) / f"{clip}.arrow")
+
+
+def opener(folder: Path) -> Callable[[str], FlowReader]:
+    """Function that opens the flow of a clip by its name; can be sent to another process."""
+    return partial(open_flow, folder)
+
+
+def flow_inputs(folder: Path) -> dict[str, str]:
+    """Hash of the content keys of all flow files.
+
+    Raises:
+        UserError: there is none, or one is damaged.
+    """
+    paths = sorted(_flows(folder).glob("*.arrow"))
+    if not paths:
+        raise UserError(f"{_flows(folder)}: no flow; run the stage 'flow' for 'train', or train without the term tl")
+    keys = [f"{path.name} {FlowReader(path).key}" for path in paths]
+    return {"flow": hashlib.blake2b("\n".join(keys).encode(), digest_size=16).hexdigest()}
+
+
+def _flows(folder: Path) -> Path:
+    return folder / "flow" / "train"

@@ -1,0 +1,26 @@
+"""The terms of a student's scheme."""
+
+from etc.params.student import LossParams, Scheme
+from etc.terms.distillation_terms import MultiFrameTerm, PairTerm, SingleFrameTerm
+from etc.terms.motion_term import MotionTerm
+from etc.training.objective import Term
+
+
+def build_terms(scheme: Scheme, losses: LossParams) -> dict[str, Term]:
+    """The terms that a scheme names, in the order tl, sf, pf, mf.
+
+    Args:
+        scheme: weight of each term by its name.
+        losses: details of the terms.
+    """
+    terms: dict[str, Term] = {}
+    if "tl" in scheme:
+        terms["tl"] = MotionTerm(losses.tl)
+    if "pf" in scheme:
+        terms["pf"] = PairTerm(losses.pf)
+    if "mf" in scheme:
+        terms["mf"] = MultiFrameTerm(losses.mf)
+    if "sf" in scheme:
+        seen = max([1, *(term.frames for term in terms.values())])
+        terms["sf"] = SingleFrameTerm(losses.sf, seen)
+    return {name: terms[name] for name in ("tl", "sf", "pf", "mf") if name in terms}

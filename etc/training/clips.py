@@ -1,0 +1,85 @@
+"""From the manifest to the frames that training draws from."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+
+from etc.core.errors import UserError
+from etc.dataset import manifest
+from etc.dataset.label_sets import IGNORE, LabelSet
+from etc.training.data import Clips, FlowFile, Labelled
+from etc.training.fingerprint import hash_files
+
+PSEUDO_LABELS = "pseudo_labels.parquet"
+
+
+def training_clips(
+    folder: Path, label_set: LabelSet, pseudo_labels: bool = False, flow: Callable[[str], FlowFile] | None = None
+) -> Clips:
+    """Frames of the training split, read only when they are drawn.
+
+    Args:
+        folder: folder of the data set, e.g. ``data/street``.
+        label_set: classes of the data set.
+        pseudo_labels: read ``pseudo_labels.parquet`` as well.
+        flow: opens the flow of a clip.
+
+    Raises:
+        UserError: the manifest or the pseudo-labels are missing or do not fit each other.
+    """
+    frames = manifest.read(folder / "frames.parquet")
+    train = frames[frames["split"] == "train"]
+    root = folder / "root"
+    images: dict[str, dict[int, Callable[[], np.ndarray]]] = {}
+    annotated = []
+    for row in train.to_dict("records"):
+        clip, frame = row["clip"], row["frame"]
+        images.setdefault(clip, {})[frame] = partial(manifest.load_image, root, row)
+        if row["annotated"]:
+            annotated.append(Labelled(clip, frame, partial(manifest.load_label, root, row, label_set)))
+    pseudo = _pseudo_labelled(folder / PSEUDO_LABELS, images, label_set.count) if pseudo_labels else []
+    return Clips(images, annotated, pseudo, flow)
+
+
+def frame_inputs(folder: Path, pseudo_labels: bool = False) -> dict[str, str]:
+    """Content hash of everything that :func:`training_clips` reads except the flow.
+
+    Raises:
+        UserError: the manifest or the pseudo-labels are missing.
+    """
+    # The manifest has the checksums of images and labels, and they are held against it when they are read.
+    files = {"manifest": folder / "frames.parquet"}
+    if pseudo_labels:
+        files["pseudo-labels"] = folder / PSEUDO_LABELS
+    for path in files.values():
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; run the stage that makes it")
+    return {name: hash_files([path]) for name, path in files.items()}
+
+
+def _pseudo_labelled(
+    path: Path, images: dict[str, dict[int, Callable[[], np.ndarray]]], classes: int
+) -> list[Labelled]:
+    table = pq.read_table(path, columns=["clip", "frame", "label"])
+    labelled = []
+    for clip, frame, label in zip(*(table[name].to_pylist() for name in ("clip", "frame", "label")), strict=True):
+        if frame not in images.get(clip, {}):
+            raise UserError(f"{path}: clip {clip}, frame {frame} is no training frame; make the pseudo-labels again")
+        labelled.append(Labelled(clip, frame, partial(_decode, label, classes, f"{path}: clip {clip}, frame {frame}")))
+    return labelled
+
+
+def _decode(png: bytes, classes: int, source: str) -> np.ndarray:
+    label = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if label is None:
+        raise UserError(f"{source}: the label is no PNG; make the pseudo-labels again")
+    foreign = label[(label >= classes) & (label != IGNORE)]
+    if foreign.size:
+        raise UserError(
+            f"{source}: train id {foreign[0]}, but there are {classes} classes; make the pseudo-labels again"
+        )
+    return label

@@ -1,0 +1,103 @@
+"""What ``--flow`` is taken for."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from etc.core.errors import UserError
+from etc.flow import methods
+from etc.flow.io import write_flo
+from etc.measure.flow_choice import choose_flow
+from etc.sources.folder.layouts import read_folder
+from etc.sources.folder.pairing import plan_clips
+from tests.commands import world
+
+
+class Network:
+    """Stands for a network in a file: the flow is that file's number everywhere."""
+
+    def __init__(self, path, value_range="0..255", inputs=None):
+        if not path.endswith("7.onnx"):
+            raise UserError(f"{path}: no such network")
+        self.value = 7.0 if inputs is None else {("0..1", ("a", "b")): 8.0}[value_range, inputs]
+
+    def __call__(self, frame0, frame1):
+        return np.full((*frame0.shape[:2], 2), self.value, np.float32)
+
+
+def plan_of(root):
+    (plan,) = plan_clips(read_folder(root / "predictions", [".png"]), read_folder(root / "frames", [".png"]))
+    return plan
+
+
+def test_a_file_of_a_network_is_built_in_the_process_that_uses_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(methods.METHODS, "onnx", Network)
+    choice = choose_flow("some/7.onnx", "medium")
+    assert choice.label == "some/7.onnx"
+    plan = plan_of(world.make(tmp_path, ("walk",), range(2)))
+    provider = pickle.loads(pickle.dumps(choice.of_clip(plan, visibility=False, dense=False)))
+    assert (provider.read(0, 1)[0] == 7).all()
+    with pytest.raises(UserError, match="--flow some/8.onnx: some/8.onnx: no such network"):
+        choose_flow("some/8.onnx", "medium")
+
+
+def test_options_reach_the_method(tmp_path, monkeypatch):
+    monkeypatch.setitem(methods.METHODS, "onnx", Network)
+    choice = choose_flow("7.onnx", "medium", ["value_range=0..1", "inputs=[a, b]"])
+    assert choice.label == "7.onnx, value_range=0..1, inputs=[a, b]"
+    plan = plan_of(world.make(tmp_path, ("walk",), range(2)))
+    assert (choice.of_clip(plan, visibility=False, dense=False).read(0, 1)[0] == 8).all()
+
+
+@pytest.mark.parametrize(
+    ("flow", "option", "words"),
+    [
+        ("farneback", "levelz=3", r"--flow farneback: .*does not take the parameters \['levelz'\]"),
+        ("farneback", "levels", "--flow-option levels: give name=value"),
+        ("farneback", "levels=", "--flow-option levels=: give name=value"),
+        ("farneback", "levels=[3", "--flow-option levels=.*not readable as YAML"),
+        (".", "levels=3", "is a folder"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_refused(flow, option, words):
+    with pytest.raises(UserError, match=words):
+        choose_flow(flow, "medium", [option])
+
+
+def test_methods_by_name():
+    assert choose_flow("dis", "fast").label == "dis (fast)"
+    assert choose_flow("farneback", "fast").label == "farneback"
+    with pytest.raises(UserError, match="--flow nothing: no such folder, and unknown flow method"):
+        choose_flow("nothing", "fast")
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "clips"),
+    [
+        (["walk/000_001", "walk/001_002", "ride/5_7"], "pairs", ["ride", "walk"]),
+        (["ulm_000001_000002_000003_flow"], "pairs", ["ulm_000001"]),
+        (["x/ulm_000001_000002", "x/ulm_000001_000003"], "forward", ["ulm_000001"]),
+        (["ulm_000001_000002_leftImg8bit"], "forward", ["ulm_000001"]),
+        (["0016E5_07959", "0006R0_f00930"], "forward", ["0006R0", "0016E5"]),
+        (["walk/0001", "walk/0002"], "forward", ["walk"]),
+        (["forward/walk/1", "backward/walk/2"], "forward", ["walk"]),
+    ],
+)
+def test_folders_of_flow_files(tmp_path, names, kind, clips):
+    for name in names:
+        path = tmp_path / f"{name}.flo"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_flo(path, np.zeros((2, 2, 2), np.float32))
+    choice = choose_flow(str(tmp_path), "medium")
+    found = choice.pairs if kind == "pairs" else choice.forward.clips
+    assert sorted(found) == clips
+    assert (choice.backward is not None) == names[0].startswith("forward")
+
+
+def test_a_pair_with_two_files(tmp_path):
+    for name in ("a/0_1.flo", "a/00_01.flo"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match="a/0_1.flo: the same clip and pair as"):
+        choose_flow(str(tmp_path), "medium")

@@ -1,0 +1,158 @@
+"""Reading pictures of ids, frames and probabilities: right values, and one line for everything else."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from etc.core.errors import UserError
+from etc.dataset.label_sets import CITYSCAPES
+from etc.measure.id_maps import Frames, IdPictures, Probabilities, largest_id
+
+IDS = np.array([[0, 1, 2], [3, 255, 2]], np.uint8)
+
+
+def save(path, array, **options):
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def read(path, classes=4, **options):
+    return IdPictures({5: path}, classes, **options)(5)
+
+
+def test_grey_and_palette_pictures_give_their_ids(tmp_path):
+    np.testing.assert_array_equal(read(save(tmp_path / "grey.png", IDS)), IDS)
+    palette = Image.fromarray(IDS)
+    palette.putpalette([7, 8, 9] * 256)
+    palette.save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(read(tmp_path / "palette.png"), IDS)
+
+
+def test_ignored_ids_become_255(tmp_path):
+    path = save(tmp_path / "a.png", np.array([[0, 2, 11]], np.uint8))
+    np.testing.assert_array_equal(read(path, 11, ignore=(11,)), [[0, 2, 255]])
+    np.testing.assert_array_equal(read(path, 3, ignore=(2, 11)), [[0, 255, 255]])
+    with pytest.raises(UserError, match="a.png: id 11, but there are 11 classes"):
+        read(path, 11)
+    # 255 is an id like others when another one is ignored.
+    with pytest.raises(UserError, match=r"b.png: id 255, but there are 4 classes \(0 to 3; ignored: 11\)"):
+        read(save(tmp_path / "b.png", IDS), 4, ignore=(11,))
+
+
+def test_label_ids_are_recognised(tmp_path):
+    path = save(tmp_path / "a.png", np.array([[7, 26, 33]], np.uint8))
+    with pytest.raises(UserError, match="id 33, .* looks like Cityscapes label ids; convert it to train ids"):
+        read(path, 19)
+    with pytest.raises(UserError, match="give --classes and --ignore that fit"):
+        read(path, 20)
+
+
+def test_truth_named_label_ids_becomes_train_ids(tmp_path):
+    path = save(tmp_path / "ulm_000000_000019_gtFine_labelIds.png", np.array([[7, 26, 0, 33]], np.uint8))
+    np.testing.assert_array_equal(read(path, 19, convert=True), [[0, 13, 255, 18]])
+    assert CITYSCAPES.names[13] == "car"
+    with pytest.raises(UserError, match="stand for 19 classes, not 9"):
+        read(path, 9, convert=True)
+    with pytest.raises(UserError, match="id 33"):
+        read(path, 19)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 4, 3), np.uint8), r"a.png: a colour picture \(RGB\), not class ids"),
+        (np.zeros((4, 4, 4), np.uint8), r"a.png: a colour picture \(RGBA\)"),
+        (np.zeros((4, 4), np.uint16), "a.png: not an 8-bit picture of class ids"),
+        (np.zeros((4, 4), bool), "a.png: not an 8-bit picture of class ids"),
+    ],
+)
+def test_pictures_that_are_no_ids(tmp_path, array, message):
+    with pytest.raises(UserError, match=message):
+        read(save(tmp_path / "a.png", array))
+
+
+@pytest.mark.parametrize("keep", [0, 20, 60, 0.5, 0.9])
+def test_truncated_pictures(tmp_path, keep):
+    path = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 4, (50, 50)).astype(np.uint8))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data)) if keep < 1 else keep])
+    with pytest.raises(UserError, match="a.png: not a readable picture"):
+        read(path)
+    with pytest.raises(UserError, match="a.png: not a readable picture"):
+        Frames({0: path})(0)
+
+
+def test_a_damaged_byte_and_a_missing_file(tmp_path):
+    path = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 4, (50, 50)).astype(np.uint8))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="a.png: not a readable picture"):
+        read(path)
+    with pytest.raises(UserError, match="b.png: no such file"):
+        read(tmp_path / "b.png")
+
+
+def test_frames_are_rgb_whatever_the_file(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
+    grey = colours[..., 0]
+    files = {0: save(tmp_path / "0.png", colours), 1: save(tmp_path / "1.png", grey)}
+    files[2] = save(tmp_path / "2.jpg", np.full((8, 8, 3), (200, 100, 50), np.uint8), quality=95)
+    frames = Frames(files)
+    np.testing.assert_array_equal(frames(0), colours)
+    np.testing.assert_array_equal(frames(1), np.dstack([grey] * 3))
+    assert np.abs(frames(2).astype(int) - (200, 100, 50)).max() < 5
+
+
+def test_the_largest_id(tmp_path):
+    path = save(tmp_path / "a.png", IDS)
+    assert largest_id(path, (255,)) == 3 and largest_id(path, (255, 3)) == 2 and largest_id(path, ()) == 255
+    assert largest_id(save(tmp_path / "b.png", np.full((2, 2), 255, np.uint8)), (255,)) == -1
+
+
+def test_probabilities_of_both_formats(tmp_path):
+    values = np.random.default_rng(0).dirichlet([1] * 3, (4, 5)).transpose(2, 0, 1)
+    np.save(tmp_path / "0.npy", values.astype(np.float16))
+    np.savez_compressed(tmp_path / "1.npz", probabilities=values.astype(np.float32))
+    load = Probabilities({0: tmp_path / "0.npy", 1: tmp_path / "1.npz"})
+    np.testing.assert_array_equal(load(0), values.astype(np.float16))
+    np.testing.assert_array_equal(load(1), values.astype(np.float32))
+    with pytest.raises(UserError, match="no probabilities of frame 2"):
+        load(2)
+
+
+def one_hot(value=1.0, dtype=np.float32):
+    array = np.zeros((2, 3, 3), dtype)
+    array[0] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: path.write_bytes(b"\x93NUMPY rubbish"), "not a readable NumPy file"),
+        (lambda path: path.write_bytes(b""), "not a readable NumPy file"),
+        (lambda path: np.save(path, np.array([{}], object)), "not a readable NumPy file"),
+        (lambda path: np.save(path, np.zeros((3, 3), np.float32)), r"this is float32 \(3, 3\)"),
+        (lambda path: np.save(path, one_hot(dtype=np.float64)), "this is float64"),
+        (lambda path: np.save(path, one_hot(3.0)), "its values are no probabilities"),
+        (lambda path: np.save(path, one_hot(np.nan)), "its values are no probabilities"),
+        (lambda path: np.save(path, one_hot() * 2 - one_hot()[::-1]), "its values are no probabilities"),
+    ],
+)
+def test_what_is_no_probability_is_named(tmp_path, write, message):
+    path = tmp_path / "0.npy"
+    write(path)
+    with pytest.raises(UserError, match=f"0.npy: .*{message}"):
+        Probabilities({0: path})(0)
+
+
+def test_archives_of_probabilities(tmp_path):
+    path = tmp_path / "0.npz"
+    np.savez(path, a=one_hot(), b=one_hot())
+    with pytest.raises(UserError, match="0.npz: holds 2 arrays"):
+        Probabilities({0: path})(0)
+    np.savez(path, a=one_hot())
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="0.npz: not a readable NumPy file"):
+        Probabilities({0: path})(0)

@@ -1,0 +1,144 @@
+"""Rules for Snakemake from dvc.yaml: names, wildcards, paths, and what the markers say."""
+
+import json
+import os
+import re
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from etc.core.errors import UserError
+from etc.pipeline import graph as pipeline
+from etc.pipeline.graph import COMMAND, Graph, Stage
+
+DEFINITIONS = yaml.safe_load(
+    """
+frames:
+  matrix: {dataset: [street]}
+  outs:
+    - data/${item.dataset}/root
+    - data/${item.dataset}/frames.parquet
+  meta: {threads: 2}
+student:
+  matrix: {dataset: [street], seed: [0, 1]}
+  outs:
+    - data/${item.dataset}/${item.seed}.bin
+    - results/${item.dataset}/${item.seed}.csv: {cache: false}
+"""
+)
+
+
+@pytest.fixture
+def graph():
+    stages = [
+        Stage("frames@street", ("data/street/root", "data/street/frames.parquet"), due=False),
+        Stage("student@street-0", ("data/street/0.bin", "results/street/0.csv"), due=False),
+        Stage("student@street-1", ("data/street/1.bin", "results/street/1.csv"), due=True),
+    ]
+    return Graph(
+        stages={stage.name: stage for stage in stages},
+        predecessors={
+            "frames@street": [],
+            "student@street-0": ["frames@street"],
+            "student@street-1": ["frames@street"],
+        },
+        definitions=DEFINITIONS,
+        matrices={"frames": {"dataset": ["street"]}, "student": {"dataset": ["street"], "seed": ["0", "1"]}},
+    )
+
+
+def test_paths_take_their_wildcards_from_the_matrix(graph):
+    outputs = graph.family("student").outputs
+    assert outputs == ["data/{dataset}/{seed}.bin", "results/{dataset}/{seed}.csv"]
+    # Only the outputs of a stage that DVC caches as a whole may be deleted before a job starts.
+    assert all(path.flags.get("update") for path in outputs)
+    folder, file = graph.family("frames").outputs
+    assert not any(getattr(path, "flags", {}).get("update") for path in (folder, file))
+    assert folder.flags.get("directory") and not getattr(file, "flags", {}).get("directory")
+
+
+def test_wildcards_match_nothing_but_the_values_of_the_matrix(graph):
+    constraint = graph.family("student").wildcards["seed"]
+    assert [word for word in ("0", "1", "2", "10", "0-x") if re.fullmatch(constraint, word)] == ["0", "1"]
+
+
+def test_the_command_runs_one_stage_through_dvc(graph):
+    params = SimpleNamespace(stage=graph.family("student").stage({"dataset": "street", "seed": 1}))
+    formatted = COMMAND.format(params=params, log="a.log")
+    assert "repro --single-item 'student@street-1'" in formatted and formatted.endswith("tee a.log")
+
+
+def test_inputs_are_the_marker_and_what_the_stages_before_make(graph):
+    inputs = graph.family("student").needs({"dataset": "street", "seed": 0})
+    assert inputs == ["work/due/student-street-0", "data/street/root", "data/street/frames.parquet"]
+    # Not made anew, so their dates must not count.
+    assert all(path.flags.get("ancient") for path in inputs[1:])
+
+
+def test_outputs_of_due_stages_are_waited_for(graph):
+    due = Stage("frames@street", graph.stages["frames@street"].outputs, due=True)
+    graph.stages["frames@street"] = due
+    inputs = graph.inputs("student@street-0")
+    assert not any(getattr(path, "flags", {}).get("ancient") for path in inputs)
+
+
+def test_targets_are_what_no_other_stage_needs(graph):
+    assert graph.targets == ["data/street/0.bin", "results/street/0.csv", "data/street/1.bin", "results/street/1.csv"]
+
+
+def test_markers_are_new_only_for_due_stages(graph, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    graph.write_markers()
+    dates = {name: pipeline.marker(name).stat().st_mtime for name in graph.stages}
+    assert dates["frames@street"] == dates["student@street-0"] == 0
+    assert dates["student@street-1"] > 1e9
+    first = pipeline.marker("student@street-1").read_text()
+    graph.write_markers()
+    # Snakemake compares the content of small files before it believes a date.
+    assert pipeline.marker("student@street-1").read_text() != first
+    assert graph.due == ["student@street-1"]
+
+
+def test_values_of_a_matrix_are_read_off_the_stage_names():
+    names = ["student@street-pspnet18-etc-0", "student@street-pspnet18-etc-12", "student_x@street-a-b-3"]
+    definition = {"matrix": dict.fromkeys(("dataset", "architecture", "scheme", "seed"))}
+    matrix = pipeline._matrix("student", definition, names)
+    assert matrix == {"dataset": ["street"], "architecture": ["pspnet18"], "scheme": ["etc"], "seed": ["0", "12"]}
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A DVC project without git: one stage that has run, one that has not."""
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    stages = {
+        "first": {"matrix": {"dataset": ["street"]}, "cmd": "echo 1 > a.txt", "outs": ["a.txt"]},
+        "second": {"matrix": {"dataset": ["street"]}, "cmd": "echo 2 > b.txt", "deps": ["a.txt"], "outs": ["b.txt"]},
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    monkeypatch.chdir(tmp_path)
+    Repo(".").reproduce("first@street")
+    return tmp_path
+
+
+def test_dvc_says_what_is_due_and_the_markers_remember_it(repository):
+    graph = pipeline.load()
+    assert graph.due == ["second@street"] and graph.predecessors["second@street"] == ["first@street"]
+    graph.write_markers()
+    # The file of the first stage is damaged while a job runs: the verdict of the run's start still counts.
+    (repository / "a.txt").unlink()
+    assert pipeline.recall() == graph
+    assert pipeline.load().due == ["first@street", "second@street"]
+
+
+def test_while_a_job_runs_dvc_cannot_be_asked_but_the_verdict_can_be_recalled(repository):
+    graph = pipeline.load()
+    graph.write_markers()
+    holder = {"pid": os.getppid(), "cmd": "dvc repro"}
+    (repository / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(repository / "a.txt"): holder}, "read": {}}))
+    with pytest.raises(UserError, match="another run is at work in this folder") as error:
+        pipeline.load()
+    assert str(os.getppid()) in str(error.value) and "\n" not in str(error.value)
+    assert pipeline.recall() == graph

@@ -1,0 +1,110 @@
+"""What a killed run leaves behind is cleared; what a living one holds is not."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from etc.pipeline import recovery as housekeeping
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    """A process that does nothing for a while; its command line says snakemake."""
+    script = tmp_path / "snakemake"
+    script.write_text("import time\ntime.sleep(60)\n")
+    process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def lock_snakemake(project):
+    locks = project / ".snakemake/locks"
+    locks.mkdir(parents=True)
+    (locks / "0.input.lock").touch()
+    return locks
+
+
+def lock_dvc(project, pid, mode="write"):
+    entry = {"pid": pid, "cmd": "dvc repro"}
+    locks = {"write": {"a": entry}, "read": {}} if mode == "write" else {"write": {}, "read": {"a": [entry]}}
+    (project / ".dvc/tmp/rwlock").write_text(json.dumps(locks))
+
+
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_the_lock_of_a_dead_snakemake_is_removed(project, capsys):
+    locks = lock_snakemake(project)
+    housekeeping.release_snakemake()
+    assert not locks.exists()
+    assert "killed Snakemake run" in capsys.readouterr().err
+
+
+def test_notes_of_unfinished_jobs_are_left_to_dvc(project):
+    notes = project / ".snakemake/incomplete"
+    notes.mkdir(parents=True)
+    (notes / "ZGF0YQ==").touch()
+    housekeeping.release_snakemake()
+    assert not notes.exists()
+
+
+def test_the_lock_of_a_living_snakemake_stays(project, sleeper):
+    locks = lock_snakemake(project)
+    housekeeping.release_snakemake()
+    assert any(locks.iterdir())
+
+
+@pytest.mark.parametrize("mode", ["write", "read"])
+def test_a_living_holder_is_named_and_waited_for(project, sleeper, mode, monkeypatch, capsys):
+    lock_dvc(project, sleeper.pid, mode)
+    naps = []
+
+    def nap(seconds):
+        naps.append(seconds)
+        if len(naps) == 3:
+            sleeper.kill()
+            sleeper.wait()
+
+    monkeypatch.setattr(housekeeping.time, "sleep", nap)
+    housekeeping.wait_for_orphans()
+    assert len(naps) == 3
+    assert capsys.readouterr().err.count(str(sleeper.pid)) == 1
+
+
+def test_dead_holders_are_not_waited_for(project, monkeypatch):
+    monkeypatch.setattr(housekeeping.time, "sleep", lambda seconds: pytest.fail("waited for a dead process"))
+    lock_dvc(project, dead_pid())
+    housekeeping.wait_for_orphans()
+    lock_dvc(project, os.getpid())
+    housekeeping.wait_for_orphans()
+
+
+def test_a_half_written_lock_file_is_removed(project):
+    (project / ".dvc/tmp/rwlock").write_text('{"write": {"a"')
+    housekeeping.wait_for_orphans()
+    assert not (project / ".dvc/tmp/rwlock").exists()
+
+
+def test_an_archive_without_git_is_told_to_dvc(project):
+    housekeeping.use_without_git()
+    assert "no_scm = True" in (project / ".dvc/config.local").read_text()
+
+
+def test_a_git_repository_is_left_alone(project):
+    (project / ".git").mkdir()
+    housekeeping.use_without_git()
+    assert not (project / ".dvc/config.local").exists()
