@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from etc.dataset.label_sets import IGNORE
 from etc.params.training import AugmentParams
 
-IGNORE = 255
 # Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114])
 

@@ -22,8 +22,7 @@ from etc.training.batches import Batch, Parts, loader
 from etc.training.checkpoint import WorkFolder
 from etc.training.data import Samples
 from etc.training.determinism import seed_step
-from etc.training.objective import Objective, see
-from etc.training.schedule import learning_rate
+from etc.training.objective import Objective, outputs_per_frame
 from etc.training.synchronise import synchronise_batch_norm
 
 # Steps whose mean loss the progress bar shows.
@@ -129,6 +128,20 @@ def train(
     return History(objective.names, torch.tensor(state.history, dtype=torch.float64), state.seconds)
 
 
+def learning_rate(step: int, iterations: int, base: float, power: float = 0.9, warmup: int = 0) -> float:
+    """Polynomial decay, ``base * (1 - step / iterations) ** power``, after an optional linear rise.
+
+    Args:
+        step: number of the step, 0 to ``iterations - 1``.
+        iterations: number of all steps.
+        base: rate at step 0 (without warm-up).
+        power: 0.9 in Liu et al., ECCV 2020.
+        warmup: steps over which the rate rises linearly to the decaying curve.
+    """
+    decayed = base * (1 - step / iterations) ** power
+    return decayed * min(1.0, (step + 1) / (warmup + 1))
+
+
 def make_optimiser(objective: Objective, params: TrainingParams) -> torch.optim.SGD:
     """SGD in three groups: the backbone; the student's other layers; the weights of the terms, without decay."""
     backbone = list(objective.student.backbone.parameters())
@@ -181,7 +194,7 @@ def _teach(teacher: nn.Module | None, batch: Batch, frames: int, accelerator: Ac
     if teacher is None or frames == 0:
         return []
     with torch.no_grad(), accelerator.autocast():
-        return see(teacher, batch.images[:frames])
+        return outputs_per_frame(teacher, batch.images[:frames])
 
 
 def _check(
