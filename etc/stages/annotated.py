@@ -68,11 +68,12 @@ def _copy_trained(dataset: str, name: str, output: Path, checkpoint: Path, check
     """
     found = sha256(checkpoint / weights.WEIGHTS)
     if not found.startswith(checksum.lower()):
-        raise UserError(f"{checkpoint / weights.WEIGHTS}: its SHA-256 begins {found[:16]}, not {checksum}; correct one")
+        file = checkpoint / weights.WEIGHTS
+        raise UserError(f"{file}: its SHA-256 begins {found[:16]}, not {checksum}; correct 'checkpoint' or 'checksum'")
     folder = Path("data") / dataset
     classes = manifest.read_label_set(folder / "frames.parquet")
     network, config = weights.load(checkpoint)
-    remedy = "give a network of these classes, or these classes to the data set"
+    remedy = "use a network of these classes, or give the data set its classes"
     weights.check_classes(checkpoint, config, classes.names, f"the data set '{dataset}'", remedy)
     weights.save(output, network, config)
     write_json(output / "timing.json", {"iterations": 0, "train_seconds": 0.0})

@@ -197,7 +197,7 @@ def pair_of_frames_loss(
     """Pair-wise frames' dependency PF (Liu et al., ECCV 2020): similarities between two frames.
 
     1/N^2 sum_ij (a^S_ij - a^T_ij)^2, a_ij the cosine of the features at pixel i of frame t and pixel j of frame s;
-    mean over the batch. Exact, and no N x N matrix is made.
+    mean over the batch. Exact, and no N x N matrix is formed.
 
     Args:
         student_t, student_s: features (B, C_s, H, W) of frames t and s; gradients flow into both.

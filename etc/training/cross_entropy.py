@@ -1,4 +1,4 @@
-"""Loss of the labelled frames."""
+"""Loss of the labelled frames: cross entropy with class weights and hard example mining."""
 
 from collections.abc import Sequence
 

@@ -120,7 +120,7 @@ def run(plan: Plan) -> str:
 
 
 def memory_advice(training: TrainingParams, processes: int) -> str:
-    """What to change in the parameters when memory is short, in words."""
+    """Which parameters to change when memory is short, as a phrase for an error message."""
     height, width = training.augment.crop
     lower = f"lower 'training.batch' ({training.batch}) or 'training.augment.crop' ({height}x{width})"
     # Batch normalisation needs two samples in each part.
@@ -153,7 +153,7 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
 
     Args:
         plan: the training.
-        tell: is given the report on every weights file that is loaded.
+        tell: called with the report on each weights file that is loaded.
 
     Raises:
         UserError: unknown architecture, weights that do not fit, or a wrong number of class weights.
