@@ -85,12 +85,12 @@ def fetch(names: Sequence[str], folder: Path, agreed: bool) -> Path:
         UserError: the network is forbidden, csDownload is not installed or fails, there is no account and no terminal
             to ask for it, no agreement, or no space.
     """
-    if not _missing(names, folder):
+    if not (due := _missing(names, folder)):
         return folder
-    layout = ", ".join(f"{PACKAGES[name].kind}/{below}" for name in names for below in PACKAGES[name].folders)
-    require_network(folder, f"download {', '.join(names)} from {PAGE} on another machine and unpack: {layout}")
+    layout = ", ".join(f"{PACKAGES[name].kind}/{below}" for name in due for below in PACKAGES[name].folders)
+    require_network(folder, f"download {', '.join(due)} from {PAGE} on another machine and unpack in there: {layout}")
     tool = _tool()
-    sizes = {name: PACKAGES[name].size for name in _missing(names, folder)}
+    sizes = {name: PACKAGES[name].size for name in due}
     agree("Cityscapes", sizes, folder, agreed, "name its folder instead, see docs/datasets.md")
     with locked(folder):
         # Another process may have fetched them in the meantime.
