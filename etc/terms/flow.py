@@ -6,21 +6,16 @@ from functools import partial
 from pathlib import Path
 
 from etc.core.errors import UserError
-from etc.flow.store import FlowReader
+from etc.flow.store import StoredFlow
+from etc.training.data import ReadFlow
 
 
-def open_flow(folder: Path, clip: str) -> FlowReader:
-    """Flow of one training clip of the data set in ``folder``.
+def opener(folder: Path) -> Callable[[str], ReadFlow]:
+    """Picklable function from the name of a training clip to what reads its flow.
 
-    Raises:
-        UserError: the file is missing or damaged.
+    The function raises ``UserError`` when the file is missing or damaged.
     """
-    return FlowReader(_flows(folder) / f"{clip}.arrow")
-
-
-def opener(folder: Path) -> Callable[[str], FlowReader]:
-    """Picklable function that opens the flow of a clip by its name."""
-    return partial(open_flow, folder)
+    return partial(_open, _flows(folder))
 
 
 def flow_inputs(folder: Path) -> dict[str, str]:
@@ -32,8 +27,12 @@ def flow_inputs(folder: Path) -> dict[str, str]:
     paths = sorted(_flows(folder).glob("*.arrow"))
     if not paths:
         raise UserError(f"{_flows(folder)}: no flow; run the stage 'flow' for 'train', or train without the term tl")
-    keys = [f"{path.name} {FlowReader(path).key}" for path in paths]
+    keys = [f"{path.name} {StoredFlow(path).key}" for path in paths]
     return {"flow": hashlib.blake2b("\n".join(keys).encode(), digest_size=16).hexdigest()}
+
+
+def _open(flows: Path, clip: str) -> ReadFlow:
+    return StoredFlow(flows / f"{clip}.arrow").read
 
 
 def _flows(folder: Path) -> Path:
