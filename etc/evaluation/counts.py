@@ -16,13 +16,20 @@ Record = dict[str, Any]
 
 
 def pair_records(pair: PairResult) -> list[Record]:
-    """One record per protocol of a pair: clip, source, target, protocol, intersection (C,), union (C,)."""
+    """One record per protocol of a pair: clip, source, target, protocol, same, counted, intersection (C,), union (C,).
+
+    ``same`` and ``counted`` belong to the pair, not to a class, so each of its rows repeats them, as it repeats the
+    clip. A table of their own would be a second file that must fit the first, and repeated values take almost no space
+    in Parquet. Who sums them over pairs takes one class.
+    """
     return [
         {
             "clip": pair.clip,
             "source": pair.source,
             "target": pair.target,
             "protocol": protocol,
+            "same": counts.same,
+            "counted": counts.counted,
             "intersection": counts.intersection,
             "union": counts.union,
         }

@@ -13,7 +13,7 @@ import pytest
 
 from etc.core.errors import UserError
 from etc.dataset.label_sets import CITYSCAPES, STREET, LabelSet
-from etc.evaluation.iou import class_ratio, confusion_matrix, iou_counts, mean_ratio
+from etc.evaluation.iou import class_ratio, confusion_matrix, iou_counts, mean_ratio, tp_fp_fn
 from etc.prediction.cityscapes import OFFICIAL, SUFFIX, export
 from etc.sources.cityscapes.cityscapes import TRAIN_IDS, Cityscapes
 from etc.sources.cityscapes.params import CityscapesParams
@@ -92,12 +92,11 @@ def judged(tmp_path):
 def test_our_iou_is_that_of_the_official_tool(judged):
     truths, predictions, official = judged
     assert (truths[2] == 255).any() and (truths[3] == 26).sum() > 11 * 6
-    counts = iou_counts(
-        sum(
-            confusion_matrix(prediction, CITYSCAPES.encode(truth), CITYSCAPES.count)
-            for truth, prediction in zip(truths, predictions, strict=True)
-        )
+    confusion = sum(
+        confusion_matrix(prediction, CITYSCAPES.encode(truth), CITYSCAPES.count)
+        for truth, prediction in zip(truths, predictions, strict=True)
     )
+    counts = iou_counts(*tp_fp_fn(confusion))
     ours = class_ratio(counts.intersection, counts.union)
     theirs = np.array([official["classScores"][name] for name in CITYSCAPES.names])
     assert math.isnan(theirs[BUS]) and theirs[TRAIN] == 0 and theirs[TRUCK] == 0
@@ -177,7 +176,7 @@ def test_a_real_frame_agrees(tmp_path):
     row = frame._asdict() | {"height": truth.shape[0], "width": truth.shape[1]}
     export(tmp_path / "results", [(row, prediction)], listing.label_set)
     official = _officially(root, tmp_path / "results")
-    counts = iou_counts(confusion_matrix(prediction, truth, 19))
+    counts = iou_counts(*tp_fp_fn(confusion_matrix(prediction, truth, 19)))
     theirs = [official["classScores"][name] for name in CITYSCAPES.names]
     np.testing.assert_allclose(class_ratio(counts.intersection, counts.union), theirs, rtol=0, atol=1e-9)
     assert mean_ratio(counts.intersection, counts.union) == pytest.approx(official["averageScoreClasses"], abs=1e-9)

@@ -11,7 +11,8 @@ from etc.dataset.label_sets import STREET
 from etc.params.experiment import Run
 from etc.params.report import Bootstrap
 from etc.reporting import tables
-from etc.reporting.differences import Evaluation, deltas
+from etc.reporting.differences import deltas
+from etc.reporting.evaluations import Evaluation
 from tests.reporting.world import iou_rows, random_counts, tc_rows
 
 BOOTSTRAP = Bootstrap(samples=1000, confidence=0.95, seed=3)
@@ -26,7 +27,11 @@ def evaluation(scheme, seed, clips, iterations=100, seconds=10.0, architecture="
         iou.append(iou_rows(clip, 0, tp, wrong // 2, wrong - wrong // 2))
         tc.append(tc_rows(clip, 0, intersection, [100, 100], "corrected"))
         tc.append(tc_rows(clip, 0, intersection + 4, [100, 100], "occlusion_aware"))
-    return Evaluation(Run(architecture, scheme, seed), pd.concat(iou), pd.concat(tc), iterations, seconds)
+    return from_tables(Run(architecture, scheme, seed), pd.concat(iou), pd.concat(tc), iterations, seconds)
+
+
+def from_tables(run, iou, tc, iterations=1, seconds=1.0):
+    return Evaluation.from_tables(run, iou, tc, STREET.count, iterations, seconds)
 
 
 def two_clips(scheme, seed, first, second, **kwargs):
@@ -50,7 +55,7 @@ def test_run_values_by_hand():
             tc_rows("a", 0, [20, 3, 0, 0], [40, 12, 0, 0], "corrected", "compare"),
         ]
     )
-    row = tables.run_table([Evaluation(Run("pspnet18", "tl", 4), iou, tc, 450, 12.5)]).iloc[0]
+    row = tables.run_table([from_tables(Run("pspnet18", "tl", 4), iou, tc, 450, 12.5)]).iloc[0]
     assert row["miou"] == pytest.approx(100 * (80 / 160 + 30 / 60 + 0 / 5) / 3)
     assert row["pixel_accuracy"] == pytest.approx(100 * 110 / 160)
     assert row["tc"] == pytest.approx(100 * (80 / 100 + 10 / 30) / 2)
@@ -68,7 +73,7 @@ def test_agreement_is_the_share_of_equal_pixels():
     union = [int(((first == c) | (second == c)).sum()) for c in range(3)]
     tc = pd.concat([tc_rows("a", 0, intersection, union, name) for name in ("corrected", "occlusion_aware")])
     iou = iou_rows("a", 0, [1], [0], [0])
-    row = tables.run_table([Evaluation(Run("pspnet18", "tl", 0), iou, tc, 1, 1.0)]).iloc[0]
+    row = tables.run_table([from_tables(Run("pspnet18", "tl", 0), iou, tc)]).iloc[0]
     assert row["agreement"] == pytest.approx(100 * (first == second).mean())
 
 
@@ -169,7 +174,7 @@ def test_interval_covers_the_true_difference_about_as_often_as_it_says():
 def test_interval_repeats_exactly_and_follows_its_seed():
     draw = np.random.default_rng(5)
     runs = [
-        Evaluation(Run("pspnet18", scheme, seed), *random_counts(draw, quality), 1, 1.0)
+        from_tables(Run("pspnet18", scheme, seed), *random_counts(draw, quality))
         for scheme, quality in (("baseline", 0.6), ("etc", 0.65))
         for seed in (0, 1)
     ]
