@@ -1,4 +1,4 @@
-"""The bootstrap against a loop over resamples and a textbook standard error; the permutation test against all exchanges."""
+"""The bootstrap against a loop over resamples, the permutation test against all exchanges."""
 
 from itertools import product
 

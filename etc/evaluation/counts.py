@@ -18,9 +18,9 @@ Record = dict[str, Any]
 def pair_records(pair: PairResult) -> list[Record]:
     """One record per protocol of a pair: clip, source, target, protocol, same, counted, intersection (C,), union (C,).
 
-    ``same`` and ``counted`` belong to the pair, not to a class, so each of its rows repeats them, as it repeats the
-    clip. A table of their own would be a second file that must fit the first, and repeated values take almost no space
-    in Parquet. Who sums them over pairs takes one class.
+    ``same`` and ``counted`` belong to the pair, not to a class, so the rows of all its classes repeat them, as they do
+    its clip: to sum them over pairs, take the rows of one class. A table of their own would be a second file that has
+    to fit the first, and Parquet stores repeated values in little space (a sixth of the file).
     """
     return [
         {

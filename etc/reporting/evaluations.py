@@ -71,10 +71,9 @@ def _iou_counts(table: pd.DataFrame, classes: int) -> ClipCounts:
 
 def _tc_counts(table: pd.DataFrame, classes: int, flow: str, protocol: str) -> ClipCounts:
     chosen = table[(table["flow"] == flow) & (table["protocol"] == protocol)]
-    clips, (intersection, union, same, counted) = _by_clip(
-        chosen, classes, ["intersection", "union", "same", "counted"]
-    )
-    # These two belong to the pair; every one of its classes repeats them.
+    columns = ["intersection", "union", "same", "counted"]
+    clips, (intersection, union, same, counted) = _by_clip(chosen, classes, columns)
+    # The last two belong to a pair, whose classes repeat them.
     return ClipCounts(clips, IouCounts(intersection, union, same[:, 0], counted[:, 0]))
 
 
