@@ -23,7 +23,7 @@ test: $(STAMP)  ## all tests
 lint: $(STAMP)  ## style, spelling, workflow
 	@ruff check .
 	@ruff format --check .
-	@snakefmt --check Snakefile workflow
+	@snakefmt --check Snakefile
 	@codespell
 	@snakemake --lint
 

@@ -49,7 +49,9 @@ def write_label_ids(folder: Path, frames: Iterable[tuple[Row, np.ndarray]], labe
     folder = Path(folder)
     others = [path for path in folder.rglob("*.png") if not path.name.endswith(SUFFIX) or path.parent != folder]
     if others:
-        raise UserError(f"{others[0]}: not from an earlier export; the tool would read it as a prediction: choose an empty folder")
+        raise UserError(
+            f"{others[0]}: not from an earlier export; the tool would read it as a prediction: choose an empty folder"
+        )
     count = 0
     for row, prediction in frames:
         name = PurePosixPath(row["image"]).name.removesuffix("_leftImg8bit.png")
@@ -64,7 +66,7 @@ def write_label_ids(folder: Path, frames: Iterable[tuple[Row, np.ndarray]], labe
 def _table(label_set: LabelSet) -> np.ndarray:
     strange = [name for name in label_set.names if name not in _IDS]
     if strange:
-        raise UserError(f"label set {label_set.name!r}: class {strange[0]!r} is not a Cityscapes class and has no id there")
+        raise UserError(f"label set {label_set.name!r}: class {strange[0]!r} is not a Cityscapes class: it has no id")
     table = np.zeros(256, np.uint8)
     table[: label_set.count] = [_IDS[name] for name in label_set.names]
     return table

@@ -6,7 +6,7 @@ from pathlib import Path
 from etc.dataset import manifest
 from etc.params import teacher as params
 from etc.terms import flow as flows
-from etc.terms.motion_term import MotionTerm
+from etc.terms.motion import MotionTerm
 from etc.training import session
 from etc.training.clips import frame_inputs, training_clips
 

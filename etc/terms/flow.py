@@ -19,7 +19,7 @@ def open_flow(folder: Path, clip: str) -> FlowReader:
 
 
 def opener(folder: Path) -> Callable[[str], FlowReader]:
-    """Function that opens the flow of a clip by its name; can be sent to another process."""
+    """Picklable function that opens the flow of a clip by its name."""
     return partial(open_flow, folder)
 
 
