@@ -269,13 +269,13 @@ def prepare() -> Graph:
     """
     from etc.core.files import explained
     from etc.params.check import check_all
-    from etc.pipeline import recovery as housekeeping
+    from etc.pipeline import recovery
 
     # Jobs call `dvc` and `etc`: those of this Python, also when its folder is not on the PATH.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     check_all()
     with explained():
-        housekeeping.tidy()
+        recovery.tidy()
         graph = load()
         graph.write_markers()
     return graph

@@ -11,8 +11,8 @@ from etc.dataset import manifest
 from etc.sources.camvid import classes as camvid_classes
 from etc.sources.camvid import videos as camvid_videos
 from etc.sources.camvid.camvid import CamVid
-from etc.sources.camvid.names import COUNTS, lacking, parse
 from etc.sources.camvid.params import MOST_NEIGHBOURS, CamVidParams
+from etc.sources.camvid.stills import COUNTS, lacking, parse
 from etc.sources.source import Gap
 from tests.sources.camvid_world import PUBLISHED, SHAPE, empty_files, original, picture, video, write
 

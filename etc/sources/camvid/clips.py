@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
-from etc.sources.camvid.names import Still, by_sequence, lacking, runs
+from etc.sources.camvid.stills import Still, by_sequence, lacking, runs
 from etc.sources.camvid.videos import cut_name, windows
 from etc.sources.source import Frame, Gap
 
