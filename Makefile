@@ -6,13 +6,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.lock-installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# GNU make 3.81, which macOS has, starts simple commands without a shell and then ignores this PATH.
+SHELL := bash
 # With it, each of the many short processes would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: results test lint deps clean distclean environment lock
 .DEFAULT_GOAL := results
 
-results: $(STAMP)  ## run the whole chain on the data sets of params/data.yaml
+results: $(STAMP)  ## run the whole chain on the data sets of params/experiment.yaml
 	@snakemake --cores $(CORES) || { echo "Stopped: the reason stands above and in logs/; the next run goes on from here." >&2; exit 1; }
 	@etc show
 

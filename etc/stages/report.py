@@ -15,8 +15,7 @@ from etc.core.files import atomic, read_json, write_json
 from etc.core.progress import track
 from etc.dataset import label_sets as labels
 from etc.dataset import manifest
-from etc.params import experiment as data
-from etc.params import report
+from etc.params import experiment, report
 from etc.params.experiment import Run
 from etc.reporting import page, plots, strip, tables, video
 from etc.reporting.evaluations import Evaluation
@@ -54,13 +53,13 @@ def run(dataset: str) -> str:
     - ``plots/{schemes,losses,strip,pseudo_labels}.png``, ``plots/overlay.webp``.
     - ``metrics.json`` for ``dvc metrics show``, ``index.html``.
 
-    Evaluations and histories of runs that params/data.yaml does not declare are moved to
+    Evaluations and histories of runs that params/experiment.yaml does not declare are moved to
     ``work/undeclared/<dataset>/``: DVC hashes their folders, so these must be the same here and in a fresh clone.
 
     Raises:
         UserError: an input is missing, damaged or does not fit the others.
     """
-    settings, runs = report.load(dataset), data.load().runs()
+    settings, runs = report.load(dataset), experiment.load().runs()
     report.check_declared(dataset, settings, runs)
     folder, output = Path("data") / dataset, Path("results") / dataset
     label_set = manifest.read_label_set(folder / "frames.parquet")
@@ -124,7 +123,7 @@ def set_aside(folder: Path, keep: set[str], target: Path) -> None:
         shutil.move(one, place)
     if strangers:
         names = ", ".join(one.name for one in strangers)
-        print(f"{folder}: {names} not declared in {data.PATH}; moved to {target}", file=sys.stderr)
+        print(f"{folder}: {names} not declared in {experiment.PATH}; moved to {target}", file=sys.stderr)
 
 
 def _evaluation(folder: Path, one: Run, classes: int) -> Evaluation:
