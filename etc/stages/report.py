@@ -12,19 +12,20 @@ import pyarrow as pa
 
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, write_json
+from etc.core.progress import track
 from etc.dataset import label_sets as labels
 from etc.dataset import manifest
 from etc.params import experiment, report
 from etc.params.experiment import Run
 from etc.reporting import page, plots, strip, tables, video
-from etc.reporting.differences import Evaluation
+from etc.reporting.evaluations import Evaluation
 
 # Results live in git, which is no place for big files.
 MOST_BYTES = 500_000
 # Networks beside the students that leave a history.
 NETWORKS = ("labeller", "teacher")
 IOU = ["clip", "frame", "class", "tp", "fp", "fn"]
-TC = ["clip", "source", "target", "flow", "protocol", "class", "intersection", "union"]
+TC = ["clip", "source", "target", "flow", "protocol", "same", "counted", "class", "intersection", "union"]
 HISTORY = ["step", *plots.TERMS]
 AUDIT = ["class", "kept_share", "accuracy_before", "accuracy_kept"]
 
@@ -61,7 +62,8 @@ def run(dataset: str) -> str:
     settings, runs = report.load(dataset), experiment.load().runs()
     report.check_declared(dataset, settings, runs)
     folder, output = Path("data") / dataset, Path("results") / dataset
-    evaluations = [_evaluation(folder, one) for one in runs]
+    label_set = manifest.read_label_set(folder / "frames.parquet")
+    evaluations = [_evaluation(folder, one, label_set.count) for one in runs]
     history = pd.concat([_history(folder, one) for one in runs], ignore_index=True)
     audit = _audit(output / "tables" / "pseudo_labels.csv")
     shown = {name: next(one for one in runs if one.scheme == name) for name in settings.shown()}
@@ -72,7 +74,6 @@ def run(dataset: str) -> str:
     starts = {f"pretrained-{one.architecture}" for one in runs}
     set_aside(folder / "history", declared | starts | {*NETWORKS}, aside)
 
-    label_set = manifest.read_label_set(folder / "frames.parquet")
     run_table = tables.run_table(evaluations)
     schemes = tables.scheme_table(evaluations, settings.baseline, settings.bootstrap)
     classes = tables.class_table(evaluations, label_set)
@@ -87,13 +88,15 @@ def run(dataset: str) -> str:
         "tables/classes.csv": tables.csv(classes),
         "tables/data.csv": tables.data_table(manifest.read(folder / "frames.parquet")).to_csv(index=False),
     }
-    pictures = {
-        "plots/schemes.png": plots.png(plots.scheme_scatter(run_table, settings.baseline), settings.plots.dpi),
-        "plots/losses.png": plots.png(plots.loss_curves(history, settings.plots.smoothing), settings.plots.dpi),
-        "plots/pseudo_labels.png": plots.png(plots.pseudo_label_bars(audit), settings.plots.dpi),
-        "plots/strip.png": _strip(folder, sample, records, label_set, settings.strip),
-        "plots/overlay.webp": _animation(folder, sample, records, label_set, settings.overlay),
+    dpi = settings.plots.dpi
+    drawings = {
+        "plots/schemes.png": lambda: plots.png(plots.scheme_scatter(run_table, settings.baseline), dpi),
+        "plots/losses.png": lambda: plots.png(plots.loss_curves(history, settings.plots.smoothing), dpi),
+        "plots/pseudo_labels.png": lambda: plots.png(plots.pseudo_label_bars(audit), dpi),
+        "plots/strip.png": lambda: _strip(folder, sample, records, label_set, settings.strip),
+        "plots/overlay.webp": lambda: _animation(folder, sample, records, label_set, settings.overlay),
     }
+    pictures = {name: draw() for name, draw in track(drawings.items(), len(drawings), "pictures")}
     captions = page.pictures(sample.clip, [one.name for one in shown.values()], settings.plots.smoothing)
     files["index.html"] = page.render(
         dataset, text, note, tables.display_classes(classes), tables.CLASS_NOTE, captions, list(files)
@@ -123,7 +126,7 @@ def set_aside(folder: Path, keep: set[str], target: Path) -> None:
         print(f"{folder}: {names} not declared in {experiment.PATH}; moved to {target}", file=sys.stderr)
 
 
-def _evaluation(folder: Path, one: Run) -> Evaluation:
+def _evaluation(folder: Path, one: Run, classes: int) -> Evaluation:
     dataset = folder.name
     remedy = f"run: etc evaluate {dataset} {_options(one)}"
     # Data without labels have consistency alone.
@@ -135,7 +138,7 @@ def _evaluation(folder: Path, one: Run) -> Evaluation:
     for key in ("iterations", "train_seconds"):
         if not isinstance(timing.get(key), int | float):
             raise UserError(f"{path}: key '{key}' is missing; run: etc student {dataset} {_options(one)}")
-    return Evaluation(one, iou, tc, timing["iterations"], timing["train_seconds"])
+    return Evaluation.from_tables(one, iou, tc, classes, timing["iterations"], timing["train_seconds"])
 
 
 def _history(folder: Path, one: Run) -> pd.DataFrame:
