@@ -33,10 +33,10 @@ def export(source: Path, to: Path, kind: str) -> str:
         kind: ``flo`` or ``kitti``.
 
     Raises:
-        UserError: there is no flow file, one is damaged, or ``to`` cannot be written.
+        UserError: no flow file is found, one is damaged, or ``to`` cannot be written.
     """
     if kind not in FORMATS:
-        raise UserError(f"there is no flow format {kind!r}: choose one of {', '.join(FORMATS)}")
+        raise UserError(f"unknown flow format {kind!r}: choose one of {', '.join(FORMATS)}")
     paths = sorted(source.glob("*.arrow")) if source.is_dir() else [source]
     if not paths:
         raise UserError(f"{source}: no flow file (*.arrow) in this folder; give data/<data set>/flow/<purpose>")
@@ -66,7 +66,7 @@ def pack(source: Path, to: Path, step: float = DEFAULT_STEP, scale: int = 1) -> 
         step, scale: see ``FlowWriter``.
 
     Raises:
-        UserError: no flow file is there, one is damaged or of another size than the others of its clip, or the flow
+        UserError: no flow file is found, one is damaged or differs in size from the rest of its clip, or the flow
             cannot be stored with this step and scale.
     """
     if not source.is_dir():

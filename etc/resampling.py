@@ -3,7 +3,7 @@
 Frames of a clip resemble each other, so whole clips are resampled. Each resample pools the counts of its clips before
 it divides, as the score itself does.
 
-- *Bootstrap*: clips are drawn with replacement; the interval is that of the percentiles (Efron 1979).
+- *Bootstrap*: clips are drawn with replacement; the interval is between percentiles (Efron 1979).
 - *Permutation*: if two runs were alike, it would not matter which of them a clip's counts came from. So their counts
   are exchanged in a random subset of the clips, the pooled scores are formed anew, and the p-value is the share of
   exchanges with a difference at least as large (two-sided) as the one observed. Up to 12 clips all 2^n exchanges are
@@ -26,7 +26,7 @@ Mean = Callable[[np.ndarray, np.ndarray], np.ndarray]
 EXACT_CLIPS = 12
 # Rows of resamples at a time, which bounds the memory of (rows, classes) blocks.
 _BLOCK = 4096
-# Sums of counts are exact, the ratios are rounded: an exchange that only mirrors the observed one shall count as equal.
+# Sums of counts are exact, the ratios are rounded: an exchange that only mirrors the observed one must count as equal.
 _TOLERANCE = 1e-12
 
 

@@ -61,10 +61,10 @@ def write_counts(path: Path, records: Sequence[Record], classes: int, like: Reco
         path: the file.
         records: what was counted.
         classes: number of classes.
-        like: a record of the same kind; with it a table without rows may be written.
+        like: a record of the same kind; allows a table without rows to be written.
 
     Raises:
-        UserError: there is no record, and none that says what a table without rows would look like.
+        UserError: there is no record, and ``like`` is not given.
     """
     if not records and like is None:
         raise UserError(f"{path}: nothing to count; the clips have only one frame each: there is no pair to compare")

@@ -5,7 +5,7 @@
 - ``etc_released``: what ``eval_tc.py`` of Liu et al. (ECCV 2020) computes, see ``_warp_etc`` and ``_count_etc``.
 - ``vspw_released``: what ``TC_cal.py`` of VSPW (Miao et al., CVPR 2021) computes, see ``_warp_vspw``, ``_count_vspw``.
 
-The two released protocols reproduce those scripts with their faults, for comparison with published numbers.
+The two released protocols reproduce those scripts, faults included, for comparison with published numbers.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def protocol_named(name: str) -> TemporalProtocol:
     """The protocol of this name.
 
     Raises:
-        UserError: there is none.
+        UserError: the name is unknown.
     """
     if name not in PROTOCOLS:
         raise UserError(f"unknown TC protocol {name!r}: choose one of {', '.join(PROTOCOLS)}")

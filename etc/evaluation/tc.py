@@ -36,8 +36,8 @@ def pair_counts(
         Intersection int64 (C,), union int64 (C,), number of agreeing pixels, number of counted pixels.
 
     Raises:
-        UserError: sizes differ, an id is out of range, the flow is not finite, the protocol is unknown or lacks the
-            visibility that it needs.
+        UserError: sizes differ, an id is out of range, the flow is not finite, the protocol is unknown or needs
+            visibility that is not given.
     """
     chosen = protocol_named(protocol)
     return chosen.count(joint_histogram(prediction, chosen.warp(prediction_next, flow, visible)), classes)

@@ -1,4 +1,4 @@
-"""Flow computed from the frames when it is asked for."""
+"""Flow computed from the frames on request."""
 
 from collections.abc import Callable
 

@@ -23,7 +23,7 @@ from etc.core.errors import UserError
 from etc.flow.io import read_flow
 
 SUFFIXES = (".flo", ".png")
-# Stem of a file that holds the flow of one pair: ``<source>_<target>``, with the clip's name before it or not.
+# Stem of a file that holds the flow of one pair: ``<source>_<target>``, optionally after the clip's name.
 PAIR_STEM = re.compile(r"(?:(?P<clip>.+)_)?(?P<source>\d+)_(?P<target>\d+)(?:_flow)?")
 
 PairFiles = Mapping[tuple[int, int], Path]
@@ -51,8 +51,8 @@ class FlowFiles:
         """See ``etc.flow.store.FlowReader``.
 
         Returns:
-            F_{source->target}, float32 (H, W, 2), pixels; unknown vectors are ``etc.flow.io.UNKNOWN`` and so end out
-            of every frame. Known, bool (H, W).
+            F_{source->target}, float32 (H, W, 2), pixels; unknown vectors are ``etc.flow.io.UNKNOWN`` and so leave
+            every frame. Known, bool (H, W).
 
         Raises:
             UserError: the file is missing or damaged, holds NaN or infinite values, is of another size, or has a known
@@ -124,7 +124,7 @@ def files_by_pair(
 
     Args:
         files: any files.
-        clip_of: the clip of a file whose own name says only the pair.
+        clip_of: the clip of a file whose name gives only the pair.
 
     Raises:
         UserError: two files are of the same pair.

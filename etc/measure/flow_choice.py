@@ -65,7 +65,7 @@ class FlowChoice:
     backward: ClipFolder | None = None
 
     def check_visibility(self) -> None:
-        """Raise ``UserError`` when this flow cannot tell what is visible; other kinds are asked pair by pair."""
+        """Raise ``UserError`` when this flow cannot say what is visible; other kinds are checked pair by pair."""
         if self.forward and not self.backward:
             raise UserError(
                 f"{self.forward.root}: the occlusion_aware protocol needs to know what is visible: give forward/ and "
@@ -119,7 +119,7 @@ def choose_flow(text: str, preset: str, options: Sequence[str] = ()) -> FlowChoi
             ``value_range=0..1``; see ``etc.flow.methods``.
 
     Raises:
-        UserError: it is none of these, the folder holds no flow, or an option does not fit.
+        UserError: the value is unknown, the folder holds no flow, or an option does not fit.
     """
     if Path(text).is_dir():
         if options:

@@ -39,7 +39,7 @@ class IdPictures:
         """Ids of a frame, uint8 (H, W), 0..C-1; 255 stands for every ignored id.
 
         Raises:
-            UserError: the file is missing, damaged, no picture of ids, or an id is neither a class nor ignored.
+            UserError: the file is missing, damaged, not a picture of ids, or an id is neither a class nor ignored.
         """
         path = self.files[frame]
         ids = read_ids(path)
@@ -103,7 +103,7 @@ class Frames:
 class Probabilities:
     """The class probabilities of one clip: frame number to ``.npy`` or ``.npz`` (one array) of (C, H, W).
 
-    ``classes`` is C where it is known; None where it is only known to be more than any id.
+    ``classes`` is C if known; None if all that is known is that it exceeds every id.
     """
 
     files: Files
@@ -113,7 +113,7 @@ class Probabilities:
         """Probabilities, float16 or float32 (C, H, W), each pixel summing to 1.
 
         Raises:
-            UserError: the file is missing or damaged, or its values are no probabilities.
+            UserError: the file is missing or damaged, or its values are not probabilities.
         """
         if frame not in self.files:
             folder = next((path.parent for path in self.files.values()), "the folder of probabilities")
@@ -136,7 +136,7 @@ class Probabilities:
         total = content.sum(axis=0, dtype=np.float32)
         # NaN fails every comparison.
         if not (content.min() >= 0 and np.abs(total - 1).max() < 0.02):
-            raise UserError(f"{path}: its values are no probabilities (each pixel's must sum to 1): apply the softmax")
+            raise UserError(f"{path}: its values are not probabilities (each pixel's must sum to 1): apply the softmax")
         return content
 
 
@@ -158,7 +158,7 @@ def read_ids(path: Path) -> np.ndarray:
 
 
 def largest_id(path: Path, ignore: Sequence[int]) -> int:
-    """The largest id in a picture that is not ignored; -1 when there is none."""
+    """The largest id in a picture that is not ignored; -1 if every id is."""
     present = _count_ids(read_ids(path)) > 0
     present[list(ignore)] = False
     return int(np.flatnonzero(present)[-1]) if present.any() else -1

@@ -1,4 +1,4 @@
-"""Judge a folder of predictions: all that ``etc tc`` does between its options and its output."""
+"""Judge a folder of predictions: everything ``etc tc`` does between its options and its output."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Task:
-    """One clip: all that a worker process needs. ``clips`` holds one entry per folder of predictions."""
+    """One clip: everything a worker process needs. ``clips`` holds one entry per folder of predictions."""
 
     clips: tuple[Clip, ...]
     classes: int
@@ -123,7 +123,7 @@ def evaluate_folders(request: Request) -> Outcome:
         ]
     )
     if request.against:
-        # What the other folder lacks is told by the number of pairs that the comparison leaves out.
+        # What the other folder is missing shows in the number of pairs that the comparison leaves out.
         runs.append(_plans(request, read_folder(request.against, ID_SUFFIXES), frames, _Bad(request.skip_bad)))
     _check_same_pairs(request, runs)
     with Workers(request.workers) as workers:
@@ -144,7 +144,7 @@ def evaluate_folders(request: Request) -> Outcome:
 
 
 def judge_clip(task: _Task) -> _Judged:
-    """Judge one clip of every folder of predictions; the flow of a pair is made once for all of them."""
+    """Judge one clip of every folder of predictions; the flow of a pair is computed once for all of them."""
     judges = [
         ClipJudge(clip, task.classes, (task.protocol,), flips=True, skip_bad=task.skip_bad) for clip in task.clips
     ]
@@ -213,10 +213,10 @@ def _check_same_pairs(request: Request, runs: Sequence[dict[str, ClipPlan]]) -> 
     first, second = ({(plan.name, *pair) for plan in run.values() for pair in plan.pairs} for run in runs)
     if first != second:
         clip, source, target = sorted(first ^ second)[0]
-        lacking = request.against if (clip, source, target) in first else request.predictions
+        incomplete = request.against if (clip, source, target) in first else request.predictions
         raise UserError(
-            f"{lacking}: no pair of frames {source} and {target} of clip {clip}, which the other folder has: the same "
-            "pairs are compared; put it right, or compare what both have with --skip-bad"
+            f"{incomplete}: no pair of frames {source} and {target} of clip {clip}, which the other folder has: the "
+            "same pairs are compared; put it right, or compare what both have with --skip-bad"
         )
 
 

@@ -10,7 +10,7 @@ from etc.sources.folder.layouts import some
 
 Figures = Mapping[str, Any]
 
-# More clips than this are told by the JSON file alone.
+# More clips than this are listed only in the JSON file.
 _CLIPS = 20
 _REASONS = 10
 # With fewer clips the permutation test cannot give p < 0.05.
@@ -31,7 +31,7 @@ def print_figures(figures: Figures, names: Sequence[str] | None = None, console:
     Args:
         figures: the JSON object of ``etc tc``.
         names: class names, position = id.
-        console: where to; default: standard output, without cutting lines when it is no terminal.
+        console: where to print; default: standard output, whose lines are not cut unless it is a terminal.
     """
     if console is None:
         console = Console(highlight=False)
@@ -51,7 +51,7 @@ def _about(figures: Figures) -> str:
     steps = sorted({clip["step"] for clip in clips if clip["step"]})
     classes = f"{figures['classes']} classes"
     if figures["classes_inferred"]:
-        classes += " (the largest id found, plus one; --classes says it for certain)"
+        classes += " (the largest id found, plus one; set it with --classes)"
     return (
         f"{figures['predictions']}: {_many(len(clips), 'clip')}, {_many(figures['pairs'], 'pair')}, "
         f"{len(figures['skipped'])} skipped; frame step {', '.join(map(str, steps)) or '-'}\n"
@@ -94,7 +94,7 @@ def _clips(figures: Figures) -> Table:
 def _notes(figures: Figures) -> list[str]:
     notes = []
     if figures["tc_low"] is None:
-        notes.append("no interval: it says how far the figures would move with other clips, and there is one clip only")
+        notes.append("no interval: it shows how far the figures would move with other clips, and there is only one")
     if figures["unpredicted"]:
         notes.append(
             f"frames of {_many(len(figures['unpredicted']), 'more clip')} have no prediction: "

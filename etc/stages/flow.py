@@ -30,7 +30,7 @@ _READ = ("exact", "folder")
 
 @dataclass(frozen=True)
 class Task:
-    """One clip: all that a worker process needs."""
+    """One clip: everything a worker process needs."""
 
     clip: str
     root: Path
@@ -61,7 +61,7 @@ def run(dataset: str, purpose: str, workers: int) -> str:
 
     Raises:
         UserError: unknown purpose, frames that are missing, damaged or of several sizes, or a flow method that is not
-            installed or lacks what it needs.
+            installed or misses a file.
     """
     block = params.load(dataset)
     if purpose not in type(block).model_fields:
@@ -101,7 +101,7 @@ def run(dataset: str, purpose: str, workers: int) -> str:
 
 
 def compute_clip(task: Task) -> int:
-    """Make the flow file of one clip unless a valid one is there; return its number of pairs."""
+    """Make the flow file of one clip unless a valid one exists; return its number of pairs."""
     cv2.setNumThreads(1)
     key = clip_key(task)
     if _is_complete(task.path, key, task.pairs):
@@ -174,7 +174,7 @@ def _reader(task: Task) -> FlowReader:
 
 
 def _checked(task: Task, pair: tuple[int, int], flow: np.ndarray) -> np.ndarray:
-    """What a reader gave, unless it cannot be flow of this clip."""
+    """The flow a reader gave, after checking that it fits this clip."""
     name = f"{task.settings.method} flow of clip '{task.clip}' from frame {pair[0]} to {pair[1]}"
     if flow.shape[:2] != task.shape:
         raise UserError(f"{name}: its size {flow.shape[:2]} differs from the frames' size {task.shape}")
@@ -186,7 +186,7 @@ def _checked(task: Task, pair: tuple[int, int], flow: np.ndarray) -> np.ndarray:
 
 
 def _exact_path(task: Task) -> Path:
-    """The flow that a generated data set brings along, ``<root>/flow/<split>/<city>/<clip>.arrow``."""
+    """The flow that comes with a generated data set, ``<root>/flow/<split>/<city>/<clip>.arrow``."""
     found = next((task.root / "flow").rglob(f"{task.clip}.arrow"), None)
     if found is None:
         raise UserError(

@@ -112,7 +112,7 @@ def test_every_protocol_has_its_own_number(tmp_path, protocol):
     assert found["protocol"] == protocol and 0.3 < found["tc"] < 0.9
 
 
-def test_forward_and_backward_files_tell_what_is_visible(tmp_path):
+def test_forward_and_backward_files_say_what_is_visible(tmp_path):
     root = world.make(tmp_path)
     (root / "flow").rename(root / "both")
     for path in sorted((root / "both").rglob("*.flo")):
@@ -461,7 +461,7 @@ def test_clips_that_only_one_folder_has(moving):
     assert found["against"]["pairs"] == 8 and found["against"]["left_out"] == 4
 
 
-def test_clips_without_predictions_are_told(moving):
+def test_clips_without_predictions_are_reported(moving):
     for path in (moving / "predictions/walk").iterdir():
         path.unlink()
     assert "no prediction of clip walk, whose frames are there" in refused(moving, flow="dis", frames="frames")

@@ -135,9 +135,9 @@ def one_hot(value=1.0, dtype=np.float32):
         (lambda path: np.save(path, np.array([{}], object)), "not a readable NumPy file"),
         (lambda path: np.save(path, np.zeros((3, 3), np.float32)), r"this is float32 \(3, 3\)"),
         (lambda path: np.save(path, one_hot(dtype=np.float64)), "this is float64"),
-        (lambda path: np.save(path, one_hot(3.0)), "its values are no probabilities"),
-        (lambda path: np.save(path, one_hot(np.nan)), "its values are no probabilities"),
-        (lambda path: np.save(path, one_hot() * 2 - one_hot()[::-1]), "its values are no probabilities"),
+        (lambda path: np.save(path, one_hot(3.0)), "its values are not probabilities"),
+        (lambda path: np.save(path, one_hot(np.nan)), "its values are not probabilities"),
+        (lambda path: np.save(path, one_hot() * 2 - one_hot()[::-1]), "its values are not probabilities"),
     ],
 )
 def test_what_is_no_probability_is_named(tmp_path, write, message):

@@ -1,4 +1,4 @@
-"""Clips and frames told by file names."""
+"""Clips and frames from file names."""
 
 import pytest
 

@@ -76,7 +76,7 @@ def test_clips_without_any_prediction(tmp_path):
     assert found == ["ulm_000001_000000-000002", "ulm_000002"]
 
 
-def test_one_prediction_of_a_longer_clip_lacks_the_others(tmp_path):
+def test_one_prediction_of_a_longer_clip_misses_the_others(tmp_path):
     (plan,) = plan_clips(folder(tmp_path / "p", {"a": [1]}), folder(tmp_path / "f", {"a": range(3)}))
     assert plan.pairs == () and [pair.target for pair in plan.skipped] == [1, 2]
 
@@ -95,7 +95,7 @@ def test_a_long_cityscapes_recording_is_cut_where_its_numbering_jumps(tmp_path):
     assert second.pairs == ((200, 201), (201, 202)) and len(second.skipped) == 1
 
 
-def test_frames_tell_a_missing_stretch_from_the_next_clip(tmp_path):
+def test_frames_distinguish_a_missing_stretch_from_the_next_clip(tmp_path):
     predictions = folder(tmp_path / "p", {"ulm_000001": [0, 1, 2, 10, 11]}, CITYSCAPES)
     assert len(plan_clips(predictions, folder(tmp_path / "f", {"ulm_000001": [0, 1, 2, 10, 11]}, CITYSCAPES))) == 2
     (plan,) = plan_clips(predictions, folder(tmp_path / "g", {"ulm_000001": range(12)}, CITYSCAPES))

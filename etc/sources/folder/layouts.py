@@ -1,12 +1,12 @@
-"""Which files of a folder belong to which clip and frame, told by their names.
+"""Which files of a folder belong to which clip and frame, by their names.
 
-Three layouts, found out by themselves:
+Three layouts are detected:
 
 - *Cityscapes*: ``{city}_{sequence}_{frame}[_{type}]``, in any subfolders. The clip is ``{city}_{sequence}``.
 - *names*: ``{clip}_{frame}`` as in CamVid (``0016E5_07959``, ``0006R0_f00930``), in one folder or in several that hold
-  clips side by side. The clip is what stands before the number.
+  clips side by side. The clip is the text before the number.
 - *folders*: one folder per clip, files with any name that ends in the frame number. The clip is the folder's path below
-  the root. Files with bare numbers right in the root are one clip without a name.
+  the root. Files with bare numbers directly in the root are one clip without a name.
 """
 
 import os
@@ -38,7 +38,7 @@ class ClipFolder:
         root: the folder.
         clips: clip name to frame number to file; clips sorted by name, frames by number.
         cityscapes: whether the names are those of Cityscapes.
-        strays: one line for every file that has no place, naming it and saying why.
+        strays: one line for each file that fits nowhere, with its name and the reason.
     """
 
     root: Path
@@ -103,7 +103,7 @@ def is_cityscapes(path: Path) -> bool:
 
 
 def cityscapes_kind(path: Path) -> str:
-    """What stands behind the frame number of a Cityscapes name, e.g. ``gtFine_labelIds``; else an empty text."""
+    """What follows the frame number of a Cityscapes name, e.g. ``gtFine_labelIds``; else an empty text."""
     found = _CITYSCAPES.fullmatch(path.stem)
     return (found["kind"] or "") if found else ""
 
@@ -130,7 +130,7 @@ def _stem(path: Path) -> str:
 
 
 def _clips_in_names(root: Path, paths: list[Path]) -> bool:
-    """Whether the names say the clip: files lie right in the root, or a folder holds names of several clips."""
+    """Whether the names give the clip: files lie directly in the root, or a folder holds names of several clips."""
     prefixes: defaultdict[Path, set[str]] = defaultdict(set)
     for path in paths:
         prefixes[path.parent].add(_NUMBERED.fullmatch(_stem(path))["clip"])

@@ -1,4 +1,4 @@
-"""Which frames of which clips are compared, and what stands in the way of the other pairs.
+"""Which frames of which clips are compared, and why other pairs cannot be.
 
 The step of a clip is the most common difference of its frame numbers, and a pair is two frames one step apart. A pair
 that cannot be compared is never dropped silently: it keeps its place, with one line that says why.
@@ -47,7 +47,7 @@ class ClipPlan:
         step: difference of consecutive frame numbers; None for a clip of one frame.
         predictions: frame number to file.
         frames: frame number to file; empty when no frames are given.
-        pairs: (source, target) frame numbers that can be compared as far as the names tell.
+        pairs: (source, target) frame numbers that can be compared, judging by the names.
         skipped: the other pairs.
     """
 
@@ -78,7 +78,7 @@ def plan_clips(
 
 
 def unpredicted_clips(predictions: ClipFolder, frames: ClipFolder) -> list[str]:
-    """Clips of the frames of which no frame has a prediction."""
+    """Clips of the frames without any prediction."""
     return [
         name
         for name, video, files in _pieces(frames, None)
@@ -175,7 +175,7 @@ def _expected(numbers: list[int], step: int, frames: Mapping[int, Path], window:
     """Numbers that a complete folder of predictions has: those it has, and those on the same steps around them."""
     first, last = numbers[0], numbers[-1]
     if window is not None:
-        # The list says what must be there, whether the folder of frames has it or not.
+        # The list defines what must exist, whether or not the folder of frames has it.
         return sorted({*numbers, *range(first, window.first - 1, -step), *range(first, window.last + 1, step)})
     while first - step in frames:
         first -= step
