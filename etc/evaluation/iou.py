@@ -21,12 +21,14 @@ class IouCounts(NamedTuple):
         union: int64 (..., C), pixels of class c in either.
         same: int64 (...,), pixels with the same class in both.
         counted: int64 (...,), pixels compared.
+        own: int64 (..., C), pixels of class c in the first map; None unless a protocol's mean needs it.
     """
 
     intersection: np.ndarray
     union: np.ndarray
     same: np.ndarray
     counted: np.ndarray
+    own: np.ndarray | None = None
 
 
 def joint_histogram(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -96,12 +98,12 @@ def iou_counts(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> IouCounts:
 
 def stacked(counts: Iterable[IouCounts]) -> IouCounts:
     """Several counts (at least one) along a new first axis."""
-    return IouCounts(*map(np.stack, zip(*counts, strict=True)))
+    return IouCounts(*(None if values[0] is None else np.stack(values) for values in zip(*counts, strict=True)))
 
 
 def total(counts: IouCounts) -> IouCounts:
     """Sums over the first axis."""
-    return IouCounts(*(values.sum(axis=0) for values in counts))
+    return IouCounts(*(None if values is None else values.sum(axis=0) for values in counts))
 
 
 def class_ratio(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:

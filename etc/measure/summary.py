@@ -14,7 +14,7 @@ from etc.core.errors import UserError
 from etc.evaluation.consistency import PairResult
 from etc.evaluation.iou import IouCounts, iou_counts, mean_ratio, stacked, total, tp_fp_fn
 from etc.evaluation.protocols import protocol_named
-from etc.evaluation.tc import class_consistency, pixel_agreement, pool, temporal_consistency
+from etc.evaluation.tc import class_consistency, pixel_agreement, pool, scored, temporal_consistency
 from etc.measure.truth import VC_LENGTHS, TruthCounts
 from etc.measure.vc import mean_video_consistency, video_consistency
 from etc.resampling import EXACT_CLIPS, Counts, interval, paired_difference, paired_p_value
@@ -56,9 +56,9 @@ def summarise(results: Iterable[PairResult], protocol: str, seed: int = 0) -> di
     many = len(clips) > 1
     return {
         "protocol": protocol,
-        **_score("tc", (counts.intersection, counts.union), many, seed, protocol_named(protocol).mean),
+        **_score("tc", scored(counts), many, seed, protocol_named(protocol).mean),
         "interval": f"{LEVEL:.0%} bootstrap over {len(clips)} clips" if many else "none: one clip",
-        "per_class": {str(one): _number(value) for one, value in enumerate(class_consistency(pooled))},
+        "per_class": {str(one): _number(value) for one, value in enumerate(class_consistency(pooled, protocol))},
         **_score("agreement", (counts.same[:, None], counts.counted[:, None]), many, seed),
         **_score("flip_rate", _sums(clips, "flips"), many, seed),
         **_score("warp_error", _sums(clips, "warp_error"), many, seed),
@@ -93,7 +93,7 @@ def compare(
         raise UserError("the two folders of predictions have no pair of frames in common")
     counts = [clip_counts(by_clip(run[key] for key in common), protocol) for run in runs]
     scores = [temporal_consistency(total(one), protocol) for one in counts]
-    first, second = ((one.intersection, one.union) for one in counts)
+    first, second = map(scored, counts)
     number = len(first[0])
     mean = protocol_named(protocol).mean
     low = high = p_value = None
@@ -177,9 +177,9 @@ def _clip_figures(results: Sequence[PairResult], protocol: str) -> dict[str, Any
 
 def _score(name: str, counts: Counts, many: bool, seed: int, mean=mean_ratio) -> dict[str, float | None]:
     if not many:
-        value, low, high = mean(counts[0].sum(axis=0), counts[1].sum(axis=0)), None, None
+        value, low, high = mean(*(one.sum(axis=0) for one in counts)), None, None
     else:
-        value, low, high = interval(*counts, RESAMPLES, LEVEL, seed, mean)
+        value, low, high = interval(*counts, resamples=RESAMPLES, level=LEVEL, seed=seed, mean=mean)
     return {name: _number(value), f"{name}_low": _number(low), f"{name}_high": _number(high)}
 
 

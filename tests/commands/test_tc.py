@@ -221,6 +221,21 @@ def test_parquet_holds_the_counts_of_every_pair(tmp_path):
     assert found["agreement"] == pytest.approx(pairs["same"].sum() / pairs["counted"].sum())
 
 
+def test_vspw_released_averages_over_the_classes_of_frames_t(tmp_path):
+    """One class other than 0 at zero flow, 20x30: what leaves an even frame becomes class 0, which no frame t holds."""
+    for clip in ("a", "b"):
+        for number in range(3):
+            world.save(tmp_path / f"predictions/{clip}/{number}.png", np.full((20, 30), 2, np.uint8))
+            write_flo(tmp_path / f"flow/{clip}/{number}.flo", np.zeros((20, 30, 2), np.float32))
+    found = tc(tmp_path, "--protocol", "vspw_released", "--parquet", tmp_path / "out.parquet")
+    assert found["tc"] == found["tc_low"] == found["tc_high"] == pytest.approx(19 * 29 / 600)
+    assert found["per_class"] == {"0": None, "1": None, "2": found["tc"]}
+    table = pd.read_parquet(tmp_path / "out.parquet").groupby("class")[["intersection", "union", "own"]].sum()
+    assert table["own"].tolist() == [0, 0, 4 * 600]
+    counted = table[table["own"] > 0]
+    assert found["tc"] == pytest.approx((counted["intersection"] / counted["union"]).mean())
+
+
 def test_output_is_readable_text(moving):
     paths = ["--predictions", moving / "predictions", "--flow", moving / "flow"]
     result = call(*paths, "--label-set", "street", "--workers", 1)
