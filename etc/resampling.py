@@ -19,8 +19,8 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.evaluation.iou import mean_ratio
 
-# Counts of each clip, (clips, C), that a mean takes: intersections and unions for ``mean_ratio``, with C = 1 for a plain
-# ratio of sums.
+# Counts of each clip, (clips, C), that a mean takes, e.g. intersections and unions for ``mean_ratio``; C = 1 gives a
+# plain ratio of sums.
 Counts = tuple[np.ndarray, ...]
 Mean = Callable[..., np.ndarray]
 
