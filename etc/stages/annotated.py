@@ -6,18 +6,18 @@ A trained network may be given in its place, for data without labels.
 from functools import partial
 from pathlib import Path
 
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.params.training import AnnotatedParams, NetworkParams
 from etc.stages import given
 from etc.training import session
 from etc.training.clips import frame_inputs, training_clips
 
 
-def run(dataset: str, name: str, output: Path, network: NetworkParams, settings: AnnotatedParams) -> str:
+def run(dataset: Dataset, name: str, output: Path, network: NetworkParams, settings: AnnotatedParams) -> str:
     """Train a network or take the given one, write it to ``output`` and its history; return the closing line.
 
     Args:
-        dataset: data set name.
+        dataset: the data set.
         name: of the training.
         output: folder of the trained network.
         network: architecture and width of a network that is trained.
@@ -28,8 +28,6 @@ def run(dataset: str, name: str, output: Path, network: NetworkParams, settings:
     """
     if settings.checkpoint is not None:
         return given.take(dataset, name, output, Path(settings.checkpoint), settings.checksum)
-    folder = Path("data") / dataset
-    classes = manifest.read_label_set(folder / "frames.parquet")
     seed, training = settings.seed, settings.training
     return session.run(
         session.Plan(
@@ -37,12 +35,11 @@ def run(dataset: str, name: str, output: Path, network: NetworkParams, settings:
             name=name,
             output=output,
             network=network,
-            label_set=classes,
             seed=seed,
             training=training,
             iterations=training.iterations,
             described={"network": network.model_dump(), "seed": seed, "training": training.model_dump()},
-            inputs=frame_inputs(folder),
-            clips=partial(training_clips, folder, classes),
+            inputs=frame_inputs(dataset),
+            clips=partial(training_clips, dataset),
         )
     )

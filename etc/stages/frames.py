@@ -9,6 +9,7 @@ import pandas as pd
 from etc.core.errors import UserError
 from etc.core.files import atomic
 from etc.dataset import location, manifest
+from etc.dataset.dataset import Dataset
 from etc.flow.store import FlowWriter
 from etc.params import frames as params
 from etc.params.frames import SourceParams, StreetParams
@@ -41,15 +42,15 @@ def run(dataset: str, workers: int, agreed: bool = False) -> str:
         UserError: unknown data set, frames that are missing or wrong, or a folder that cannot be written.
     """
     settings = params.load(dataset)
-    folder, scratch = Path("data") / dataset, Path("work") / dataset / "frames"
+    data, scratch = Dataset(dataset), Path("work") / dataset / "frames"
     make = _render if isinstance(settings, StreetParams) else _gather
     frames = make(dataset, settings, scratch, workers, agreed)
-    replace_folder(scratch / "root", folder / "root")
-    shutil.move(scratch / "frames.parquet", folder / "frames.parquet")
+    replace_folder(scratch / "root", data.root)
+    shutil.move(scratch / "frames.parquet", data.manifest)
     shutil.rmtree(scratch)
-    where = location.external(folder / "root") or folder / "root"
+    where = location.external(data.root) or data.root
     clips = frames["clip"].nunique()
-    return f"{len(frames)} frames in {clips} clips in {where}, manifest {folder / 'frames.parquet'}"
+    return f"{len(frames)} frames in {clips} clips in {where}, manifest {data.manifest}"
 
 
 def verify(dataset: str, workers: int) -> Report:
@@ -61,14 +62,13 @@ def verify(dataset: str, workers: int) -> Report:
         UserError: unknown data set, or its folder is not found.
     """
     settings = params.load(dataset)
-    folder = Path("data") / dataset
-    path = folder / "frames.parquet"
-    if path.is_file():
-        known = manifest.read(path)
-        listing = Listing(gather.listed(known), manifest.read_label_set(path), gaps=gaps.read(path, known))
-        return _look(dataset, folder / "root", listing, workers, known)
+    data = Dataset(dataset)
+    if data.manifest.is_file():
+        known = data.frames
+        listing = Listing(gather.listed(known), data.label_set, gaps=gaps.read(data.manifest, known))
+        return _look(dataset, data.root, listing, workers, known)
     if isinstance(settings, StreetParams):
-        raise UserError(f"{path}: no such manifest; run: etc frames {dataset}")
+        raise UserError(f"{data.manifest}: no such manifest; run: etc frames {dataset}")
     source = sources.build(dataset, settings)
     scratch = Path("work") / dataset / "verify"
     try:

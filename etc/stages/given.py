@@ -7,16 +7,16 @@ import pyarrow.parquet as pq
 
 from etc.core.errors import UserError
 from etc.core.files import atomic, sha256, write_json
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.models import weights
 from etc.training.session import HISTORY
 
 
-def take(dataset: str, name: str, output: Path, checkpoint: Path, checksum: str) -> str:
+def take(dataset: Dataset, name: str, output: Path, checkpoint: Path, checksum: str) -> str:
     """Copy a trained network to ``output`` with the files that a training would leave; return the closing line.
 
     Args:
-        dataset: data set name; its classes must be those of the network.
+        dataset: the data set; its classes must be those of the network.
         name: of the training that it stands for.
         output: folder to write.
         checkpoint: folder of the network, as the stages leave it.
@@ -28,14 +28,12 @@ def take(dataset: str, name: str, output: Path, checkpoint: Path, checksum: str)
     found = sha256(checkpoint / weights.WEIGHTS)
     if not found.startswith(checksum.lower()):
         raise UserError(f"{checkpoint / weights.WEIGHTS}: its SHA-256 begins {found[:16]}, not {checksum}; correct one")
-    folder = Path("data") / dataset
-    classes = manifest.read_label_set(folder / "frames.parquet")
     network, config = weights.load(checkpoint)
     remedy = "give a network of these classes, or these classes to the data set"
-    weights.check_classes(checkpoint, config, classes.names, f"the data set '{dataset}'", remedy)
+    weights.check_classes(checkpoint, config, dataset.label_set.names, f"the data set '{dataset.name}'", remedy)
     weights.save(output, network, config)
     write_json(output / "timing.json", {"iterations": 0, "train_seconds": 0.0})
     none = pa.schema([(column, pa.float64()) for column in HISTORY]).empty_table()
-    with atomic(folder / "history" / f"{name}.parquet") as stream:
+    with atomic(dataset.folder / "history" / f"{name}.parquet") as stream:
         pq.write_table(none, stream)
     return f"{name} in {output} (taken from {checkpoint})"

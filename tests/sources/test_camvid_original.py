@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from etc.core.errors import UserError
-from etc.dataset import manifest
 from etc.sources.camvid import classes as camvid_classes
 from etc.sources.camvid import videos as camvid_videos
 from etc.sources.camvid.camvid import CamVid
@@ -110,7 +109,7 @@ def test_labels_are_read_by_colour(tmp_path):
     for mapping, expected in (("merge", [[3, 3], [255, 0]]), ("drop", [[255, 3], [255, 0]])):
         label_set = camvid_classes.original(mapping)
         assert label_set.in_colours and label_set.name == f"camvid_{mapping}"
-        content = manifest.label_content(pixels, label_set, "l.png")
+        content = label_set.content(pixels, "l.png")
         assert label_set.encode(content).tolist() == expected
         assert type(label_set).from_json(label_set.to_json()) == label_set
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from etc.core.errors import UserError
 from etc.core.files import atomic
 from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import STREET
 from etc.params.frames import StreetParams
 from etc.sources.street import street
@@ -110,9 +111,10 @@ def test_files_hold_the_clip(generated):
     folder, frames = generated
     clip = street.generate_clip(SMALL, "train", 1)
     rows = frames[frames["clip"] == clip.name].to_dict("records")
+    dataset = Dataset(folder.name, folder.parent)
     for row, image, label, source in zip(rows, clip.images, clip.labels, clip.sources, strict=True):
-        np.testing.assert_array_equal(manifest.load_image(folder / "root", row), image)
-        np.testing.assert_array_equal(manifest.load_label(folder / "root", row, STREET), label)
+        np.testing.assert_array_equal(dataset.image(row), image)
+        np.testing.assert_array_equal(dataset.label(row), label)
         on_disk = cv2.imread(str(folder / "root" / row["label"]), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(on_disk, source)
 
