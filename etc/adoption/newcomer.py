@@ -7,11 +7,13 @@ from etc.adoption.networks import Networks
 from etc.core.errors import UserError
 from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.params import frames
-from etc.params.frames import SourceParams, StreetParams
+from etc.params.frames import SourceParams
+from etc.sources import class_file
 from etc.sources.camvid.classes import SEGNET
-from etc.sources.folder import class_file
-from etc.sources.folder.params import FolderParams, VideoParams
+from etc.sources.folder.params import FolderParams
 from etc.sources.registry import build
+from etc.sources.street.params import StreetParams
+from etc.sources.video.params import VideoParams
 
 _FIXED = {"street": STREET, "camvid": SEGNET, "cityscapes": CITYSCAPES}
 

@@ -26,8 +26,9 @@ from etc.flow.files import FlowFiles, ShardFlow
 from etc.flow.io import PAIR_STEM
 from etc.flow.providers import FlowProvider
 from etc.measure.id_maps import Frames
-from etc.sources.folder.layouts import ClipFolder, read_folder, some, visible_files
-from etc.sources.folder.pairing import ClipPlan
+from etc.measure.pairing import ClipPlan
+from etc.sources.clip_names import first_names
+from etc.sources.folder.layouts import ClipFolder, read_folder, visible_files
 
 FILE_SUFFIXES = (".flo", ".png")
 
@@ -106,7 +107,7 @@ class FlowChoice:
     def _known(self, clips: Mapping[str, Any], plan: ClipPlan) -> Any:
         found = clips.get(plan.name, clips.get(plan.video))
         if found is None:
-            raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {some(clips)})")
+            raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {first_names(clips)})")
         return found
 
 

@@ -44,7 +44,7 @@ def test_a_camvid_zip_is_verified_first_and_asked_for_again_when_its_content_is_
     assert camvid.image(row).ndim == 3
     shutil.rmtree(project / "fetched")
     location._external.cache_clear()
-    with pytest.raises(UserError, match=r"what .*mine\.zip held is not in .* any more; run the frames stage again"):
+    with pytest.raises(UserError, match=r"the content of .*mine\.zip is no longer in .*; run the frames stage again"):
         camvid.image(row)
     write_block("camvid", source="camvid", root=None)
     monkeypatch.setenv("ETC_ROOT_CAMVID", str(archive))

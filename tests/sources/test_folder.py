@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from etc.core.errors import UserError
 from etc.core.params_file import load_block
-from etc.sources.folder.clip_names import safe_names
+from etc.sources.clip_names import safe_names
 from etc.sources.folder.folder import Folder, cut
-from etc.sources.folder.params import FolderParams, Splits
-from etc.sources.folder.splitting import Candidate, counts, deal
+from etc.sources.folder.params import FolderParams
 from etc.sources.source import Gap
+from etc.sources.splits import Candidate, Splits, counts, deal
 
 CITYSCAPES = Path(__file__).parents[3] / "shared" / "data" / "cityscapes"
 ALL_TRAIN = {"train": ["*"]}

@@ -12,8 +12,8 @@ from etc.core.files import atomic
 from etc.dataset import manifest
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import STREET
-from etc.params.frames import StreetParams
 from etc.sources.street import street
+from etc.sources.street.params import StreetParams
 
 OFF = {"noise": 0, "flicker": 0, "blur": 0, "tint": 0}
 SMALL = StreetParams.model_validate(

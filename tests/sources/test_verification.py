@@ -11,7 +11,7 @@ from etc.sources.check import verification
 from etc.sources.check.content import PROBLEMS
 from etc.sources.check.inspection import SCHEMA
 from etc.sources.check.verification import KINDS, problems, verify
-from etc.sources.folder.pairing import detected_step
+from etc.sources.folder.layouts import detected_step
 from etc.sources.source import Frame, Gap
 
 

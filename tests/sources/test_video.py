@@ -9,9 +9,9 @@ import pytest
 
 from etc.core.errors import UserError
 from etc.core.params_file import load_block
-from etc.sources.folder.params import VideoParams
 from etc.sources.source import Gap
 from etc.sources.video import timeline as video_timeline
+from etc.sources.video.params import VideoParams
 from etc.sources.video.reading import Reader, scan
 from etc.sources.video.video import Video, find, resized
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
-from etc.sources.folder.pairing import CLIP_JUMP
+from etc.sources.folder.layouts import CLIP_JUMP
 
 BEFORE, AFTER = 19, 10  # the annotated frame is the 20th of 30
 LENGTH = BEFORE + 1 + AFTER
