@@ -113,7 +113,7 @@ def counts(number: int, shares: Mapping[str, float]) -> dict[str, int]:
         shares: split to share, > 0, adding up to 1; among equals the first comes first.
     """
     exact = {split: number * share for split, share in shares.items()}
-    # A share such as 0.7 is not exact: 10 x 0.7 shall be 7, whatever its last bit.
+    # A share such as 0.7 is not exact: 10 x 0.7 must be 7, whatever its last bit.
     parts = {split: int(value + 1e-9) for split, value in exact.items()}
     by_remainder = sorted(parts, key=lambda split: round(parts[split] - exact[split], 9))
     for split in by_remainder[: number - sum(parts.values())]:

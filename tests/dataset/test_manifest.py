@@ -4,16 +4,8 @@ import pytest
 
 from etc.core.errors import UserError
 from etc.dataset import manifest
-from etc.dataset.label_sets import CITYSCAPES, STREET, LabelSet
-
-COLOURED = LabelSet(
-    "coloured",
-    ("a", "b"),
-    ((1, 2, 3), (4, 5, 6)),
-    ((0,), (1,)),
-    colours=(((1, 2, 3),), ((4, 5, 6), (7, 8, 9))),
-    void_colours=((0, 0, 0),),
-)
+from etc.dataset.label_sets import CITYSCAPES, STREET
+from tests.dataset.coloured import COLOURED
 
 
 def _rows(count: int = 4) -> pd.DataFrame:

@@ -69,7 +69,7 @@ def runs(numbers: list[int]) -> list[range]:
 
 
 def holes(present: Collection[int], annotated: Iterable[int]) -> list[tuple[int, int]]:
-    """Where frames of one recording lack: the last number before each hole and the first behind it.
+    """Where frames of one recording are missing: the last number before each hole and the first behind it.
 
     The published recordings have only the frames of clips, so what lies between two clips is no hole. Frames that no
     annotated frame reaches tell no clips: there a jump of the numbers that is too large for a gap is none, as in

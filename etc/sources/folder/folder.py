@@ -184,7 +184,7 @@ def _by_recording(pieces: Sequence[Piece]) -> dict[str, list[Piece]]:
 def _gaps(
     pieces: Sequence[Piece], names: Mapping[str, str], split_of: Mapping[str, str], cityscapes: bool
 ) -> Iterator[Gap]:
-    """Where frames lack between pieces of one recording, before clips that have a split.
+    """Where frames are missing between pieces of one recording, before clips that have a split.
 
     Only a step that at least half of the frames keep tells that. As in ``etc tc``, a long jump between files named as
     those of Cityscapes is where the next clip begins.
