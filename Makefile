@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: results test lint deps clean distclean environment lock
 .DEFAULT_GOAL := results
 
-results: $(STAMP)  ## run the whole chain on the data sets of params/data.yaml
+results: $(STAMP)  ## run the whole chain on the data sets of params/experiment.yaml
 	@snakemake --cores $(CORES) || { echo "Stopped: the reason stands above and in logs/; the next run goes on from here." >&2; exit 1; }
 	@etc show
 
@@ -23,7 +23,7 @@ test: $(STAMP)  ## all tests
 lint: $(STAMP)  ## style, spelling, workflow
 	@ruff check .
 	@ruff format --check .
-	@snakefmt --check Snakefile workflow
+	@snakefmt --check Snakefile
 	@codespell
 	@snakemake --lint
 

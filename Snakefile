@@ -1,4 +1,4 @@
-# The experiment, one rule a step. What each step runs, needs and makes is written in dvc.yaml alone;
+# The experiment, a rule for each family of stages in dvc.yaml, which says what each runs, needs and makes.
 # DVC says what is due, Snakemake runs it in parallel (docs/decisions/one-graph-two-tools.md).
 import sys
 
@@ -21,10 +21,31 @@ except UserError as error:
 container: "docker://python:3.11"
 
 
-include: "workflow/rules/data.smk"
-include: "workflow/rules/teacher.smk"
-include: "workflow/rules/students.smk"
-include: "workflow/rules/results.smk"
+for FAMILY in GRAPH.families:
+
+    rule:
+        name:
+            FAMILY.rule
+        input:
+            FAMILY.needs,
+        output:
+            FAMILY.outputs,
+        log:
+            FAMILY.log,
+        benchmark:
+            FAMILY.benchmark
+        wildcard_constraints:
+            **FAMILY.wildcards,
+        priority: FAMILY.priority
+        threads: FAMILY.threads
+        resources:
+            **FAMILY.resources,
+        params:
+            stage=FAMILY.stage,
+        message:
+            FAMILY.message
+        shell:
+            COMMAND
 
 
 rule all:

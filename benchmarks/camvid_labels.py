@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etc.evaluation.iou import IGNORE
+from etc.dataset.label_sets import IGNORE
 from etc.evaluation.protocols import PROTOCOLS
 from etc.evaluation.tc import pair_counts, pool, temporal_consistency
 from etc.flow import methods

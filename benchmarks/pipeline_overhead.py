@@ -60,7 +60,7 @@ def main() -> None:
 
 def build(folder: Path, small: bool) -> Project:
     """A toy pipeline in which everything is up to date."""
-    kept = {} if small else {"data.yaml": {}, "report.yaml": {"street.bootstrap.samples": 100}}
+    kept = {} if small else {"experiment.yaml": {}, "report.yaml": {"street.bootstrap.samples": 100}}
     project = Project.toy(folder, changes={**TOY, **kept})
     print(f"building a toy copy in {folder} ...", flush=True)
     project.run(f"snakemake --cores {os.cpu_count()}", timeout=3600)

@@ -40,7 +40,7 @@ from etc.training.clips import training_clips
 from etc.training.cross_entropy import SegmentationLoss
 from etc.training.data import Samples
 from etc.training.loop import make_optimiser
-from etc.training.objective import Objective, see
+from etc.training.objective import Objective, outputs_per_frame
 
 
 @dataclass(frozen=True)
@@ -277,7 +277,7 @@ class Run:
             seen = []
             if self.teacher is not None:
                 with torch.no_grad():
-                    seen = see(self.teacher, batch.images[: self.objective.teacher_frames])
+                    seen = outputs_per_frame(self.teacher, batch.images[: self.objective.teacher_frames])
             values = self.objective(batch, seen, torch.ones(1 + len(self.objective.terms), device=self.device))
         values[0].backward()
         self.optimiser.step()

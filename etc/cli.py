@@ -23,7 +23,7 @@ app = typer.Typer(
     help="Temporally consistent per-frame semantic video segmentation (ETC, ECCV 2020), stage by stage.",
 )
 
-Architecture = Annotated[str, typer.Option(help="Student network, a name from 'architectures' in params/data.yaml.")]
+Architecture = Annotated[str, typer.Option(help="Student network: one of architectures in params/experiment.yaml.")]
 Scheme = Annotated[str, typer.Option(help="Training scheme, a name from 'schemes' in params/student.yaml.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, sample order and augmentation.")]
 

@@ -7,7 +7,7 @@ each class keeps the same share of its pixels (class-balanced self-training, Zou
 import numpy as np
 import pandas as pd
 
-from etc.evaluation.iou import IGNORE
+from etc.dataset.label_sets import IGNORE
 
 LEVELS = 256
 

@@ -5,11 +5,13 @@
 
 import ast
 import re
+import textwrap
 from pathlib import Path
 
 import yaml
 
 PACKAGE = "etc"
+WIDTH = 120
 ROOT = Path(__file__).parent.parent
 
 
@@ -64,14 +66,14 @@ def stage_dependencies(root: Path, stage: dict) -> list[str]:
 
 def with_dependencies(text: str, root: Path = ROOT) -> str:
     """The text of a dvc.yaml with the right code in every list of dependencies; all other lines stay as they are."""
-    listed = re.compile(rf"((?:^      - {PACKAGE}/\S+\n)+)", re.M)
+    listed = re.compile(rf"(?:^      {PACKAGE}/.*\n)+", re.M)
     stages = yaml.safe_load(text)["stages"]
     # Cut before each stage's name; the first piece is what stands before the stages.
     head, *pieces = re.split(r"^(?=  \w+:)", text, flags=re.M)
     for number, piece in enumerate(pieces):
         stage = stages[piece.split(":")[0].strip()]
-        lines = "".join(f"      - {path}\n" for path in stage_dependencies(root, stage))
-        pieces[number] = listed.sub(lines, piece)
+        code = ", ".join(stage_dependencies(root, stage)) + ","
+        pieces[number] = listed.sub(textwrap.indent(textwrap.fill(code, WIDTH - 6), " " * 6) + "\n", piece)
     return head + "".join(pieces)
 
 

@@ -16,7 +16,7 @@ def test_stage_depends_on_what_it_imports(name):
 
 def test_dependencies_of_dvc_yaml_are_written_in_place():
     text = (ROOT / "dvc.yaml").read_text()
-    old = text.replace("      - etc/core\n", "      - etc/unused.py\n      - etc/core\n")
+    old = text.replace("      etc/core, ", "      etc/unused.py,\n      etc/core, ")
     assert old != text
     assert with_dependencies(old) == text
 

@@ -5,17 +5,17 @@ from pathlib import Path
 import pandas as pd
 
 from etc.core.errors import UserError
-from etc.params import experiment as data
+from etc.params import experiment
 from etc.reporting.tables import terminal_table
 
 
 def text() -> str:
-    """The table of schemes of every data set in ``params/data.yaml`` and the paths of the other results.
+    """The table of schemes of every data set in ``params/experiment.yaml`` and the paths of the other results.
 
     Raises:
         UserError: a data set has no table yet.
     """
-    return "\n".join(_of(dataset) for dataset in data.load().run)
+    return "\n".join(_of(dataset) for dataset in experiment.load().run)
 
 
 def _of(dataset: str) -> str:

@@ -42,9 +42,6 @@ def os_errors_in_one_line(path: str | os.PathLike | None = None) -> Iterator[Non
         raise UserError(f"{path or error.filename or 'files'}: {_REMEDIES[error.errno]}") from error
 
 
-explained = os_errors_in_one_line  # the old name, for the code that still has it
-
-
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> Iterator[IO]:
     """Open a temporary file beside ``path`` that takes its name when the block ends without an error.

@@ -11,6 +11,8 @@ from etc.core.errors import UserError
 DIRECTORY = Path("params")
 # libyaml reads ten times as fast as the same loader in Python, which a PyYAML without it has alone.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# A block of such a name holds what data sets share, and is none itself.
+_SHARED = "."
 
 
 class Params(BaseModel):
@@ -60,7 +62,7 @@ def load_key(path: Path, dataset: str, key: str) -> Any:
 
 def blocks(path: Path) -> list[str]:
     """Names of the data sets that a parameter file has a block for."""
-    return list(_read(Path(path)))
+    return list(_blocks(Path(path)))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -75,17 +77,16 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
+def _blocks(path: Path) -> dict[str, Any]:
+    return {name: block for name, block in _read(path).items() if not str(name).startswith(_SHARED)}
+
+
 def _block(path: Path, dataset: str) -> Any:
-    content = _read(path)
+    content = _blocks(path)
     if dataset not in content:
-        raise UserError(
-            f"{path}: no block for data set '{dataset}'; add one, e.g. by copying that of '{_first(content)}'"
-        )
+        example = next(iter(content), "street")
+        raise UserError(f"{path}: no block for data set '{dataset}'; add one, e.g. by copying that of '{example}'")
     return content[dataset]
-
-
-def _first(content: dict[str, Any]) -> str:
-    return next(iter(content), "street")
 
 
 def _validated(path: Path, prefix: str, content: Any, model: type[Block]) -> Block:

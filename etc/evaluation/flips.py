@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from etc.evaluation.iou import IGNORE
+from etc.dataset.label_sets import IGNORE
 from etc.evaluation.protocols import seen_from
 
 

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from etc.core.errors import UserError
-
-IGNORE = 255
+from etc.dataset.label_sets import IGNORE
 
 # cv2.calcHist counts in float32, which is exact up to 2^24.
 _EXACT = 1 << 24

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from etc.core.errors import UserError
-from etc.evaluation.iou import IGNORE, check_ids, mean_ratio
+from etc.dataset.label_sets import IGNORE
+from etc.evaluation.iou import check_ids, mean_ratio
 from etc.flow.warp import check_flow, check_flow_shape, floor_positions_in_steps, warp_labels_only
 
 # Rows warped at a time, see ``_targets``.

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 
 from etc.core.errors import UserError
-
-IGNORE = 255
+from etc.dataset.label_sets import IGNORE
 
 # cv2.remap takes int16 positions: a coordinate and a clipped displacement must fit into one together.
 _REACH = 16383

@@ -12,8 +12,7 @@ import numpy as np
 from PIL import Image
 
 from etc.core.errors import UserError, first_line
-from etc.dataset.label_sets import CITYSCAPES
-from etc.evaluation.iou import IGNORE
+from etc.dataset.label_sets import CITYSCAPES, IGNORE
 from etc.sources.folder.layouts import Files, cityscapes_kind
 
 _LARGEST_LABEL_ID = 33

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from etc.core.errors import UserError
-from etc.evaluation.iou import IGNORE
+from etc.dataset.label_sets import IGNORE
 
 
 class WindowCounts(NamedTuple):

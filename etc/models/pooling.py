@@ -1,12 +1,14 @@
 """Averages over a grid of bins, with a backward pass that has a fixed order of sums on every device."""
 
-import contextlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from etc.models.precision import full_precision
 
+
+@full_precision
 def average_bins(x: Tensor, grids: Sequence[tuple[int, int]]) -> list[Tensor]:
     """Averages of a map over grids of bins, the bins of ``torch.nn.functional.adaptive_avg_pool2d``.
 
@@ -21,18 +23,14 @@ def average_bins(x: Tensor, grids: Sequence[tuple[int, int]]) -> list[Tensor]:
         For each grid (B, C, rows, columns), in float32 or better.
     """
     batch, channels, height, width = x.shape
-    # Shapes alone are computed on the meta device, which knows no autocast.
-    with contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
-        x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        weights = [
-            _weights(height, rows, x)[:, None, :, None] * _weights(width, columns, x)[:, None]
-            for rows, columns in grids
-        ]
-        matrix = torch.cat([one.reshape(-1, height * width) for one in weights])
-        # With channels last in memory, as they are by default, this is a view.
-        pooled = matrix @ x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-        parts = pooled.transpose(1, 2).split([rows * columns for rows, columns in grids], dim=2)
-        return [part.unflatten(2, grid) for part, grid in zip(parts, grids, strict=True)]
+    weights = [
+        _weights(height, rows, x)[:, None, :, None] * _weights(width, columns, x)[:, None] for rows, columns in grids
+    ]
+    matrix = torch.cat([one.reshape(-1, height * width) for one in weights])
+    # With channels last in memory, as they are by default, this is a view.
+    pooled = matrix @ x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+    parts = pooled.transpose(1, 2).split([rows * columns for rows, columns in grids], dim=2)
+    return [part.unflatten(2, grid) for part, grid in zip(parts, grids, strict=True)]
 
 
 def _weights(size: int, bins: int, like: Tensor) -> Tensor:

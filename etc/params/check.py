@@ -7,42 +7,52 @@ from typing import Any
 
 from etc.core.errors import UserError
 from etc.core.params_file import blocks
-from etc.params import evaluate, flow, frames, labeller, pretrain, pseudo_labels, report, student, teacher
-from etc.params import experiment as data
+from etc.params import (
+    evaluate,
+    experiment,
+    flow,
+    frames,
+    labeller,
+    pretrain,
+    pseudo_labels,
+    report,
+    student,
+    teacher,
+)
 
 PER_DATASET = (frames, labeller, pretrain, pseudo_labels, flow, teacher, student, evaluate, report)
 
 
-def check_all() -> data.DataParams:
+def check_all() -> experiment.ExperimentParams:
     """Read all parameter files for all data sets in use.
 
     Returns:
-        The parameters of ``params/data.yaml``.
+        The parameters of ``params/experiment.yaml``.
 
     Raises:
         UserError: the first complaint; it names the file, the key, the value and what is allowed.
     """
-    experiment = data.load()
-    for dataset in experiment.run:
-        check_dataset(experiment, dataset)
-    return experiment
+    plan = experiment.load()
+    for dataset in plan.run:
+        check_dataset(plan, dataset)
+    return plan
 
 
-def check_dataset(experiment: data.DataParams, dataset: str) -> None:
+def check_dataset(plan: experiment.ExperimentParams, dataset: str) -> None:
     """Check all blocks of one data set, which need not be in use.
 
     Args:
-        experiment: params/data.yaml.
+        plan: params/experiment.yaml.
         dataset: name of the data set.
 
     Raises:
         UserError: the first complaint, as for :func:`check_all`.
     """
     block = {module: _load(module, dataset) for module in PER_DATASET}
-    _check_architectures(experiment, block[student])
-    _check_schemes(experiment, dataset, block[student].schemes)
-    _check_flow(experiment, dataset, block[flow].train.max_offset, block[teacher], block[student])
-    report.check_declared(dataset, block[report], experiment.runs())
+    _check_architectures(plan, block[student])
+    _check_schemes(plan, dataset, block[student].schemes)
+    _check_flow(plan, dataset, block[flow].train.max_offset, block[teacher], block[student])
+    report.check_declared(dataset, block[report], plan.runs())
 
 
 def _load(module: ModuleType, dataset: str) -> Any:
@@ -57,22 +67,22 @@ def _load(module: ModuleType, dataset: str) -> Any:
         ) from None
 
 
-def _check_architectures(experiment: data.DataParams, students: student.StudentParams) -> None:
-    """The architectures of data.yaml can be part of a run's name, and are defined."""
-    for name in experiment.architectures:
-        if not re.fullmatch(data.NAME, name):
+def _check_architectures(plan: experiment.ExperimentParams, students: student.StudentParams) -> None:
+    """The architectures of experiment.yaml can be part of a run's name, and are defined."""
+    for name in plan.architectures:
+        if not re.fullmatch(experiment.NAME, name):
             raise UserError(
-                f"{data.PATH}: key 'architectures' = '{name}': use lower-case letters, digits and '_' alone; a Hugging "
-                f"Face model stands under such a name in 'widths' of {student.PATH}"
+                f"{experiment.PATH}: key 'architectures' = '{name}': use only lower-case letters, digits and '_'; a "
+                f"Hugging Face model is given such a name in 'widths' of {student.PATH}"
             )
         students.network(name)
 
 
-def _check_schemes(experiment: data.DataParams, dataset: str, schemes: Mapping[str, student.Scheme]) -> None:
-    """The schemes of data.yaml are defined, and each stands in the group whose dependencies it has."""
+def _check_schemes(plan: experiment.ExperimentParams, dataset: str, schemes: Mapping[str, student.Scheme]) -> None:
+    """The schemes of experiment.yaml are defined, and each stands in the group whose dependencies it has."""
     for group_name in ("plain", "distilled", "ablation"):
-        for scheme in getattr(experiment, group_name).schemes:
-            key = f"{data.PATH}: key '{group_name}.schemes'"
+        for scheme in getattr(plan, group_name).schemes:
+            key = f"{experiment.PATH}: key '{group_name}.schemes'"
             if scheme not in schemes:
                 known = ", ".join(schemes)
                 raise UserError(f"{key}: scheme '{scheme}' is not in {student.PATH}, block '{dataset}'; known: {known}")
@@ -84,7 +94,7 @@ def _check_schemes(experiment: data.DataParams, dataset: str, schemes: Mapping[s
 
 
 def _check_flow(
-    experiment: data.DataParams,
+    plan: experiment.ExperimentParams,
     dataset: str,
     offset: int,
     one_teacher: teacher.TeacherParams,
@@ -94,7 +104,7 @@ def _check_flow(
     reaches = {}
     if one_teacher.tl:
         reaches[teacher.PATH] = one_teacher.sampling.partner_reach
-    if any("tl" in students.schemes[run.scheme] for run in experiment.runs()):
+    if any("tl" in students.schemes[run.scheme] for run in plan.runs()):
         reaches[student.PATH] = students.sampling.partner_reach
     for path, reach in reaches.items():
         if reach > offset:

@@ -1,13 +1,16 @@
-"""``params/data.yaml``: which data sets go through the chain, and which students are trained on them."""
+"""``params/experiment.yaml``: which data sets go through the chain, and which students are trained on them."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import Field, model_validator
 
+from etc.core.errors import UserError
 from etc.core.params_file import DIRECTORY, Params, load_file
 
-PATH = DIRECTORY / "data.yaml"
+PATH = DIRECTORY / "experiment.yaml"
+# Its former name: what is changed there has no effect.
+_OLD_NAME = "data.yaml"
 # Snakemake and DVC join these names with '-', so a name may not hold one.
 NAME = r"^[a-z][a-z0-9_]*$"
 
@@ -41,7 +44,7 @@ class Group(Params):
         return self
 
 
-class DataParams(Params):
+class ExperimentParams(Params):
     """The dimensions of the experiment."""
 
     run: list[str] = Field(min_length=1, description="data sets that go through the chain")
@@ -51,7 +54,7 @@ class DataParams(Params):
     ablation: Group = Field(description="further distilled schemes, with fewer seeds")
 
     @model_validator(mode="after")
-    def _disjoint(self) -> "DataParams":
+    def _disjoint(self) -> "ExperimentParams":
         runs = self.runs()
         names = [run.name for run in runs]
         repeated = sorted({name for name in names if names.count(name) > 1})
@@ -71,6 +74,13 @@ class DataParams(Params):
         ]
 
 
-def load(path: Path = PATH) -> DataParams:
-    """Read and check ``params/data.yaml``."""
-    return load_file(path, DataParams)
+def load(path: Path = PATH) -> ExperimentParams:
+    """Read and check ``params/experiment.yaml``.
+
+    Raises:
+        UserError: the file is missing or wrong, or there is one under its old name.
+    """
+    old = path.with_name(_OLD_NAME)
+    if old.exists():
+        raise UserError(f"{old}: this file is called {path} now; move what you have changed there and delete {old}")
+    return load_file(path, ExperimentParams)

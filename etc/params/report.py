@@ -75,7 +75,7 @@ def check_declared(dataset: str, params: ReportParams, runs: list[Run]) -> None:
     """The schemes that the report names are trained.
 
     Raises:
-        UserError: params/data.yaml declares no run of one of them.
+        UserError: params/experiment.yaml declares no run of one of them.
     """
     declared = list(dict.fromkeys(run.scheme for run in runs))
     keys = ["baseline", *["compare"] * len(params.compare)]
@@ -83,5 +83,5 @@ def check_declared(dataset: str, params: ReportParams, runs: list[Run]) -> None:
         if scheme not in declared:
             known = ", ".join(declared)
             raise UserError(
-                f"{PATH}: key '{dataset}.{key}' names '{scheme}', but params/data.yaml declares only {known}"
+                f"{PATH}: key '{dataset}.{key}' names '{scheme}', but params/experiment.yaml declares only {known}"
             )

@@ -8,6 +8,7 @@ from etc.core.params_file import Params
 from etc.models.names import NETWORKS, SMALLEST_WIDTH, explain, is_huggingface
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+MotionForm = Literal["paper", "released_code"]
 
 
 class AugmentParams(Params):
@@ -76,7 +77,7 @@ class SamplingParams(Params):
 class MotionParams(Params):
     """The temporal loss TL."""
 
-    form: Literal["paper", "released_code"] = Field(description="as written in the paper, or as in its released code")
+    form: MotionForm = Field(description="as written in the paper, or as in its released code")
     stride: Literal[1, 2, 4, 8] = Field(description="TL is computed on a grid this many times coarser than the crop")
 
 

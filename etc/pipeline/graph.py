@@ -22,10 +22,12 @@ import yaml
 from etc.core.errors import UserError
 
 MARKERS = Path("work/due")
+# `snakemake --report` shows the pictures and texts that have a caption of their name here.
+CAPTIONS, SHOWN = Path("workflow/report"), (".png", ".md")
 DEFINITION = Path("dvc.yaml")
 # Shell command of every rule; what it prints goes to the terminal and to the log.
 COMMAND = "dvc --wait-for-lock repro --single-item '{params.stage}' 2>&1 | tee {log}"
-_ITEM = re.compile(r"\$\{item\.(\w+)\}")
+_ITEM = re.compile(r"\$\{item\.(\w+)\}")  # a value of the matrix, as dvc.yaml writes it
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,38 @@ class Family:
     definition: dict[str, Any]
 
     @property
+    def rule(self) -> str:
+        """Name of the Snakemake rule."""
+        return self.definition["meta"]["rule"]
+
+    @property
+    def message(self) -> str:
+        """What Snakemake prints when a job starts, with wildcards."""
+        return _ITEM.sub(r"{wildcards.\1}", self.definition["desc"])
+
+    @property
     def pattern(self) -> str:
         """Name of a stage with wildcards, e.g. ``teacher@{dataset}``."""
-        return f"{self.name}@" + "-".join(f"{{{key}}}" for key in self.matrix)
+        return f"{self.name}@{self._item}"
+
+    @property
+    def log(self) -> str:
+        """Path of the log, with wildcards: a folder for each command."""
+        return f"{self._log}.log"
+
+    @property
+    def benchmark(self) -> str:
+        """Path of Snakemake's record of time and memory, with wildcards."""
+        return f"{self._log}.tsv"
+
+    @property
+    def _item(self) -> str:
+        return "-".join(f"{{{key}}}" for key in self.matrix)
+
+    @property
+    def _log(self) -> str:
+        command = self.definition["cmd"].split()[1]
+        return f"logs/{command.replace('-', '_')}/{self._item}"
 
     @property
     def needs(self) -> Callable[[Any], list[str]]:
@@ -58,12 +89,12 @@ class Family:
 
     @property
     def outputs(self) -> list[str]:
-        """Paths with wildcards; a path without a suffix is a folder.
+        """Paths with wildcards; a path without a suffix is a folder, one with a caption belongs to the report.
 
         Snakemake deletes the outputs of a job before it starts. DVC restores them from its cache when the job turns
         out to be needless, but only of a stage whose every output it caches; the others' must stay where they are.
         """
-        from snakemake.io import directory
+        from snakemake.io import directory, report
         from snakemake.ioflags import update
 
         entries = [
@@ -74,7 +105,14 @@ class Family:
         cached = all(options.get("cache", True) for _, options in entries)
         paths = (_ITEM.sub(r"{\1}", path) for path, _ in entries)
         paths = [path if Path(path).suffix else directory(path) for path in paths]
-        return paths if cached else [update(path) for path in paths]
+        paths = paths if cached else [update(path) for path in paths]
+        captions = {path: (CAPTIONS / Path(path).name).with_suffix(".rst").absolute() for path in paths}
+        return [
+            report(path, caption=str(caption), category="{dataset}")
+            if caption.exists() and path.endswith(SHOWN)
+            else path
+            for path, caption in captions.items()
+        ]
 
     @property
     def wildcards(self) -> dict[str, str]:
@@ -111,6 +149,11 @@ class Graph:
     predecessors: dict[str, list[str]]
     definitions: dict[str, dict[str, Any]]
     matrices: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+
+    @property
+    def families(self) -> list[Family]:
+        """All stages by what they stem from, in the order of ``dvc.yaml``."""
+        return [self.family(name) for name in self.definitions]
 
     def family(self, name: str) -> Family:
         """The stages that ``dvc.yaml`` defines under ``name``."""
@@ -226,13 +269,13 @@ def prepare() -> Graph:
     """
     from etc.core.files import os_errors_in_one_line
     from etc.params.check import check_all
-    from etc.pipeline import recovery as housekeeping
+    from etc.pipeline import recovery
 
     # Jobs call `dvc` and `etc`: those of this Python, also when its folder is not on the PATH.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     check_all()
     with os_errors_in_one_line():
-        housekeeping.tidy()
+        recovery.tidy()
         graph = load()
         graph.write_markers()
     return graph

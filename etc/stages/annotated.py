@@ -1,33 +1,38 @@
 """What the stages labeller and pretrain have in common: training with cross-entropy on the annotated frames alone.
 
-A trained network may be given in its place, for data without labels.
+For data without labels, a network that is trained already can be copied instead.
 """
 
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from etc.core.errors import UserError
+from etc.core.files import atomic, sha256, write_json
 from etc.dataset.dataset import Dataset
+from etc.models import weights
 from etc.params.training import AnnotatedParams, NetworkParams
-from etc.stages import given
 from etc.training import session
 from etc.training.clips import frame_inputs, training_clips
 
 
 def run(dataset: Dataset, name: str, output: Path, network: NetworkParams, settings: AnnotatedParams) -> str:
-    """Train a network or take the given one, write it to ``output`` and its history; return the closing line.
+    """Train a network or copy a trained one, write it to ``output`` and its history; return the closing line.
 
     Args:
         dataset: the data set.
         name: of the training.
         output: folder of the trained network.
-        network: architecture and width of a network that is trained.
-        settings: seed and schedule, or the given network.
+        network: architecture and width of a network that is trained here.
+        settings: seed and schedule, or the folder and checksum of the network to copy.
 
     Raises:
         UserError: an input is missing or wrong, or the training diverges.
     """
     if settings.checkpoint is not None:
-        return given.take(dataset, name, output, Path(settings.checkpoint), settings.checksum)
+        return _copy_trained(dataset, name, output, Path(settings.checkpoint), settings.checksum)
     seed, training = settings.seed, settings.training
     return session.run(
         session.Plan(
@@ -43,3 +48,31 @@ def run(dataset: Dataset, name: str, output: Path, network: NetworkParams, setti
             clips=partial(training_clips, dataset),
         )
     )
+
+
+def _copy_trained(dataset: Dataset, name: str, output: Path, checkpoint: Path, checksum: str) -> str:
+    """Copy a trained network to ``output``, with the files that a training writes; return the closing line.
+
+    Args:
+        dataset: the data set; its classes must be those of the network.
+        name: of the training that it stands in for.
+        output: folder to write.
+        checkpoint: folder of the network, as the stages leave it.
+        checksum: first hex digits of the SHA-256 of its weights.
+
+    Raises:
+        UserError: the network is missing, is another one, or has other classes than the data set.
+    """
+    found = sha256(checkpoint / weights.WEIGHTS)
+    if not found.startswith(checksum.lower()):
+        file = checkpoint / weights.WEIGHTS
+        raise UserError(f"{file}: its SHA-256 begins {found[:16]}, not {checksum}; correct 'checkpoint' or 'checksum'")
+    network, config = weights.load(checkpoint)
+    remedy = "use a network of these classes, or give the data set its classes"
+    weights.check_classes(checkpoint, config, dataset.label_set.names, f"the data set '{dataset.name}'", remedy)
+    weights.save(output, network, config)
+    write_json(output / "timing.json", {"iterations": 0, "train_seconds": 0.0})
+    none = pa.schema([(column, pa.float64()) for column in session.HISTORY]).empty_table()
+    with atomic(dataset.folder / "history" / f"{name}.parquet") as stream:
+        pq.write_table(none, stream)
+    return f"{name} in {output} (taken from {checkpoint})"

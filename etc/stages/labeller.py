@@ -6,7 +6,7 @@ from etc.stages import annotated
 
 
 def run(dataset: str) -> str:
-    """Train the labeller, or take a given one; write ``data/<dataset>/labeller/`` and its history.
+    """Train the labeller, or copy a trained network; write ``data/<dataset>/labeller/`` and its history.
 
     Returns:
         The closing line.

@@ -7,10 +7,11 @@ from etc.stages import annotated
 
 
 def run(dataset: str, architecture: str) -> str:
-    """Train or take the start of the students, write ``data/<dataset>/pretrained/<architecture>/`` and its history.
+    """Train the network that all students start from, or copy a trained one.
 
-    Cross-entropy on the annotated frames only. It stands where the paper has ImageNet weights (docs/experiments.md):
-    all schemes and seeds start from the same network, so that they differ in what is trained afterwards.
+    Writes ``data/<dataset>/pretrained/<architecture>/`` and its history. Cross-entropy on the annotated frames only. It
+    takes the place of the paper's ImageNet weights (docs/experiments.md): all schemes and seeds start from the same
+    network, so that they differ only in what is trained afterwards.
 
     Args:
         dataset: data set name.

@@ -13,7 +13,7 @@ from etc.core.errors import UserError
 from etc.core.files import atomic
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
-from etc.evaluation.iou import IGNORE
+from etc.dataset.label_sets import IGNORE
 from etc.inference import choose_device, probabilities, to_tensor
 from etc.models import weights
 from etc.params import pseudo_labels as params

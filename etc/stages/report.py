@@ -51,7 +51,7 @@ def run(dataset: str) -> str:
     - ``plots/{schemes,losses,strip,pseudo_labels}.png``, ``plots/overlay.webp``.
     - ``metrics.json`` for ``dvc metrics show``, ``index.html``.
 
-    Evaluations and histories of runs that params/data.yaml does not declare are moved to
+    Evaluations and histories of runs that params/experiment.yaml does not declare are moved to
     ``work/undeclared/<dataset>/``: DVC hashes their folders, so these must be the same here and in a fresh clone.
 
     Raises:

@@ -5,7 +5,7 @@ from functools import partial
 from etc.dataset.dataset import Dataset
 from etc.params import teacher as params
 from etc.terms import flow as flows
-from etc.terms.motion_term import MotionTerm
+from etc.terms.motion import MotionTerm
 from etc.training import session
 from etc.training.clips import frame_inputs, training_clips
 

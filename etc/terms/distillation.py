@@ -1,6 +1,11 @@
 """Temporal knowledge distillation: what the student learns from a teacher that does not change.
 
 SF looks at one frame, PF at a pair, MF at the whole clip (Liu et al., ECCV 2020).
+
+Student and teacher may have different output strides: the teacher's maps are brought to the student's size, bilinearly
+with aligned pixel centres, wherever pixels are compared with pixels. So the student is always compared at its own
+resolution and gets its gradient there; features that are averaged to a grid of nodes are averaged at their own
+resolution.
 """
 
 from collections.abc import Sequence
@@ -8,44 +13,61 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from etc.models.layers import resized
+from etc.models.output import Output
+from etc.params.student import MultiFrameParams, PairParams, SingleFrameParams
 from etc.terms.functional import pair_of_frames_loss, pair_wise_loss, pixel_wise_divergence, self_similarity
+from etc.training.batches import Batch
+from etc.training.objective import Term
 
 
-class SingleFrameLoss(nn.Module):
+class SingleFrameTerm(Term):
     """SF: per-pixel KL(teacher || student) plus the pair-wise similarity of features.
 
+    It is computed on the labelled frame, and with a smaller weight on the other frames that the scheme reads anyway.
+
     Args:
-        temperature: of the KL term, > 0.
-        pair_weight: weight of the pair-wise term; 0 leaves it out.
-        grid: (rows, columns) of nodes for the pair-wise term; None takes every pixel.
+        params: details of the loss.
+        frames: how many frames of a sample the scheme reads.
     """
 
-    def __init__(self, temperature: float = 1.0, pair_weight: float = 1.0, grid: tuple[int, int] | None = None) -> None:
+    def __init__(self, params: SingleFrameParams, frames: int) -> None:
         super().__init__()
-        self.temperature = temperature
-        self.pair_weight = pair_weight
-        self.grid = grid
+        self.params = params
+        self.teacher_frames = frames if params.other_frames else 1
 
-    def forward(
-        self, student_logits: Tensor, teacher_logits: Tensor, student_features: Tensor, teacher_features: Tensor
-    ) -> Tensor:
-        """Loss of a batch of frames: logits (B, C, h, w), features (B, C_s or C_t, h, w)."""
-        loss = pixel_wise_divergence(student_logits, teacher_logits, self.temperature)
-        if self.pair_weight:
-            loss = loss + self.pair_weight * pair_wise_loss(student_features, teacher_features, self.grid)
+    def forward(self, batch: Batch, student: Sequence[Output], teacher: Sequence[Output]) -> Tensor:
+        total = self._of_frame(student[0], teacher[0])
+        for frame in range(1, self.teacher_frames):
+            total = total + self.params.other_frames * self._of_frame(student[frame], teacher[frame])
+        return total
+
+    def _of_frame(self, student: Output, teacher: Output) -> Tensor:
+        teacher_logits = resized(teacher.logits, student.logits.shape[-2:])
+        loss = pixel_wise_divergence(student.logits, teacher_logits, self.params.temperature)
+        if self.params.pair_weight:
+            teacher_features = _comparable_features(teacher, student, self.params.grid)
+            pair = pair_wise_loss(student.features, teacher_features, self.params.grid)
+            loss = loss + self.params.pair_weight * pair
         return loss
 
 
-class PairOfFramesLoss(nn.Module):
-    """PF: similarities between the pixels of two frames, see ``functional.pair_of_frames_loss``."""
+class PairTerm(Term):
+    """PF between the labelled frame and its partner."""
 
-    def __init__(self, grid: tuple[int, int] | None = None) -> None:
+    frames = 2
+    teacher_frames = 2
+
+    def __init__(self, params: PairParams) -> None:
         super().__init__()
-        self.grid = grid
+        self.grid = params.grid
 
-    def forward(self, student_t: Tensor, student_s: Tensor, teacher_t: Tensor, teacher_s: Tensor) -> Tensor:
-        """Loss of a batch of pairs of feature maps (B, C_s or C_t, h, w)."""
-        return pair_of_frames_loss(student_t, student_s, teacher_t, teacher_s, self.grid)
+    def forward(self, batch: Batch, student: Sequence[Output], teacher: Sequence[Output]) -> Tensor:
+        student_features = [output.features for output in student[:2]]
+        teacher_features = [
+            _comparable_features(theirs, ours, self.grid) for theirs, ours in zip(teacher[:2], student[:2], strict=True)
+        ]
+        return pair_of_frames_loss(*student_features, *teacher_features, self.grid)
 
 
 class ConvLSTM(nn.Module):
@@ -133,3 +155,32 @@ class MultiFrameLoss(nn.Module):
         if self.clip is not None:
             for parameter in self.lstm.parameters():
                 parameter.clamp_(-self.clip, self.clip)
+
+
+class MultiFrameTerm(Term):
+    """MF over the three frames of each sample, in temporal order."""
+
+    frames = 3
+    teacher_frames = 3
+
+    def __init__(self, params: MultiFrameParams) -> None:
+        super().__init__()
+        self.loss = MultiFrameLoss(params.grid, params.hidden, params.clip, params.regulariser)
+
+    def forward(self, batch: Batch, student: Sequence[Output], teacher: Sequence[Output]) -> Tensor:
+        return self.loss(_in_order(student, batch.order), _in_order(teacher, batch.order))
+
+    def after_step(self) -> None:
+        self.loss.clip_weights()
+
+
+def _comparable_features(teacher: Output, student: Output, grid: tuple[int, int] | None) -> Tensor:
+    """The teacher's features at the student's size, unless both are averaged to a grid of nodes anyway."""
+    return teacher.features if grid is not None else resized(teacher.features, student.features.shape[-2:])
+
+
+def _in_order(outputs: Sequence[Output], order: Tensor) -> list[Tensor]:
+    """Features (B, C, h, w) of each moment, where ``order`` (B, K) says which frame of a sample comes when."""
+    features = torch.stack([output.features for output in outputs])
+    samples = torch.arange(order.shape[0], device=order.device)
+    return [features[order[:, moment], samples] for moment in range(order.shape[1])]

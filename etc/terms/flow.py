@@ -20,7 +20,7 @@ def open_flow(dataset: Dataset, clip: str) -> FlowReader:
 
 
 def opener(dataset: Dataset) -> Callable[[str], FlowReader]:
-    """Function that opens the flow of a clip by its name; can be sent to another process."""
+    """Picklable function that opens the flow of a clip by its name."""
     return partial(open_flow, dataset)
 
 

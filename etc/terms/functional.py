@@ -1,81 +1,23 @@
-"""The losses as pure functions of tensors.
+"""The terms as pure functions of tensors.
 
 Every function here computes in float32 or better, also under autocast: the differences that the losses
 measure are smaller than the spacing of bfloat16.
 """
 
-import functools
-from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from etc.core.errors import UserError
+from etc.models.layers import IMAGENET_STD
 from etc.models.pooling import average_bins
+from etc.models.precision import full_precision
+from etc.params.training import MotionForm
 
-IGNORE = 255
-MotionForm = Literal["paper", "released_code"]
-# Standard deviation of the ImageNet images, RGB in 0..1: the released code compares images in these units.
-IMAGENET_STD = (0.229, 0.224, 0.225)
 # A feature vector whose squared length is below this has no direction: its cosine with anything is 0.
 _NO_DIRECTION = 1e-12
-
-
-def full_precision(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Run ``function`` with autocast off and its float16 and bfloat16 tensors turned into float32."""
-
-    def raised(value):
-        half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
-        return value.float() if half else value
-
-    @functools.wraps(function)
-    def wrapper(first: Tensor, *args, **kwargs) -> Tensor:
-        with torch.autocast(first.device.type, enabled=False):
-            return function(raised(first), *map(raised, args), **{name: raised(kwargs[name]) for name in kwargs})
-
-    return wrapper
-
-
-@full_precision
-def cross_entropy(
-    logits: Tensor,
-    labels: Tensor,
-    class_weights: Tensor | None = None,
-    ohem_threshold: float | None = None,
-    ohem_fraction: float = 0.0,
-) -> Tensor:
-    """Mean cross entropy over the labelled pixels of the batch.
-
-    A batch without a labelled pixel gives 0 and zero gradients, where the usual mean gives NaN.
-
-    Args:
-        logits: (B, C, H, W).
-        labels: int64 (B, H, W), 0..C-1, 255 = ignore.
-        class_weights: (C,), the mean is then weighted by the weight of each pixel's class.
-        ohem_threshold: online hard example mining (Shrivastava et al., CVPR 2016): only pixels whose true class
-            has at most this probability, in 0..1, are counted. None counts all.
-        ohem_fraction: at least this share, in 0..1, of the labelled pixels is counted, the hardest first.
-    """
-    counted = labels != IGNORE
-    classes = torch.where(counted, labels, 0)
-    # Not F.cross_entropy: it gives the same numbers, but has no deterministic form on CUDA.
-    losses = -F.log_softmax(logits, dim=1).gather(1, classes[:, None])[:, 0]
-    if ohem_threshold is not None:
-        counted = counted & (losses.detach() >= _ohem_cut(losses.detach()[counted], ohem_threshold, ohem_fraction))
-    weights = counted.to(losses.dtype)
-    if class_weights is not None:
-        weights = weights * class_weights.to(losses)[classes]
-    total = weights.sum()
-    return (losses * weights).sum() / torch.where(total > 0, total, 1)
-
-
-def _ohem_cut(losses: Tensor, threshold: float, fraction: float) -> Tensor:
-    """The loss from which on a pixel is hard, given the losses of the labelled pixels (K,)."""
-    cut = -torch.log(losses.new_tensor(threshold))
-    kept = min(losses.numel(), round(fraction * losses.numel()))
-    return cut if kept == 0 else torch.minimum(cut, torch.topk(losses, kept).values[-1])
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
@@ -255,7 +197,7 @@ def pair_of_frames_loss(
     """Pair-wise frames' dependency PF (Liu et al., ECCV 2020): similarities between two frames.
 
     1/N^2 sum_ij (a^S_ij - a^T_ij)^2, a_ij the cosine of the features at pixel i of frame t and pixel j of frame s;
-    mean over the batch. Exact, and no N x N matrix is made.
+    mean over the batch. Exact, and no N x N matrix is formed.
 
     Args:
         student_t, student_s: features (B, C_s, H, W) of frames t and s; gradients flow into both.

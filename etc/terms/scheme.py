@@ -1,8 +1,8 @@
 """The terms of a student's scheme."""
 
 from etc.params.student import LossParams, Scheme
-from etc.terms.distillation_terms import MultiFrameTerm, PairTerm, SingleFrameTerm
-from etc.terms.motion_term import MotionTerm
+from etc.terms.distillation import MultiFrameTerm, PairTerm, SingleFrameTerm
+from etc.terms.motion import MotionTerm
 from etc.training.objective import Term
 
 

@@ -1,4 +1,4 @@
-"""Random changes of a training sample that keep frames, label and flow in agreement.
+"""Random changes of a training sample that keep frames, label and flow consistent.
 
 Every sample is changed by one similarity transform (scale, rotation, flip, crop) and one change of colour and
 sharpness. All frames of the sample get the same, the label follows by nearest neighbour, and the flow is sampled
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from etc.dataset.label_sets import IGNORE
 from etc.params.training import AugmentParams
 
-IGNORE = 255
 # Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -91,7 +91,7 @@ def apply(
     """Change a sample.
 
     Args:
-        augmentation: what :func:`draw` gave.
+        augmentation: what :func:`draw` returned.
         images: frames, uint8 (H, W, 3) RGB.
         label: uint8 (H, W) train ids of the first frame.
         flow: float32 (H, W, 2) from the first frame to the second, pixels, or None.
@@ -100,10 +100,10 @@ def apply(
     x, y = augmentation.sources()
     maps = x.astype(np.float32), y.astype(np.float32)
     changed = np.stack([_recolour(augmentation, _sample(image, maps, cv2.INTER_LINEAR)) for image in images])
-    moved, seen = None, None
+    new_flow, new_visible = None, None
     if flow is not None:
-        moved, seen = _move_flow(augmentation, (x, y), maps, flow, visible)
-    return Sample(changed, _sample(label, maps, cv2.INTER_NEAREST, IGNORE), moved, seen)
+        new_flow, new_visible = _move_flow(augmentation, (x, y), maps, flow, visible)
+    return Sample(changed, _sample(label, maps, cv2.INTER_NEAREST, IGNORE), new_flow, new_visible)
 
 
 def _move_flow(
@@ -117,11 +117,11 @@ def _move_flow(
     sampled = _sample(flow, maps, cv2.INTER_LINEAR)
     moved = (sampled @ augmentation.matrix[:, :2].T.astype(np.float32)).astype(np.float32)
     height, width = flow.shape[:2]
-    seen = _inside(*sources, width, height)
-    seen &= _inside(sources[0] + sampled[..., 0], sources[1] + sampled[..., 1], width, height)
+    valid = _inside(*sources, width, height)
+    valid &= _inside(sources[0] + sampled[..., 0], sources[1] + sampled[..., 1], width, height)
     if visible is not None:
-        seen &= _sample(visible.astype(np.uint8), maps, cv2.INTER_NEAREST).astype(bool)
-    return moved, seen
+        valid &= _sample(visible.astype(np.uint8), maps, cv2.INTER_NEAREST).astype(bool)
+    return moved, valid
 
 
 def _sample(image: np.ndarray, maps: tuple[np.ndarray, np.ndarray], how: int, outside: int = 0) -> np.ndarray:

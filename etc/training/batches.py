@@ -1,4 +1,4 @@
-"""From samples to the batches of each step, shared out over processes and parts."""
+"""From samples to the batches of each step, divided among processes and parts."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from etc.training.data import Samples
 
 
 class Batch(NamedTuple):
-    """B samples of K frames: the labelled one, its partner, a third; K is what the losses need.
+    """B samples of K frames: the labelled one, its partner, a third; K is as many as the losses need.
 
     images: float32 (K, B, 3, h, w), RGB in 0..1. labels: int64 (B, h, w), 255 = ignore. flow: float32 (B, 2, h, w)
     from the labelled frame to its partner, pixels; visible: bool (B, h, w), its valid part; None without flow.
@@ -84,7 +84,7 @@ def loader(samples: Samples, parts: Parts, workers: int, pin_memory: bool) -> It
 
 
 class _Reporting(Dataset):
-    """Gives a ``UserError`` as a value: raised in a worker, it would arrive with the worker's traceback as its text."""
+    """Returns a ``UserError`` as a value: raised in a worker, its text would be the worker's traceback."""
 
     def __init__(self, samples: Samples) -> None:
         self.samples = samples

@@ -1,11 +1,11 @@
-"""The work folder of a training: its lock, its checkpoint, and the trace of its last end.
+"""The work folder of a training: its lock, its checkpoint, and a record of its last result.
 
-The folder is no output of the pipeline, since both DVC and Snakemake delete outputs before a job starts. It holds
+The folder is not an output of the pipeline, since both DVC and Snakemake delete outputs before a job starts. It holds
 
 - ``lock``: held while a process trains;
 - ``checkpoint.pt``: the newest state;
-- ``aside.pt``: the last checkpoint that belonged to another configuration, taken up again when that comes back;
-- ``finished.json``: what the last training made, for a process that waited for it.
+- ``aside.pt``: the last checkpoint that belonged to another configuration, resumed when that one comes back;
+- ``finished.json``: what the last training wrote, for a process that waited for it.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class WorkFolder:
         """Hold the folder; waits, with one line on stderr, while another process holds it.
 
         The lock goes with the process that holds it, however that ends. A pipeline that was killed may have
-        left a training running; the training that is started next waits for it here and goes on from its state.
+        left a training running; the training that is started next waits for it here and continues from its state.
 
         Yields:
             Whether it had to wait.
@@ -63,9 +63,9 @@ class WorkFolder:
             yield waited
 
     def take_up(self) -> None:
-        """Leave the checkpoint of this configuration, if there is one, as the current one.
+        """Make the checkpoint of this configuration the current one, if there is one.
 
-        A checkpoint of another configuration is put aside with a line on stderr that names the differing keys.
+        A checkpoint of another configuration is set aside, with a line on stderr that names the differing keys.
         Half-written files of a killed process are removed. Call it under the lock, in one process.
         """
         for leftover in self.path.glob(".*.tmp"):
@@ -79,8 +79,8 @@ class WorkFolder:
             os.replace(self._checkpoint, self._aside)
             if returning:
                 os.replace(spare, self._checkpoint)
-            then = "taking up the one of this configuration" if returning else "starting from the beginning"
-            _notice(f"{self._checkpoint} is of another configuration ({_names(found, self.fingerprint)}): {then}.")
+            then = "resuming the one of this configuration" if returning else "starting from the beginning"
+            _notice(f"{self._checkpoint} belongs to another configuration ({_names(found, self.fingerprint)}): {then}.")
         elif found is None and self._read_fingerprint(self._aside) == self.fingerprint:
             os.replace(self._aside, self._checkpoint)
 
@@ -96,7 +96,7 @@ class WorkFolder:
             torch.save({"fingerprint": self.fingerprint, "state": state}, stream)
 
     def finish(self, outputs: list[Path]) -> None:
-        """Note what was made, and drop the checkpoint. Call it when all outputs are in place."""
+        """Record what was written, and delete the checkpoint. Call it when all outputs are in place."""
         note = {
             "configuration": digest(self.fingerprint),
             "outputs": {str(path): hash_files([path]) for path in outputs},

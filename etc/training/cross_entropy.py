@@ -1,4 +1,4 @@
-"""Loss of the labelled frames."""
+"""Loss of the labelled frames: cross entropy with class weights and hard example mining."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from etc.terms.functional import IGNORE, cross_entropy
+from etc.dataset.label_sets import IGNORE
+from etc.models.precision import full_precision
+
+
+@full_precision
+def cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    class_weights: Tensor | None = None,
+    ohem_threshold: float | None = None,
+    ohem_fraction: float = 0.0,
+) -> Tensor:
+    """Mean cross entropy over the labelled pixels of the batch.
+
+    A batch without a labelled pixel gives 0 and zero gradients, where the usual mean gives NaN.
+
+    Args:
+        logits: (B, C, H, W).
+        labels: int64 (B, H, W), 0..C-1, 255 = ignore.
+        class_weights: (C,), the mean is then weighted by the weight of each pixel's class.
+        ohem_threshold: online hard example mining (Shrivastava et al., CVPR 2016): only pixels whose true class
+            has at most this probability, in 0..1, are counted. None counts all.
+        ohem_fraction: at least this share, in 0..1, of the labelled pixels is counted, the hardest first.
+    """
+    counted = labels != IGNORE
+    classes = torch.where(counted, labels, 0)
+    # Not F.cross_entropy: it gives the same numbers, but has no deterministic form on CUDA.
+    losses = -F.log_softmax(logits, dim=1).gather(1, classes[:, None])[:, 0]
+    if ohem_threshold is not None:
+        counted = counted & (losses.detach() >= _ohem_cut(losses.detach()[counted], ohem_threshold, ohem_fraction))
+    weights = counted.to(losses.dtype)
+    if class_weights is not None:
+        weights = weights * class_weights.to(losses)[classes]
+    total = weights.sum()
+    return (losses * weights).sum() / torch.where(total > 0, total, 1)
+
+
+def _ohem_cut(losses: Tensor, threshold: float, fraction: float) -> Tensor:
+    """The loss from which on a pixel is hard, given the losses of the labelled pixels (K,)."""
+    cut = -torch.log(losses.new_tensor(threshold))
+    kept = min(losses.numel(), round(fraction * losses.numel()))
+    return cut if kept == 0 else torch.minimum(cut, torch.topk(losses, kept).values[-1])
 
 
 class SegmentationLoss(nn.Module):
@@ -16,7 +57,7 @@ class SegmentationLoss(nn.Module):
 
     Args:
         class_weights: one weight a class, or None.
-        ohem_threshold, ohem_fraction: hard example mining, see ``functional.cross_entropy``; None turns it off.
+        ohem_threshold, ohem_fraction: hard example mining, see :func:`cross_entropy`; None turns it off.
         auxiliary_weight: weight of every auxiliary head.
     """
 

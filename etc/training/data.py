@@ -63,8 +63,8 @@ class Samples(Dataset):
     The same number gives the same labelled frame, partner and crop whatever the losses need, so that schemes with
     one seed see the same data.
 
-    A frame that is alone in its clip, as those that were taken once a second, stands in for its neighbours, and none of
-    its flow is visible: the motion loss leaves it out, the other terms see a scene without motion.
+    A frame that is alone in its clip, as in data sampled once a second, stands in for its neighbours, and none of its
+    flow is visible: the motion loss leaves it out, the other terms see a scene without motion.
 
     Args:
         clips: the frames.
@@ -102,7 +102,7 @@ class Samples(Dataset):
 
     @property
     def note(self) -> str:
-        """What a user should know of the frames that are drawn from; mostly nothing."""
+        """What a user should know about the frames that are drawn from; usually empty."""
         if not self.alone:
             return ""
         return f"{self.alone} labelled frames have no neighbour: the motion loss leaves them out"
@@ -144,16 +144,16 @@ class Samples(Dataset):
         if self.frames == 1 or len(self.clips.images[chosen.clip]) == 1:
             return [chosen.frame] * self.frames
         existing = sorted(self.clips.images[chosen.clip])
-        own = existing.index(chosen.frame)
-        candidates = [place for place in range(own - self.reach, own + self.reach + 1) if place != own]
+        centre = existing.index(chosen.frame)
+        candidates = [place for place in range(centre - self.reach, centre + self.reach + 1) if place != centre]
         candidates = [place for place in candidates if 0 <= place < len(existing)]
         partner = candidates[int(partner_draw * len(candidates))]
-        places = [own, partner]
+        places = [centre, partner]
         if self.frames == 3:
             # At the ends of a clip there is no frame on the other side; the three are then still distinct, unless the
-            # clip has but two.
+            # clip has only two.
             others = [place for place in range(len(existing)) if place not in places]
-            places.append(min(others, key=lambda place: abs(place - (2 * own - partner)), default=own))
+            places.append(min(others, key=lambda place: abs(place - (2 * centre - partner)), default=centre))
         return [existing[place] for place in places]
 
     def _flow(self, clip: str) -> FlowFile:

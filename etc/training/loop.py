@@ -22,8 +22,7 @@ from etc.training.batches import Batch, Parts, loader
 from etc.training.checkpoint import WorkFolder
 from etc.training.data import Samples
 from etc.training.determinism import seed_step
-from etc.training.objective import Objective, see
-from etc.training.schedule import learning_rate
+from etc.training.objective import Objective, outputs_per_frame
 from etc.training.synchronise import synchronise_batch_norm
 
 # Steps whose mean loss the progress bar shows.
@@ -47,10 +46,10 @@ class History:
 
 
 def start_accelerator(machine: MachineParams) -> Accelerator:
-    """Take the devices that the parameters name; under ``accelerate launch`` this is one of several processes.
+    """Use the devices that the parameters name; under ``accelerate launch`` this is one of several processes.
 
     Raises:
-        UserError: the device or the number format is not to be had here.
+        UserError: the device or the number format is not available here.
     """
     if machine.device == "cuda" and not torch.cuda.is_available():
         raise UserError("machine.device is 'cuda', but torch finds no GPU; use 'auto' or 'cpu'")
@@ -71,10 +70,10 @@ def train(
     work: WorkFolder,
     label: str,
 ) -> History:
-    """Minimise the objective; goes on from the work folder's checkpoint, to the same bits.
+    """Minimise the objective, resuming from the work folder's checkpoint to the same bits.
 
     Args:
-        objective: changed in place; in the end its student is trained.
+        objective: changed in place; afterwards its student is trained.
         teacher: frozen network, needed when ``objective.teacher_frames`` is above 0.
         samples: training samples.
         params: optimiser, schedule and machine.
@@ -85,7 +84,7 @@ def train(
         label: name in front of the progress bar.
 
     Raises:
-        UserError: a loss or a weight is no longer finite; the last checkpoint is left as it is.
+        UserError: a loss or a weight is no longer finite; the last checkpoint is kept.
     """
     machine = params.machine
     layout = torch.channels_last if machine.channels_last else torch.contiguous_format
@@ -111,9 +110,9 @@ def train(
         rate = learning_rate(step, iterations, params.lr, params.power, params.warmup)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["lr_factor"]
-        batch = [_to(part, accelerator.device) for part in islice(batches, params.accumulate)]
+        batch = [_moved(part, accelerator.device) for part in islice(batches, params.accumulate)]
         values = _step(parallel, objective, teacher, batch, accelerator, (seed, step))
-        _check(values, objective.names, step, batch, accelerator, work)
+        _require_finite(values, objective.names, step, batch, accelerator, work)
         if params.clip_gradient is not None:
             accelerator.clip_grad_norm_(parallel.parameters(), params.clip_gradient)
         optimiser.step()
@@ -127,6 +126,20 @@ def train(
             started = now
             state.save()
     return History(objective.names, torch.tensor(state.history, dtype=torch.float64), state.seconds)
+
+
+def learning_rate(step: int, iterations: int, base: float, power: float = 0.9, warmup: int = 0) -> float:
+    """Polynomial decay, ``base * (1 - step / iterations) ** power``, after an optional linear rise.
+
+    Args:
+        step: number of the step, 0 to ``iterations - 1``.
+        iterations: number of all steps.
+        base: rate at step 0 (without warm-up).
+        power: 0.9 in Liu et al., ECCV 2020.
+        warmup: steps over which the rate rises linearly to the decaying curve.
+    """
+    decayed = base * (1 - step / iterations) ** power
+    return decayed * min(1.0, (step + 1) / (warmup + 1))
 
 
 def make_optimiser(objective: Objective, params: TrainingParams) -> torch.optim.SGD:
@@ -155,7 +168,7 @@ def _step(
     accelerator: Accelerator,
     seed_and_step: tuple[int, int],
 ) -> list[float]:
-    """Forward and backward of one step's parts; gives the mean values, equal in all processes.
+    """Forward and backward of one step's parts; returns the mean values, equal in all processes.
 
     Each value is the mean over what it counts in all parts of all processes: the cross-entropy over the labelled
     pixels, TL over the visible ones, the others over the samples.
@@ -165,13 +178,13 @@ def _step(
     parts = len(batch) * accelerator.num_processes
     shares = (counts / torch.where(everywhere > 0, everywhere, 1) * parts).float()
     means = []
-    for place, (part, own) in enumerate(zip(batch, shares, strict=True)):
+    for place, (part, share) in enumerate(zip(batch, shares, strict=True)):
         seed_step(*seed_and_step, accelerator.process_index * len(batch) + place)
-        seen = _teach(teacher, part, objective.teacher_frames, accelerator)
+        taught = _teach(teacher, part, objective.teacher_frames, accelerator)
         # Processes exchange gradients once a step, with the last part.
         last = place == len(batch) - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(parallel):
-            values = parallel(part, seen, own)
+            values = parallel(part, taught, share)
             accelerator.backward(values[0] / len(batch))
         means.append(values.detach())
     return accelerator.reduce(torch.stack(means).mean(0), "mean").tolist()
@@ -181,10 +194,10 @@ def _teach(teacher: nn.Module | None, batch: Batch, frames: int, accelerator: Ac
     if teacher is None or frames == 0:
         return []
     with torch.no_grad(), accelerator.autocast():
-        return see(teacher, batch.images[:frames])
+        return outputs_per_frame(teacher, batch.images[:frames])
 
 
-def _check(
+def _require_finite(
     values: list[float],
     names: list[str],
     step: int,
@@ -207,7 +220,7 @@ def _recent_loss(history: Sequence[Sequence[float]]) -> str:
     return f"loss {sum(recent) / len(recent):.3f}" if recent else ""
 
 
-def _to(batch: Batch, device: torch.device) -> Batch:
+def _moved(batch: Batch, device: torch.device) -> Batch:
     return Batch(*(field.to(device, non_blocking=True) if isinstance(field, Tensor) else field for field in batch))
 
 

@@ -14,14 +14,12 @@ class Term(nn.Module):
     """One term beside the cross-entropy.
 
     Attributes:
-        frames: how many of a sample's frames the student must see: 1 the labelled one, 2 its partner, 3 the third.
+        frames: how many of a sample's frames the student must see: 1 the labelled one, 2 also its partner, 3 all.
         teacher_frames: how many the teacher must see; 0 for a term without a teacher.
-        needs_flow: whether it needs the flow between the first two.
     """
 
     frames: int = 1
     teacher_frames: int = 0
-    needs_flow: bool = False
 
     def forward(self, batch: Batch, student: Sequence[Output], teacher: Sequence[Output]) -> Tensor:
         """Value of the term, a scalar.
@@ -34,7 +32,7 @@ class Term(nn.Module):
         raise NotImplementedError
 
     def count(self, batch: Batch) -> Tensor:
-        """Over how many things the value of this batch is a mean, samples or pixels: float64 scalar.
+        """Number of samples or pixels that the value of this batch is a mean over: float64 scalar.
 
         When a batch is cut into parts, or shared by processes, each part's value enters with its share of the count.
         """
@@ -69,7 +67,7 @@ class Objective(nn.Module):
 
     @property
     def names(self) -> list[str]:
-        """Names of the values that the forward pass gives: total, ce, then the terms."""
+        """Names of the values that the forward pass returns: total, ce, then the terms."""
         return ["total", "ce", *self.terms]
 
     @property
@@ -82,11 +80,6 @@ class Objective(nn.Module):
         """How many frames of a sample the teacher sees."""
         return max([0, *(term.teacher_frames for term in self.terms.values())])
 
-    @property
-    def needs_flow(self) -> bool:
-        """Whether a term needs flow."""
-        return any(term.needs_flow for term in self.terms.values())
-
     def counts(self, batch: Batch) -> Tensor:
         """What the cross-entropy and each term of a batch count for in a mean over batches: float64 (1 + terms,)."""
         counts = [self.segmentation.weight(batch.labels), *(term.count(batch) for term in self.terms.values())]
@@ -97,14 +90,14 @@ class Objective(nn.Module):
 
         Args:
             batch: the samples.
-            teacher: what :func:`see` gives for the teacher.
+            teacher: what :func:`outputs_per_frame` returns for the teacher.
             shares: (1 + terms,), factors on the cross-entropy and the terms: this part's share of the counts of all
-                parts times the number of parts, so that the mean over the parts is the mean over the whole.
+                parts, times the number of parts, so that the mean over the parts is the mean over the whole.
 
         Returns:
             The values called ``names``; the first is to be minimised, the rest is without weights.
         """
-        student = see(self.student, batch.images)
+        student = outputs_per_frame(self.student, batch.images)
         losses = [self.segmentation(student[0].logits, batch.labels, student[0].auxiliary)]
         losses += [term(batch, student, teacher) for term in self.terms.values()]
         ce, *terms = (share * loss for share, loss in zip(shares, losses, strict=True))
@@ -117,8 +110,8 @@ class Objective(nn.Module):
             term.after_step()
 
 
-def see(network: nn.Module, images: Tensor) -> list[Output]:
-    """Run a network on K frames of B samples at once, (K, B, 3, h, w), and give its outputs frame by frame."""
+def outputs_per_frame(network: nn.Module, images: Tensor) -> list[Output]:
+    """Run a network on K frames of B samples at once, (K, B, 3, h, w), and return its outputs frame by frame."""
     count = images.shape[0]
     output = network(images.flatten(0, 1))
     heads = [head.chunk(count) for head in output.auxiliary]

@@ -26,9 +26,8 @@ from etc.training.cross_entropy import SegmentationLoss
 from etc.training.data import Clips, Samples
 from etc.training.determinism import set_determinism
 from etc.training.fingerprint import fingerprint, hash_files
-from etc.training.loop import History, start_accelerator, train
+from etc.training.loop import History, learning_rate, start_accelerator, train
 from etc.training.objective import Objective, Term
-from etc.training.schedule import learning_rate
 
 HISTORY = ("step", "lr", "total", "ce", "tl", "sf", "pf", "mf")
 
@@ -49,7 +48,7 @@ class Plan:
         term_weights: their weights.
         described: the parameters that a checkpoint must agree with, as nested mappings.
         inputs: content hash of each input.
-        clips: opens the frames; called with whether flow is needed.
+        clips: opens the frames.
         teacher: reads the frozen teacher; None when no term needs it.
         start: folder of the trained network that this one starts from; None for fresh weights.
         reach: largest distance of the partner, places in the clip.
@@ -109,7 +108,7 @@ def run(plan: Plan) -> str:
             print(samples.note, file=sys.stderr, flush=True)
         teacher = plan.teacher() if plan.teacher is not None else None
         label = f"{plan.dataset.name} {plan.name}"
-        with advising(lighter(training, accelerator.num_processes)):
+        with advising(memory_advice(training, accelerator.num_processes)):
             history = train(objective, teacher, samples, training, plan.iterations, plan.seed, accelerator, work, label)
         if accelerator.is_main_process:
             work.finish(write_outputs(plan, objective.student, history))
@@ -118,8 +117,8 @@ def run(plan: Plan) -> str:
     return f"{plan.name} in {plan.output} ({plan.iterations} iterations, last loss {final['total']:.3f})"
 
 
-def lighter(training: TrainingParams, processes: int) -> str:
-    """What to change in the parameters when memory is short, in words."""
+def memory_advice(training: TrainingParams, processes: int) -> str:
+    """Which parameters to change when memory is short, as a phrase for an error message."""
     height, width = training.augment.crop
     lower = f"lower 'training.batch' ({training.batch}) or 'training.augment.crop' ({height}x{width})"
     # Batch normalisation needs two samples in each part.
@@ -152,7 +151,7 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
 
     Args:
         plan: the training.
-        tell: is given the report on every weights file that is loaded.
+        tell: called with the report on each weights file that is loaded.
 
     Raises:
         UserError: unknown architecture, weights that do not fit, or a wrong number of class weights.

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 from typer.testing import CliRunner
 
 from etc.cli import app
 from etc.core.files import sha256, write_json
 from etc.dataset.label_sets import CITYSCAPES, STREET
-from etc.params import experiment as data
+from etc.params import experiment
 from etc.params.check import check_all, check_dataset
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,24 @@ stills:  # labels that no training may use
   source: folder
   classes: cityscapes
   annotated: 0
+"""
+TEACHER = """
+# Like street, by `etc adopt`.
+drive:
+  <<: *block
+  network: {<<: *network}
+  motion: {<<: *motion}
+  sampling: {<<: *sampling, pseudo_share: 1.0}
+  training:
+    <<: *training
+    iterations: 400
+    batch: 4
+    class_weights: null
+    augment:
+      <<: *augment
+      crop: [96, 192]
+      scale: [0.75, 1.5]
+    machine: {<<: *machine}
 """
 CLASSES = """
 classes:
@@ -88,11 +107,11 @@ def test_data_without_labels_get_the_networks_of_another(project):
     before = texts()
     result = adopt("drive", "--like", "street")
     assert result.exit_code == 0, result.output
-    check_dataset(data.load(), "drive")
+    check_dataset(experiment.load(), "drive")
     for name, old in before.items():
         new = texts()[name]
         assert new.startswith(old)
-        assert (new == old) == (name in ("frames.yaml", "data.yaml"))
+        assert (new == old) == (name in ("frames.yaml", "experiment.yaml"))
     for stage, place in (("labeller", "labeller"), ("pretrain", "pretrained/pspnet18")):
         got = block(stage, "drive")
         assert got["checkpoint"] == f"data/street/{place}"
@@ -105,20 +124,20 @@ def test_data_without_labels_get_the_networks_of_another(project):
     assert block("flow", "drive")["evaluate"] == block("flow", "street")["evaluate"] | evaluate
     for stage in ("pseudo_labels", "evaluate", "report"):
         assert block(stage, "drive") == block(stage, "street")
-    # The comments come along.
-    assert texts()["student.yaml"].count(b"# Optimiser steps, at least 1.") == 2
+    # What data sets share and the comments are not repeated.
+    assert texts()["teacher.yaml"].removeprefix(before["teacher.yaml"]).decode() == TEACHER
     assert (
         "params/pretrain.yaml: block 'drive' like 'street'; changed: checkpoint: data/street/pretrained/"
         in result.output
     )
     assert "look at training.iterations: 400, training.augment.crop: [96, 192]" in result.output
-    assert "params/data.yaml says so: run: [street, drive], or [drive] alone" in result.output
+    assert "write into params/experiment.yaml: run: [street, drive], or [drive] alone" in result.output
 
 
 def test_data_with_labels_and_classes_of_their_own_are_trained_on():
     result = adopt("walk", "--like", "camvid")
     assert result.exit_code == 0, result.output
-    check_dataset(data.load(), "walk")
+    check_dataset(experiment.load(), "walk")
     assert "checkpoint" not in block("labeller", "walk")
     assert block("teacher", "walk")["training"]["class_weights"] is None
     assert block("teacher", "walk")["sampling"] == block("teacher", "camvid")["sampling"]
@@ -180,10 +199,10 @@ def test_an_adopted_data_set_is_a_pattern_in_its_turn():
 
 
 def test_run_chooses_it_and_keeps_the_comments():
-    before = Path("params/data.yaml").read_text()
+    before = Path("params/experiment.yaml").read_text()
     result = adopt("drive", "--like", "street", "--run")
-    assert result.exit_code == 0 and "params/data.yaml: run: [drive]" in result.output
-    assert Path("params/data.yaml").read_text() == before.replace("run: [street]", "run: [drive]")
+    assert result.exit_code == 0 and "params/experiment.yaml: run: [drive]" in result.output
+    assert Path("params/experiment.yaml").read_text() == before.replace("run: [street]", "run: [drive]")
     assert check_all().run == ["drive"]
 
 
@@ -234,7 +253,7 @@ def test_classes_that_are_not_found_are_named_with_the_block():
 
 
 def test_one_network_starts_the_students_of_one_architecture():
-    edit("data.yaml", "architectures: [pspnet18]", "architectures: [pspnet18, bisenetv2]")
+    edit("experiment.yaml", "architectures: [pspnet18]", "architectures: [pspnet18, bisenetv2]")
     refused(["drive", "--like", "street"], "key 'architectures' lists pspnet18, bisenetv2, but .* leave one")
 
 
@@ -254,7 +273,7 @@ def test_a_block_in_one_file_alone_is_enough_to_refuse():
 def test_files_are_as_before_when_the_new_blocks_do_not_pass_the_check():
     # camvid is not in use: nobody has looked at its blocks before.
     start, rest = Path("params/teacher.yaml").read_text().split("camvid:\n")
-    far = rest.replace("partner_reach: 3", "partner_reach: 9", 1)
+    far = rest.replace("{<<: *sampling}", "{<<: *sampling, partner_reach: 9}", 1)
     Path("params/teacher.yaml").write_text(f"{start}camvid:\n{far}")
     before = texts()
     refused(
@@ -265,7 +284,7 @@ def test_files_are_as_before_when_the_new_blocks_do_not_pass_the_check():
 
 
 def test_files_are_as_before_when_one_cannot_be_written(monkeypatch):
-    from etc.adoption import adopt as module
+    from etc import adopt as module
     from etc.core.errors import UserError
 
     write = module._replace
@@ -282,7 +301,85 @@ def test_files_are_as_before_when_one_cannot_be_written(monkeypatch):
 
 
 def test_a_missing_block_is_met_with_the_command():
-    edit("data.yaml", "run: [street]", "run: [street, walk]")
+    edit("experiment.yaml", "run: [street]", "run: [street, walk]")
     result = CliRunner().invoke(app, ["check"])
     assert result.exit_code == 1
     assert "params/labeller.yaml: no block for data set 'walk'; `etc adopt walk --like DATASET`" in result.output
+
+
+def test_tuning_the_pattern_leaves_the_adopted_data_set_as_it_is():
+    assert adopt("drive", "--like", "street").exit_code == 0
+    adopted = block("student", "drive")
+    apply_overrides(
+        "params/student.yaml", ["street.training.lr=9", "street.schemes.tl.tl=9", "street.losses.mf.grid=9"]
+    )
+    assert block("student", "street")["training"]["lr"] == 9
+    assert block("student", "drive") == adopted
+
+
+def test_line_ends_of_windows_stay():
+    files = ("report.yaml", "experiment.yaml")
+    for name in files:
+        Path("params", name).write_bytes(texts()[name].replace(b"\n", b"\r\n"))
+    assert adopt("walk", "--like", "street", "--run").exit_code == 0
+    for name in files:
+        assert texts()[name].count(b"\r\n") == texts()[name].count(b"\n")
+    assert check_all().run == ["walk"]
+
+
+# Reports: a block that differs in how it is written.
+FULL = """\
+street:  # the first
+  baseline: 'baseline'  # quoted
+  compare:
+  - etc
+
+  bootstrap: {samples: 2000, confidence: 0.95, seed: 0}
+  plots: &plots
+    dpi: 110
+    smoothing: 25
+  strip: {frames: 5, panel_width: 256}
+  overlay: {frames: 30, panel_width: 320, opacity: 0.6, milliseconds: 250, quality: 70}
+"""
+
+
+@pytest.mark.parametrize("end", ["", "# The end.\n", "\n\n"])
+def test_a_block_may_be_written_in_any_style(end):
+    path = Path("params/report.yaml")
+    text = (FULL + end).removesuffix("" if end else "\n")
+    path.write_text(text)
+    assert adopt("walk", "--like", "street").exit_code == 0
+    assert path.read_text().startswith(text)
+    assert block("report", "walk") == block("report", "street") == yaml.safe_load(FULL)["street"]
+
+
+@pytest.mark.parametrize(
+    "run", ["run:\n- street\n", "run:\n  - street  # the first\n", "run: [street]\n", "run:\n  [street,\n  walk]\n"]
+)
+def test_the_list_of_data_sets_may_be_written_in_any_style(run):
+    edit("experiment.yaml", "run: [street]\n", run)
+    assert adopt("walk", "--like", "street", "--run").exit_code == 0
+    assert check_all().run == ["walk"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("report.yaml", "street:\n", "street: &street\n", ""),
+        ("report.yaml", "\nstreet:", "\nkitti: {}\nstreet:", ""),
+        ("report.yaml", "# The report", "---\n# The report", ""),
+        ("teacher.yaml", "{<<: *sampling}", "*sampling", "block 'street' has no mapping 'sampling' of its own"),
+    ],
+)
+def test_unusual_files(file, old, new, message):
+    edit(file, old, new)
+    result = adopt("drive", "--like", "street")
+    assert (result.exit_code, message in result.output) == (1 if message else 0, True)
+
+
+def test_a_file_that_nothing_can_be_added_to_is_refused():
+    path = Path("params/report.yaml")
+    path.write_text(path.read_text() + "...\n")
+    before = texts()
+    refused(["drive", "--like", "street"], "params/report.yaml: .* add block 'drive' by hand")
+    assert texts() == before

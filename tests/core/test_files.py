@@ -6,7 +6,7 @@ import json
 import pytest
 
 from etc.core.errors import UserError
-from etc.core.files import atomic, os_errors_in_one_line, read_json, write_json
+from etc.core.files import atomic, cache_folder, os_errors_in_one_line, read_json, sha256, write_json
 
 
 def test_an_error_keeps_the_old_file_and_leaves_no_other(tmp_path):
@@ -56,3 +56,17 @@ def test_a_missing_or_broken_json_file_is_named(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(UserError, match="a.json: not JSON"):
         read_json(tmp_path / "a.json")
+
+
+def test_the_cache_is_the_users_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "etc-segmentation"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder() == tmp_path / "home" / ".cache" / "etc-segmentation"
+
+
+def test_a_missing_file_has_no_checksum(tmp_path):
+    for path in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(UserError, match=str(path)):
+            sha256(path)

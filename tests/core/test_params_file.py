@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field
 
 from etc.core.errors import UserError
-from etc.core.params_file import Params, load_block, load_file
+from etc.core.params_file import Params, blocks, load_block, load_file
 
 
 class Inner(Params):
@@ -64,3 +64,13 @@ def test_two_mistakes_are_named_at_once(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="student.yaml: no such file"):
         load_file(tmp_path / "student.yaml", Outer)
+
+
+def test_a_block_takes_shared_values_and_the_shared_block_is_no_data_set(tmp_path):
+    shared = ".shared:\n  block: &block {count: 3}\n  inner: &inner {rate: 0.5}\n"
+    file = write(tmp_path, shared + "street:\n  <<: *block\n  inner: {<<: *inner, rate: 2}\n")
+    block = load_block(file, "street", Outer)
+    assert (block.count, block.inner.rate) == (3, 2)
+    assert blocks(file) == ["street"]
+    with pytest.raises(UserError, match="no block for data set '.shared'; .* that of 'street'"):
+        load_block(file, ".shared", Outer)

@@ -1,18 +1,32 @@
-"""The parameter files that ship are valid, and each key is explained by a comment."""
+"""The parameter files that ship: valid, each key commented once, and no data set that changes another one."""
 
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
 from etc.core.errors import UserError
-from etc.params import check
-from etc.params import experiment as data
+from etc.core.params_file import Params
+from etc.params import check, evaluate, experiment, flow, labeller, pretrain, pseudo_labels, report, student, teacher
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "params").glob("*.yaml"))
+PER_DATASET = [path for path in FILES if path.name != "experiment.yaml"]
+# The model of a block of each file; a block of frames.yaml has the model of its source.
+MODELS = {
+    "evaluate.yaml": evaluate.EvaluateParams,
+    "flow.yaml": flow.FlowBlock,
+    "labeller.yaml": labeller.LabellerParams,
+    "pretrain.yaml": pretrain.PretrainParams,
+    "pseudo_labels.yaml": pseudo_labels.PseudoLabelParams,
+    "report.yaml": report.ReportParams,
+    "student.yaml": student.StudentParams,
+    "teacher.yaml": teacher.TeacherParams,
+}
 
 
 @pytest.fixture
@@ -31,44 +45,122 @@ def edit(project, name, old, new):
 
 def test_all_files_pass_the_check(project):
     assert check.check_all().run == ["street"]
-    edit(project, "data.yaml", "run: [street]", "run: [street, camvid, cityscapes, cityscapes_small]")
+    edit(project, "experiment.yaml", "run: [street]", "run: [street, camvid, cityscapes, cityscapes_small]")
     assert len(check.check_all().run) == 4
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_key_follows_a_comment(path):
-    lines = path.read_text().splitlines()
-    block, first, explained = "", "", set()
-    # Keys inside {...} and those of blocks per data set or purpose are explained by the comment above the block. What
-    # the first block explains need not be explained again.
-    for number, line in enumerate(lines):
-        match = re.match(r"( *)([a-z_0-9]+):", line)
-        if match and not match.group(1):
-            block = match.group(2)
-            first = first or block
-        if not match or not match.group(1) or line.rstrip().endswith(":"):
-            continue
-        above = lines[number - 1].strip()
-        if above.startswith("#") or "#" in line or explained_by_block(lines, number):
-            explained.add(match.group(2))
+@pytest.mark.parametrize("both", [True, False])
+def test_the_former_name_of_the_experiment_is_met_with_the_new_one(project, both):
+    old, new = project / "params/data.yaml", project / "params/experiment.yaml"
+    shutil.copy(new, old)
+    if not both:
+        new.unlink()
+    message = (
+        "^params/data.yaml: this file is called params/experiment.yaml now; move .* there and delete params/data.yaml$"
+    )
+    with pytest.raises(UserError, match=message):
+        check.check_all()
+
+
+def comments(path):
+    """How many comments stand above or beside each key, by the mapping that the key is in (none: '') and its name."""
+    text = path.read_text()
+    lines, found, seen = text.splitlines(), Counter(), set()
+    # Keys that no block has are explained at the head of the file.
+    found.update(("", key) for key in re.findall(r"^# ([a-z]+): ", text, re.MULTILINE))
+
+    def visit(node, owner):
+        if not isinstance(node, yaml.MappingNode) or id(node) in seen:
+            return
+        seen.add(id(node))
+        for key, value in node.value:
+            line = lines[key.start_mark.line]
+            if line.strip().startswith(key.value):
+                above = lines[key.start_mark.line - 1].strip()
+                found[owner, key.value] += above.startswith("#") or bool(re.search(r"  # ", line))
+            visit(value, key.value)
+
+    for name, block in yaml.compose(text).value:
+        sections = block.value if name.value == ".shared" else [(name, block)]
+        for section, node in sections:
+            own = section.value in (name.value, "block")
+            if not own:
+                line = section.start_mark.line
+                found["", section.value] += lines[line - 1].strip().startswith("#")
+            visit(node, "" if own else {"judge": "train"}.get(section.value, section.value))
+    return found
+
+
+def leaves(model, owner=""):
+    """The keys of a model and of the models in it that hold values, each with the mapping that it is in."""
+    for key, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Params):
+            # The flow of all purposes has the same keys.
+            yield from leaves(field.annotation, {"evaluate": "train", "compare": "train"}.get(key, key))
         else:
-            later = block != first and match.group(2) in explained
-            assert later, f"{path.name}:{number + 1}: no comment for '{match.group(2)}'"
+            yield owner, key
 
 
-def explained_by_block(lines, number):
-    """A run of keys of one depth may share the comment above the first of them."""
-    depth = len(lines[number]) - len(lines[number].lstrip())
-    for line in reversed(lines[:number]):
-        if line.strip().startswith("#"):
-            return True
-        if not line.strip() or len(line) - len(line.lstrip()) < depth - 2:
-            return False
-    return False
+@pytest.mark.parametrize("name", MODELS)
+def test_every_key_of_a_block_is_explained_once(name):
+    found = comments(ROOT / "params" / name)
+    assert {key: found[key] for key in leaves(MODELS[name])} == dict.fromkeys(leaves(MODELS[name]), 1)
+    assert max(found.values()) == 1
+
+
+def test_every_key_of_frames_and_experiment_is_explained_once():
+    found = comments(ROOT / "params/frames.yaml")
+    assert max(found.values()) == 1
+    explained = {key for key, number in found.items() if number}
+    # A mapping may be explained as a whole.
+    assert not [key for key in set(found) - explained if ("", key[0]) not in explained]
+    text = (ROOT / "params/experiment.yaml").read_text()
+    for key in experiment.ExperimentParams.model_fields:
+        assert len(re.findall(rf"^# .*\n{key}:", text, re.MULTILINE)) == 1
+
+
+def mappings(value):
+    """A mapping and all mappings in it."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from mappings(inner)
+
+
+@pytest.mark.parametrize("path", PER_DATASET, ids=lambda path: path.name)
+def test_no_data_set_shares_a_mapping(path):
+    """What sets a key in a mapping, as `dvc exp run -S` does, would set it for every data set that shares it."""
+    owners = {}
+    for name, block in yaml.safe_load(path.read_text()).items():
+        for mapping in mappings(block):
+            assert owners.setdefault(id(mapping), name) == name
+
+
+def values(block, keys=()):
+    """All values of a block with their key paths."""
+    for key, value in block.items():
+        if isinstance(value, dict) and value:
+            yield from values(value, (*keys, key))
+        else:
+            yield (*keys, key), value
+
+
+@pytest.mark.parametrize("path", PER_DATASET, ids=lambda path: path.name)
+def test_tuning_one_data_set_changes_no_other(path, tmp_path):
+    """Every key is set, by the code behind `dvc exp run -S`, of one data set after the other."""
+    file = tmp_path / path.name
+    before = yaml.safe_load(path.read_text())
+    for name in set(before) - {".shared"}:
+        shutil.copy(path, file)
+        tuned = list(dict(values(before[name])))
+        apply_overrides(file, [f"{'.'.join((name, *keys))}=tuned" for keys in tuned])
+        after = yaml.safe_load(file.read_text())
+        assert dict(values(after.pop(name))) == dict.fromkeys(tuned, "tuned")
+        assert after == {other: block for other, block in before.items() if other != name}
 
 
 def test_unknown_scheme_is_named_with_the_known_ones(project):
-    edit(project, "data.yaml", "schemes: [etc]", "schemes: [ect]")
+    edit(project, "experiment.yaml", "schemes: [etc]", "schemes: [ect]")
     with pytest.raises(UserError, match=r"distilled.schemes.*'ect'.*known: .*etc"):
         check.check_all()
 
@@ -76,12 +168,12 @@ def test_unknown_scheme_is_named_with_the_known_ones(project):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("segformer-b0", r"data.yaml: key 'architectures' = 'segformer-b0': .*'widths' of params/student.yaml"),
+        ("segformer-b0", r"experiment.yaml: key 'architectures' = 'segformer-b0': .*'widths' of params/student.yaml"),
         ("segformer", "student.yaml: no width for 'segformer' under 'widths'; given: pspnet18"),
     ],
 )
 def test_architecture_that_cannot_run_is_named(project, name, message):
-    edit(project, "data.yaml", "architectures: [pspnet18]", f"architectures: [{name}]")
+    edit(project, "experiment.yaml", "architectures: [pspnet18]", f"architectures: [{name}]")
     with pytest.raises(UserError, match=message):
         check.check_all()
 
@@ -104,13 +196,13 @@ def test_hugging_face_teacher_and_student_pass_the_check(project):
     edit(project, "teacher.yaml", "architecture: pspnet18", "architecture: hf:some/model")
     edit(project, "teacher.yaml", "width: 16", "width: null")
     edit(project, "student.yaml", "pspnet18: 8", "segformer: hf:some/model")
-    edit(project, "data.yaml", "architectures: [pspnet18]", "architectures: [segformer]")
+    edit(project, "experiment.yaml", "architectures: [pspnet18]", "architectures: [segformer]")
     assert check.check_all().architectures == ["segformer"]
 
 
 def test_distilling_scheme_in_the_plain_group_is_refused(project):
-    edit(project, "data.yaml", "schemes: [baseline, tl]", "schemes: [baseline, sf_tl]")
-    edit(project, "data.yaml", "sf_pf_mf, sf_tl]", "sf_pf_mf]")
+    edit(project, "experiment.yaml", "schemes: [baseline, tl]", "schemes: [baseline, sf_tl]")
+    edit(project, "experiment.yaml", "sf_pf_mf, sf_tl]", "sf_pf_mf]")
     with pytest.raises(UserError, match="'sf_tl' learns from the teacher"):
         check.check_all()
 
@@ -146,30 +238,30 @@ def test_without_tl_the_partner_needs_no_flow(project):
 
 
 def test_a_run_may_not_stand_in_two_groups(project):
-    edit(project, "data.yaml", "schemes: [etc]", "schemes: [etc, sf]")
+    edit(project, "experiment.yaml", "schemes: [etc]", "schemes: [etc, sf]")
     with pytest.raises(UserError, match="pspnet18-sf-0.*two groups"):
         check.check_all()
 
 
 def test_data_set_without_a_block_is_refused(project):
-    edit(project, "data.yaml", "run: [street]", "run: [street, kitti]")
+    edit(project, "experiment.yaml", "run: [street]", "run: [street, kitti]")
     with pytest.raises(UserError, match="frames.yaml: no block for data set 'kitti'"):
         check.check_all()
 
 
 def test_a_source_that_there_is_not_is_named(project):
-    edit(project, "frames.yaml", "source: camvid ", "source: kitti ")
-    edit(project, "data.yaml", "run: [street]", "run: [camvid]")
+    edit(project, "frames.yaml", "source: camvid\n", "source: kitti\n")
+    edit(project, "experiment.yaml", "run: [street]", "run: [camvid]")
     with pytest.raises(UserError, match=r"key 'camvid.source' = 'kitti': no such source; use one of street, camvid"):
         check.check_all()
-    edit(project, "frames.yaml", "source: kitti ", "source: [camvid] ")
+    edit(project, "frames.yaml", "source: kitti\n", "source: [camvid]\n")
     with pytest.raises(UserError, match=r"key 'camvid.source' = \['camvid'\]: no such source; use one of"):
         check.check_all()
 
 
 def test_runs_are_all_combinations_in_table_order(project):
-    names = [run.name for run in data.load().runs()]
-    content = yaml.safe_load((project / "params/data.yaml").read_text())
+    names = [run.name for run in experiment.load().runs()]
+    content = yaml.safe_load((project / "params/experiment.yaml").read_text())
     expected = sum(
         len(content[group]["schemes"]) * len(content[group]["seeds"]) for group in ("plain", "distilled", "ablation")
     )

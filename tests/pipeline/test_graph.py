@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from etc.core.errors import UserError
 from etc.pipeline import graph as pipeline
 from etc.pipeline.graph import COMMAND, Graph, Stage
 
+ROOT = Path(__file__).parents[2]
 DEFINITIONS = yaml.safe_load(
     """
 frames:
@@ -22,10 +24,16 @@ frames:
     - data/${item.dataset}/frames.parquet
   meta: {threads: 2}
 student:
+  desc: Training seed ${item.seed} on ${item.dataset}
   matrix: {dataset: [street], seed: [0, 1]}
+  cmd: etc the-student ${item.dataset} --seed ${item.seed}
   outs:
     - data/${item.dataset}/${item.seed}.bin
     - results/${item.dataset}/${item.seed}.csv: {cache: false}
+    - results/${item.dataset}/schemes.csv: {cache: false}
+  plots:
+    - results/${item.dataset}/schemes.png: {cache: false}
+  meta: {rule: train_student}
 """
 )
 
@@ -51,12 +59,38 @@ def graph():
 
 def test_paths_take_their_wildcards_from_the_matrix(graph):
     outputs = graph.family("student").outputs
-    assert outputs == ["data/{dataset}/{seed}.bin", "results/{dataset}/{seed}.csv"]
+    assert outputs[:2] == ["data/{dataset}/{seed}.bin", "results/{dataset}/{seed}.csv"]
     # Only the outputs of a stage that DVC caches as a whole may be deleted before a job starts.
     assert all(path.flags.get("update") for path in outputs)
     folder, file = graph.family("frames").outputs
     assert not any(getattr(path, "flags", {}).get("update") for path in (folder, file))
     assert folder.flags.get("directory") and not getattr(file, "flags", {}).get("directory")
+
+
+def test_a_rule_says_what_dvc_yaml_says(graph):
+    student = graph.family("student")
+    assert student.rule == "train_student"
+    assert student.message == "Training seed {wildcards.seed} on {wildcards.dataset}"
+    assert (student.log, student.benchmark) == (
+        "logs/the_student/{dataset}-{seed}.log",
+        "logs/the_student/{dataset}-{seed}.tsv",
+    )
+    assert [family.name for family in graph.families] == ["frames", "student"]
+
+
+def test_the_report_shows_pictures_and_texts_that_have_a_caption(graph, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    captions = {path: getattr(path, "flags", {}).get("report") for path in graph.family("student").outputs}
+    shown = {path: report for path, report in captions.items() if report}
+    assert list(shown) == ["results/{dataset}/schemes.png"]
+    (report,) = shown.values()
+    assert report.caption == str(ROOT / "workflow/report/schemes.rst")
+
+
+def test_every_caption_belongs_to_an_output_of_dvc_yaml():
+    outputs = (ROOT / "dvc.yaml").read_text()
+    for caption in (ROOT / "workflow/report").glob("*.rst"):
+        assert f"/{caption.stem}.png" in outputs or f"/{caption.stem}.md" in outputs, caption
 
 
 def test_wildcards_match_nothing_but_the_values_of_the_matrix(graph):

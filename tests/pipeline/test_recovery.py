@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from etc.pipeline import recovery as housekeeping
+from etc.pipeline import recovery
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def dead_pid():
 
 def test_the_lock_of_a_dead_snakemake_is_removed(project, capsys):
     locks = lock_snakemake(project)
-    housekeeping.release_snakemake()
+    recovery.release_snakemake()
     assert not locks.exists()
     assert "killed Snakemake run" in capsys.readouterr().err
 
@@ -58,13 +58,13 @@ def test_notes_of_unfinished_jobs_are_left_to_dvc(project):
     notes = project / ".snakemake/incomplete"
     notes.mkdir(parents=True)
     (notes / "ZGF0YQ==").touch()
-    housekeeping.release_snakemake()
+    recovery.release_snakemake()
     assert not notes.exists()
 
 
 def test_the_lock_of_a_living_snakemake_stays(project, sleeper):
     locks = lock_snakemake(project)
-    housekeeping.release_snakemake()
+    recovery.release_snakemake()
     assert any(locks.iterdir())
 
 
@@ -79,32 +79,32 @@ def test_a_living_holder_is_named_and_waited_for(project, sleeper, mode, monkeyp
             sleeper.kill()
             sleeper.wait()
 
-    monkeypatch.setattr(housekeeping.time, "sleep", nap)
-    housekeeping.wait_for_orphans()
+    monkeypatch.setattr(recovery.time, "sleep", nap)
+    recovery.wait_for_orphans()
     assert len(naps) == 3
     assert capsys.readouterr().err.count(str(sleeper.pid)) == 1
 
 
 def test_dead_holders_are_not_waited_for(project, monkeypatch):
-    monkeypatch.setattr(housekeeping.time, "sleep", lambda seconds: pytest.fail("waited for a dead process"))
+    monkeypatch.setattr(recovery.time, "sleep", lambda seconds: pytest.fail("waited for a dead process"))
     lock_dvc(project, dead_pid())
-    housekeeping.wait_for_orphans()
+    recovery.wait_for_orphans()
     lock_dvc(project, os.getpid())
-    housekeeping.wait_for_orphans()
+    recovery.wait_for_orphans()
 
 
 def test_a_half_written_lock_file_is_removed(project):
     (project / ".dvc/tmp/rwlock").write_text('{"write": {"a"')
-    housekeeping.wait_for_orphans()
+    recovery.wait_for_orphans()
     assert not (project / ".dvc/tmp/rwlock").exists()
 
 
 def test_an_archive_without_git_is_told_to_dvc(project):
-    housekeeping.use_without_git()
+    recovery.use_without_git()
     assert "no_scm = True" in (project / ".dvc/config.local").read_text()
 
 
 def test_a_git_repository_is_left_alone(project):
     (project / ".git").mkdir()
-    housekeeping.use_without_git()
+    recovery.use_without_git()
     assert not (project / ".dvc/config.local").exists()

@@ -105,7 +105,7 @@ def make(root: Path, groups: dict[str, tuple[list[str], list[int]]] = SMALL, qua
 
     Args:
         root: an empty folder.
-        groups: schemes and seeds of each group of params/data.yaml.
+        groups: schemes and seeds of each group of params/experiment.yaml.
         qualities: level of the counts of each scheme, 0..1; 0.7 where it is left out.
     """
     draw = np.random.default_rng(7)
@@ -125,10 +125,10 @@ def make(root: Path, groups: dict[str, tuple[list[str], list[int]]] = SMALL, qua
 
 
 def declare(root: Path, groups: dict[str, tuple[list[str], list[int]]]) -> None:
-    """Write params/data.yaml."""
+    """Write params/experiment.yaml."""
     written = {group: {"schemes": schemes, "seeds": seeds} for group, (schemes, seeds) in groups.items()}
     experiment = {"run": ["street"], "architectures": ["pspnet18"], **written}
-    (root / "params" / "data.yaml").write_text(yaml.safe_dump(experiment))
+    (root / "params" / "experiment.yaml").write_text(yaml.safe_dump(experiment))
 
 
 def write_frames(data: Path, draw: np.random.Generator) -> None:

@@ -22,7 +22,7 @@ BIN = Path(sys.executable).parent
 LEFT_OUT = {".git", ".venv", ".snakemake", "data", "work", "logs", "results", "dvc.lock"}
 
 TOY = {
-    "data.yaml": {
+    "experiment.yaml": {
         "run": ["street"],
         "architectures": ["pspnet18"],
         "plain": {"schemes": ["tl"], "seeds": [0]},

@@ -85,7 +85,7 @@ CHANGES = {
     "evaluate": ("evaluate.yaml", "street.split", "dev", EVALUATIONS | {"report@street"}),
     "report": ("report.yaml", "street.bootstrap.seed", 5, {"report@street"}),
     "data": (
-        "data.yaml",
+        "experiment.yaml",
         "ablation.seeds",
         [0, 1],
         {"student_ablation@street-pspnet18-sf-1", "evaluate_ablation@street-pspnet18-sf-1", "report@street"},
@@ -172,9 +172,9 @@ def test_an_edit_of_a_loss_runs_the_students_and_nothing_above(project):
 
 def test_an_added_seed_can_be_taken_back(project):
     before = project.contents("results")
-    project.change("data.yaml", "ablation.seeds", [0, 1])
+    project.change("experiment.yaml", "ablation.seeds", [0, 1])
     project.snakemake()
-    project.change("data.yaml", "ablation.seeds", [0])
+    project.change("experiment.yaml", "ablation.seeds", [0])
     assert project.repro().ran <= {"report@street"}
     project.assert_settled()
     assert project.contents("results") == before

@@ -36,7 +36,7 @@ def test_own_frames_go_through_the_chain_with_one_block_and_one_command(project,
     assert "checkpoint: data/street/labeller" in text and "run: [street, mine]" in text
     for name, old in before.items():
         assert (params / name).read_text().startswith(old)
-    project.edit("params/data.yaml", "run:\n- street\n", "run: [street, mine]\n")
+    project.edit("params/experiment.yaml", "run:\n- street\n", "run: [street, mine]\n")
     project.change("student.yaml", "mine.training.iterations", 2)
     project.change("student.yaml", "mine.iterations_factor", {})
     made = project.contents()

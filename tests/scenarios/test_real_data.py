@@ -23,7 +23,7 @@ def project(name, tmp_path, command_server, monkeypatch):
         pytest.skip(f"no real frames of {name} here")
     monkeypatch.setenv(f"ETC_ROOT_{name.upper()}", str(SAMPLES / name))
     project = Project.toy(tmp_path / "project", command_server)
-    project.change("data.yaml", "run", [name])
+    project.change("experiment.yaml", "run", [name])
     for file in TRAINED:
         changes = SHORT | {"training.augment.crop": REAL[name], "training.augment.scale": [0.2, 0.4]}
         if file in ("labeller.yaml", "teacher.yaml"):

@@ -1,15 +1,14 @@
-import io
+import json
+import shutil
 import sys
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
 
-from etc.downloading import attempts
-from etc.sources.cityscapes import account
-from tests.sources.cityscapes_site import SECRET, USER, Site
-
-REAL_SITE = account.SITE
+from tests.sources.cityscapes_site import REAL_SITE, SECRET, USER, Site, Terminal
 
 
 @pytest.fixture
@@ -20,20 +19,21 @@ def site(monkeypatch, tmp_path):
         thread.start()
 
         class Session(requests.Session):
-            """The downloader names its site in full; here it gets the one on this machine."""
+            """csDownload names its site in full; here it gets the one on this machine."""
 
             def request(self, method, url, *arguments, **options):
-                assert url.startswith((REAL_SITE, server.url)), url
+                assert url.startswith(REAL_SITE), url
                 return super().request(method, url.replace(REAL_SITE, server.url), *arguments, **options)
 
         monkeypatch.setattr(requests, "Session", Session)
-        monkeypatch.setattr(account, "SITE", server.url)
-        monkeypatch.setattr(attempts, "FIRST_DELAY", 0.001)
-        for name in ("ETC_OFFLINE", account.USERNAME, account.PASSWORD):
-            monkeypatch.delenv(name, raising=False)
+        # The archives are small here, but their true sizes are asked for.
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**12))
+        monkeypatch.delenv("ETC_OFFLINE", raising=False)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
         monkeypatch.setenv("ETC_DATA", str(tmp_path / "data"))
-        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        monkeypatch.setattr(sys, "stdin", Terminal("", terminal=False))
         yield server
         server.over.set()
         server.shutdown()
@@ -41,6 +41,11 @@ def site(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def variables(site, monkeypatch):
-    monkeypatch.setenv(account.USERNAME, USER)
-    monkeypatch.setenv(account.PASSWORD, SECRET)
+def stored(site):
+    """The account, where csDownload has stored it."""
+    from cityscapesscripts.download.downloader import appdirs
+
+    path = Path(appdirs.user_data_dir("cityscapesscripts", "cityscapes")) / "credentials.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"username": USER, "password": SECRET}))
+    return path

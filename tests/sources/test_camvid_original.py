@@ -10,8 +10,8 @@ from etc.core.errors import UserError
 from etc.sources.camvid import classes as camvid_classes
 from etc.sources.camvid import neighbours as camvid_neighbours
 from etc.sources.camvid.camvid import CamVid
-from etc.sources.camvid.names import COUNTS, lacking, parse
 from etc.sources.camvid.params import MOST_NEIGHBOURS, CamVidParams
+from etc.sources.camvid.stills import COUNTS, lacking, parse
 from etc.sources.source import Gap
 from tests.sources.camvid_world import PUBLISHED, SHAPE, empty_files, original, picture, video, write
 

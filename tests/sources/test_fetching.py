@@ -70,7 +70,7 @@ def pictures(kind, ending, numbers, shape):
     }
 
 
-def test_a_package_that_lacks_is_added_to_what_was_fetched(project, site, variables, monkeypatch):
+def test_missing_packages_are_added_to_what_was_fetched(project, site, stored, monkeypatch):
     monkeypatch.setenv("ETC_DATA", str(project / "fetched"))
     size = (8, 16)
     site.files = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from etc.adoption.newcomer import class_names
+from etc.adopt import class_names
 from etc.params import frames
 from etc.sources import registry as sources
 from tests.closure import import_closure
@@ -64,4 +64,4 @@ def test_a_source_is_complete(name):
     settings = model(**{"classes": "street"} if "classes" in model.model_fields else {})
     assert settings.source == name
     assert sources.build("mine", settings).location.variables[0] == "ETC_ROOT_MINE"
-    assert class_names("mine", settings), f"etc adopt does not know the classes of {name}: see etc/adoption/newcomer.py"
+    assert class_names("mine", settings), f"etc adopt does not know the classes of {name}: see etc/adopt.py"

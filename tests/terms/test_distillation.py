@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from etc.models.output import Output
 from etc.models.registry import build
-from etc.terms.distillation import MultiFrameLoss, PairOfFramesLoss, SingleFrameLoss
+from etc.params.student import SingleFrameParams
+from etc.terms.distillation import MultiFrameLoss, SingleFrameTerm
 from etc.terms.functional import pair_of_frames_loss, pair_wise_loss, pixel_wise_divergence, self_similarity
 
 
@@ -56,8 +58,7 @@ def test_pair_of_frames_equals_numpy(grid):
     for b in range(2):
         maps = [x[b].numpy() if grid is None else pooled(x[b].numpy(), grid) for x in (*student, *teacher)]
         expected.append(np.mean((cosines(*maps[:2]) - cosines(*maps[2:])) ** 2))
-    loss = PairOfFramesLoss(grid)(*student, *teacher)
-    assert loss.item() == pytest.approx(np.mean(expected), rel=1e-9)
+    assert pair_of_frames_loss(*student, *teacher, grid).item() == pytest.approx(np.mean(expected), rel=1e-9)
 
 
 def test_pair_of_frames_in_float32_equals_the_plain_matrices():
@@ -108,11 +109,18 @@ def test_maps_of_unlike_size_need_a_grid():
     assert pair_wise_loss(student, teacher, (2, 3)).isfinite()
 
 
-def test_single_frame_loss_adds_its_terms():
+def single_frame_loss(student, teacher, temperature=1.0, pair_weight=1.0, grid=None):
+    """SF of the labelled frame alone."""
+    params = SingleFrameParams(temperature=temperature, pair_weight=pair_weight, grid=grid, other_frames=0)
+    return SingleFrameTerm(params, frames=1)(None, [student], [teacher])
+
+
+def test_single_frame_loss_is_the_divergence_plus_the_weighted_similarity():
     logits, features = (random(1, 3, 4, 4), random(1, 3, 4, 4, seed=1)), (random(1, 5, 4, 4), random(1, 9, 4, 4))
     pixel, pair = pixel_wise_divergence(*logits, 2.0).item(), pair_wise_loss(*features, (2, 2)).item()
-    assert SingleFrameLoss(2.0, 3.0, (2, 2))(*logits, *features).item() == pytest.approx(pixel + 3 * pair)
-    assert SingleFrameLoss(2.0, 0.0)(*logits, *features).item() == pytest.approx(pixel)
+    outputs = [Output(*each) for each in zip(logits, features, strict=True)]
+    assert single_frame_loss(*outputs, 2.0, 3.0, (2, 2)).item() == pytest.approx(pixel + 3 * pair)
+    assert single_frame_loss(*outputs, 2.0, 0.0).item() == pytest.approx(pixel)
 
 
 MEMORY_SCRIPT = """
@@ -256,10 +264,9 @@ def test_multi_frame_loss_is_not_inert():
     with torch.no_grad():
         wanted = [teacher(x) for x in clip]
     features = [student(x).features.detach().requires_grad_() for x in clip]
-    single, multi = SingleFrameLoss(), MultiFrameLoss()
     pairs = zip(features, wanted, strict=True)
-    sf = sum(single(student.classifier(x), y.logits, x, y.features) for x, y in pairs) / 3
-    mf = multi(features, [y.features for y in wanted])
+    sf = sum(single_frame_loss(Output(student.classifier(x), x), y) for x, y in pairs) / 3
+    mf = MultiFrameLoss()(features, [y.features for y in wanted])
     sizes = [sum(g.square().sum() for g in torch.autograd.grad(loss, features)).sqrt().item() for loss in (sf, mf)]
     assert 0.01 < sizes[1] / sizes[0] < 100
 

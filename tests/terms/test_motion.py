@@ -6,7 +6,6 @@ import torch
 
 from etc.core.errors import UserError
 from etc.terms.functional import motion_loss
-from etc.terms.motion import MotionLoss
 
 FORMS = ("paper", "released_code")
 STD = np.array([0.229, 0.224, 0.225])
@@ -59,7 +58,6 @@ def test_equals_numpy(form, masked):
     mask = visible if masked else None
     expected = reference(*(x.numpy() for x in tensors), visible.numpy() if masked else np.ones((2, 6, 8)), form)
     assert motion_loss(*tensors, mask, form).item() == pytest.approx(expected, rel=1e-9)
-    assert MotionLoss(form)(*tensors, mask).item() == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -14,7 +14,7 @@ from etc.core.params_file import load_block
 from etc.dataset import manifest
 from etc.params import student as params
 from etc.stages import student
-from etc.training.session import lighter
+from etc.training.session import memory_advice
 from tests.training import toy
 
 LABEL = "data/street/root/labels/street_000001_000002.png"
@@ -92,7 +92,7 @@ def test_accumulation_is_advised_only_where_each_part_keeps_two_samples():
     training = load_block(toy.ROOT / "params/student.yaml", "street", params.StudentParams).training
 
     def advice(batch, accumulate, processes):
-        return lighter(training.model_copy(update={"batch": batch, "accumulate": accumulate}), processes)
+        return memory_advice(training.model_copy(update={"batch": batch, "accumulate": accumulate}), processes)
 
     assert advice(8, 1, 1).startswith("raise 'training.accumulate' from 1 to 2")
     assert advice(8, 2, 1).startswith("raise 'training.accumulate' from 2 to 4")

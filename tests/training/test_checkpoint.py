@@ -42,7 +42,7 @@ def test_a_configuration_that_returns_goes_on(tmp_path, capsys):
     folder(tmp_path).save({"step": 1})
     folder(tmp_path, OTHER).save({"step": 2})
     assert folder(tmp_path).load() == {"step": 1}
-    assert "taking up the one of this configuration" in capsys.readouterr().err
+    assert "resuming the one of this configuration" in capsys.readouterr().err
     assert folder(tmp_path, OTHER).load() == {"step": 2}
 
 

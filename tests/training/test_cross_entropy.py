@@ -5,8 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from etc.terms.functional import cross_entropy
-from etc.training.cross_entropy import SegmentationLoss
+from etc.training.cross_entropy import SegmentationLoss, cross_entropy
 
 CLASSES = 5
 

@@ -102,6 +102,14 @@ def test_no_training_can_compute_flow(stage):
     assert not any("calcOpticalFlow" in text or "DISOpticalFlow" in text for text in map(source, imported))
 
 
+@pytest.mark.parametrize("stage", ["labeller", "pretrain"])
+def test_trainings_with_cross_entropy_alone_do_not_depend_on_the_terms(stage):
+    """So a change of a term makes neither of them due, nor the pseudo-labels."""
+    imported = import_closure(toy.ROOT, f"etc/stages/{stage}.py")
+    assert "etc/training/cross_entropy.py" in imported
+    assert not any(path.startswith("etc/terms/") for path in imported)
+
+
 def source(path):
     return (toy.ROOT / path).read_text()
 

@@ -13,7 +13,7 @@ from etc.terms.scheme import build_terms
 from etc.training.batches import Batch
 from etc.training.cross_entropy import SegmentationLoss
 from etc.training.loop import make_optimiser
-from etc.training.objective import Objective, see
+from etc.training.objective import Objective, outputs_per_frame
 from tests.training.toy import ROOT
 
 SETTINGS = load_block(ROOT / "params/student.yaml", "street", params.StudentParams)
@@ -48,20 +48,20 @@ def outputs(seed, channels=6, size=(2, 3)):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "frames", "teacher_frames", "flow"),
+    ("scheme", "frames", "teacher_frames"),
     [
-        ({}, 1, 0, False),
-        ({"tl": 1.0}, 2, 0, True),
-        ({"sf": 1.0}, 1, 1, False),
-        ({"sf": 1.0, "pf": 1.0}, 2, 2, False),
-        ({"sf": 1.0, "mf": 1.0}, 3, 3, False),
-        ({"sf": 1.0, "tl": 1.0}, 2, 2, True),
-        ({"tl": 1.0, "sf": 1.0, "pf": 1.0, "mf": 1.0}, 3, 3, True),
+        ({}, 1, 0),
+        ({"tl": 1.0}, 2, 0),
+        ({"sf": 1.0}, 1, 1),
+        ({"sf": 1.0, "pf": 1.0}, 2, 2),
+        ({"sf": 1.0, "mf": 1.0}, 3, 3),
+        ({"sf": 1.0, "tl": 1.0}, 2, 2),
+        ({"tl": 1.0, "sf": 1.0, "pf": 1.0, "mf": 1.0}, 3, 3),
     ],
 )
-def test_only_the_frames_that_a_scheme_needs_are_seen(scheme, frames, teacher_frames, flow):
+def test_only_the_frames_that_a_scheme_needs_are_seen(scheme, frames, teacher_frames):
     made = objective(scheme)
-    assert (made.frames, made.teacher_frames, made.needs_flow) == (frames, teacher_frames, flow)
+    assert (made.frames, made.teacher_frames) == (frames, teacher_frames)
 
 
 def test_teacher_sees_the_labelled_frame_alone_when_the_others_weigh_nothing():
@@ -74,9 +74,9 @@ def test_every_scheme_starts_from_the_same_student():
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_see_splits_the_frames_in_order(batch):
+def test_outputs_come_frame_by_frame_in_order(batch):
     network = registry.build("pspnet18", CLASSES, 8).eval()
-    for output, images in zip(see(network, batch.images), batch.images, strict=True):
+    for output, images in zip(outputs_per_frame(network, batch.images), batch.images, strict=True):
         assert torch.allclose(output.logits, network(images).logits, atol=1e-5)
 
 
@@ -198,7 +198,7 @@ def test_networks_of_any_output_stride_teach_each_other(batch, student, teacher)
     learner, master = (registry.build(name, CLASSES, 8) for name in (student, teacher))
     made = Objective(learner.train(), SegmentationLoss(), build_terms(scheme, SETTINGS.losses), scheme)
     with torch.no_grad():
-        seen = see(master.eval(), batch.images)
+        seen = outputs_per_frame(master.eval(), batch.images)
     values = made(batch, seen, torch.ones(5))
     values[0].backward()
     assert values.isfinite().all()
@@ -206,8 +206,8 @@ def test_networks_of_any_output_stride_teach_each_other(batch, student, teacher)
     assert len(reached) == len(list(learner.parameters()))
 
 
-def test_see_splits_every_auxiliary_head(batch):
+def test_every_auxiliary_head_is_split_by_frame(batch):
     network = registry.build("bisenetv2", CLASSES, 8).train()
-    seen = see(network, batch.images)
+    seen = outputs_per_frame(network, batch.images)
     assert len(seen) == 3
     assert all(len(output.auxiliary) == 4 and {len(head) for head in output.auxiliary} == {B} for output in seen)

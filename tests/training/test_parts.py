@@ -10,7 +10,7 @@ from etc.params import student as params
 from etc.terms.scheme import build_terms
 from etc.training.batches import Batch
 from etc.training.cross_entropy import SegmentationLoss
-from etc.training.objective import Objective, see
+from etc.training.objective import Objective, outputs_per_frame
 from tests.training import toy
 
 CLASSES, SIZE = 5, (16, 24)
@@ -57,7 +57,7 @@ def test_parts_with_their_shares_are_the_whole(parts):
 
     def taught(batch):
         with torch.no_grad():
-            return see(teacher, batch.images)
+            return outputs_per_frame(teacher, batch.images)
 
     expected = made(whole, taught(whole), torch.ones(5))
     expected_gradient = torch.autograd.grad(expected[0], made.student.classifier.weight)[0]

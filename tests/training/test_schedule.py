@@ -1,6 +1,6 @@
 import pytest
 
-from etc.training.schedule import learning_rate
+from etc.training.loop import learning_rate
 
 
 def test_polynomial_decay():

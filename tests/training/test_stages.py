@@ -144,7 +144,7 @@ def test_losses_are_those_committed(project):
 
 
 def test_loss_that_is_not_finite_stops_with_step_term_and_frames(project, monkeypatch):
-    from etc.terms.motion_term import MotionTerm
+    from etc.terms.motion import MotionTerm
 
     plain, calls = MotionTerm.forward, []
 

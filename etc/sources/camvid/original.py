@@ -9,8 +9,7 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.core.progress import track
 from etc.sources.camvid.classes import known_colours
-from etc.sources.camvid.names import Still, parse, published_split, short_of
-from etc.sources.camvid.png import kind_of, names_in
+from etc.sources.camvid.stills import Still, kind_of, names_in, parse, published_split, short_of
 from etc.workers import Workers
 
 STILLS, LABELS = "701_StillsRaw_full", "LabeledApproved_full"

@@ -7,8 +7,7 @@ import cv2
 
 from etc.core.errors import UserError
 from etc.core.progress import track
-from etc.sources.camvid.names import COUNTS, Still, parse, short_of
-from etc.sources.camvid.png import kind_of, names_in
+from etc.sources.camvid.stills import COUNTS, Still, kind_of, names_in, parse, short_of
 
 FOLDERS = {"train": "train", "val": "dev", "test": "test"}
 SIZE = (360, 480)  # height, width

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from etc.core.errors import UserError
-from etc.sources.camvid.names import FRAMES_PER_SECOND, Still, by_sequence, runs
 from etc.sources.camvid.params import CamVidParams
+from etc.sources.camvid.stills import FRAMES_PER_SECOND, Still, by_sequence, runs
 
 
 def split_for_video(stills: Sequence[Still], params: CamVidParams) -> tuple[list[Still], list[str]]:

@@ -8,7 +8,7 @@ from etc.core.errors import UserError
 from etc.dataset.label_sets import CITYSCAPES, IGNORE
 from etc.dataset.location import Location, data_folder, variable
 from etc.sources.cityscapes.files import SEQUENCE, STILL, Recordings, check_training_folder, cities, read, truth
-from etc.sources.cityscapes.packages import package_text, packages
+from etc.sources.cityscapes.packages import fetch, package_text, packages
 from etc.sources.cityscapes.params import TRAINING, CityscapesParams
 from etc.sources.cityscapes.rows import Folder, frame_name, rows
 from etc.sources.source import Frame, Gap, Listing
@@ -43,15 +43,12 @@ class Cityscapes:
         return Location(self.params.root, (variable(self.dataset), "CITYSCAPES_DATASET"), FETCHED)
 
     def fetch(self, agreed: bool) -> Path:
-        """Download the packages that the parameters need, with the user's own account.
+        """Download the packages that the parameters need with csDownload and the user's own account.
 
         Raises:
             UserError: no account, no agreement, no space, or the download fails.
         """
-        # The libraries for the network take a tenth of a second; whoever has the frames needs none of them.
-        from etc.sources.cityscapes import download as cityscapes_download
-
-        return cityscapes_download.fetch(packages(self.params), data_folder() / FETCHED, agreed)
+        return fetch(packages(self.params), data_folder() / FETCHED, agreed)
 
     def list(self, root: Path, made: Path, workers: int) -> Listing:
         """All frames, by clips named ``{city}_{sequence}_{annotated frame}``.

@@ -1,12 +1,16 @@
-"""Names of CamVid's frames, and what can be told from them: sequence, number, published split, clips.
+"""CamVid's stills: their files, and what their names tell: sequence, number, published split, clips.
 
 In ``0001TP_006690``, ``0006R0_f00930``, ``Seq05VD_f00000`` and ``0016E5_07959`` the number counts 30 frames a
 second. Most stills are one second (30 frames) apart; only 0016E5_07959 … 08159 are every second frame.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
 
 # Frames further apart are of no use for optical flow, and begin a new clip.
 LONGEST_STEP = 3
@@ -123,3 +127,21 @@ def short_of(stills: Iterable[Still]) -> list[str]:
         for split, count in COUNTS.items()
         if found[split] != count
     ]
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of the PNG files of a folder, sorted, without hidden ones; none where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.name.endswith(".png") and entry.name[0] != ".")
+
+
+def kind_of(pixels: np.ndarray) -> str:
+    """grey, RGB, or another kind in words, of a picture as OpenCV decodes it unchanged."""
+    if pixels.dtype == np.uint8 and pixels.ndim == 2:
+        return "grey"
+    if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
+        return "RGB"
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    return f"of {channels} channels of {pixels.dtype}"

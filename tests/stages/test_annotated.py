@@ -41,7 +41,7 @@ def give(project, stage, checkpoint="given", checksum=None):
     path.write_text(text)
 
 
-def test_a_given_network_stands_where_the_trained_one_would(project):
+def test_a_trained_network_is_copied_in_place_of_a_training(project):
     give(project, "labeller")
     give(project, "pretrain")
     assert "taken from given" in labeller.run("street")

@@ -1,0 +1,31 @@
+"""Full precision for single functions where the rest runs in half precision."""
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Result = TypeVar("Result")
+
+
+def full_precision(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Run ``function`` with autocast off and its float16 and bfloat16 arguments turned into float32.
+
+    Args:
+        function: its first argument is a tensor on the device that it computes on.
+    """
+
+    def raised(value: object) -> object:
+        half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+        return value.float() if half else value
+
+    @functools.wraps(function)
+    def wrapper(first: Tensor, *args: object, **kwargs: object) -> Result:
+        # Shapes alone are computed on the meta device, which knows no autocast.
+        with contextlib.nullcontext() if first.is_meta else torch.autocast(first.device.type, enabled=False):
+            return function(raised(first), *map(raised, args), **{name: raised(kwargs[name]) for name in kwargs})
+
+    return wrapper
