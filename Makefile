@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.lock-installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# GNU make 3.81, which macOS has, starts simple commands without a shell and then ignores this PATH.
+SHELL := bash
 # With it, each of the many short processes would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -23,7 +23,8 @@ from etc.dataset.dataset import Dataset
 from etc.evaluation.protocols import PROTOCOLS, PairCounts
 from etc.evaluation.tc import pair_counts, pixel_agreement, pool, temporal_consistency
 from etc.flow import methods
-from etc.flow.store import FlowReader
+from etc.flow.estimators.estimator import Estimator
+from etc.flow.store import StoredFlow
 from etc.flow.visibility import forward_backward_visible
 from etc.params import frames as params
 from etc.sources.street.street import flow_path, generate_clip
@@ -97,7 +98,7 @@ def stored_clips(folder: Path, count: int) -> Iterator[KnownClip]:
         rows = group.to_dict("records")
         images = np.stack([dataset.image(row) for row in rows])
         ids = np.stack([dataset.label(row) for row in rows])
-        yield KnownClip(images, ids, FlowReader(dataset.root / flow_path("test", name)).read)
+        yield KnownClip(images, ids, StoredFlow(dataset.root / flow_path("test", name)).read)
 
 
 def student(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -109,7 +110,7 @@ def student(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: predict(network, images, batch=4)
 
 
-def pair_flows(clip: KnownClip, source: int, exact: Flow, estimators: dict[str, methods.FlowMethod]) -> dict[str, Flow]:
+def pair_flows(clip: KnownClip, source: int, exact: Flow, estimators: dict[str, Estimator]) -> dict[str, Flow]:
     """Every flow of one pair with its own visibility: exact, or found by the forward-backward check."""
     flows = {"exact": exact}
     frames = clip.images[source], clip.images[source + 1]

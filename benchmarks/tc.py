@@ -24,8 +24,7 @@ from tc_files import CLASSES, PAIRS_PER_CLIP, SIZE, UNIQUE, link_clips, make_fil
 from etc.evaluation.consistency import Clip, evaluate_pairs
 from etc.evaluation.protocols import PROTOCOLS, PairCounts
 from etc.evaluation.tc import pair_counts, pool
-from etc.flow.providers import StoredFlow
-from etc.flow.store import FlowReader
+from etc.flow.store import StoredFlow
 from etc.measure.run import Request, evaluate_folders
 from etc.workers import Workers
 
@@ -156,7 +155,7 @@ def evaluate_model(files: Path, frames: int) -> Timed:
 
     torch.manual_seed(0)
     network = build("pspnet18", CLASSES, 64).eval().to(memory_format=torch.channels_last)
-    flows = FlowReader(files / "flow.arrow")
+    flows = StoredFlow(files / "flow.arrow")
     image = cv2.imread(str(files / "frame_0.png"))[None]
     predict(network, image, batch=1)
     inference = metric = 0.0

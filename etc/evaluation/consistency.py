@@ -15,7 +15,7 @@ from etc.evaluation.iou import joint_histogram
 from etc.evaluation.protocols import PairCounts, protocol_named, seen_from
 from etc.evaluation.tc import DEFAULT_PROTOCOL
 from etc.evaluation.warp_error import WarpError, warp_error
-from etc.flow.providers import FlowProvider
+from etc.flow.store import FlowReader
 
 Load = Callable[[int], np.ndarray]
 
@@ -40,7 +40,7 @@ class Clip:
     name: str
     pairs: Sequence[tuple[int, int]]
     prediction: Load
-    flow: FlowProvider
+    flow: FlowReader
     probability: Load | None = None
     describe: Callable[[int], str] = _prediction
 

@@ -56,7 +56,7 @@ class FlowParams(Params):
         return self
 
     def options(self) -> dict[str, Any]:
-        """Arguments of ``etc.flow.methods.build`` for the chosen method, without those that are left to it."""
+        """Arguments of ``etc.flow.methods.build`` for the chosen estimator, without those that are left to it."""
         network = (self.network or NetworkParams()).model_dump()
         if network["inputs"]:
             network["inputs"] = tuple(network["inputs"])
@@ -75,7 +75,6 @@ class FlowParams(Params):
                 "device": self.device,
                 "checksum": self.checksum,
             },
-            "folder": {"path": self.path},
         }
         return {name: value for name, value in names.get(self.method, {}).items() if value is not None}
 

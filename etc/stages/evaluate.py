@@ -15,7 +15,7 @@ from etc.evaluation.consistency import Clip, evaluate_pairs
 from etc.evaluation.counts import pair_records, write_counts
 from etc.evaluation.iou import confusion_matrix
 from etc.evaluation.samples import BUNDLED, checked_list, clip_list, random_share, select
-from etc.flow.providers import StoredFlow
+from etc.flow.store import StoredFlow
 from etc.inference import choose_device, fused, predict
 from etc.models import weights
 from etc.params import evaluate as params

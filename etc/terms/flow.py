@@ -7,21 +7,16 @@ from pathlib import Path
 
 from etc.core.errors import UserError
 from etc.dataset.dataset import Dataset
-from etc.flow.store import FlowReader
+from etc.flow.store import StoredFlow
+from etc.training.data import ReadFlow
 
 
-def open_flow(dataset: Dataset, clip: str) -> FlowReader:
-    """Flow of one training clip.
+def opener(dataset: Dataset) -> Callable[[str], ReadFlow]:
+    """Picklable function from the name of a training clip to what reads its flow.
 
-    Raises:
-        UserError: the file is missing or damaged.
+    The function raises ``UserError`` when the file is missing or damaged.
     """
-    return FlowReader(_flows(dataset) / f"{clip}.arrow")
-
-
-def opener(dataset: Dataset) -> Callable[[str], FlowReader]:
-    """Picklable function that opens the flow of a clip by its name."""
-    return partial(open_flow, dataset)
+    return partial(_open, _flows(dataset))
 
 
 def flow_inputs(dataset: Dataset) -> dict[str, str]:
@@ -33,8 +28,12 @@ def flow_inputs(dataset: Dataset) -> dict[str, str]:
     paths = sorted(_flows(dataset).glob("*.arrow"))
     if not paths:
         raise UserError(f"{_flows(dataset)}: no flow; run the stage 'flow' for 'train', or train without the term tl")
-    keys = [f"{path.name} {FlowReader(path).key}" for path in paths]
+    keys = [f"{path.name} {StoredFlow(path).key}" for path in paths]
     return {"flow": hashlib.blake2b("\n".join(keys).encode(), digest_size=16).hexdigest()}
+
+
+def _open(flows: Path, clip: str) -> ReadFlow:
+    return StoredFlow(flows / f"{clip}.arrow").read
 
 
 def _flows(dataset: Dataset) -> Path:

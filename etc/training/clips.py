@@ -11,21 +11,21 @@ import pyarrow.parquet as pq
 from etc.core.errors import UserError
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import IGNORE
-from etc.training.data import Clips, FlowFile, Labelled
+from etc.training.data import Clips, Labelled, ReadFlow
 from etc.training.fingerprint import hash_files
 
 PSEUDO_LABELS = "pseudo_labels.parquet"
 
 
 def training_clips(
-    dataset: Dataset, pseudo_labels: bool = False, flow: Callable[[str], FlowFile] | None = None
+    dataset: Dataset, pseudo_labels: bool = False, flow: Callable[[str], ReadFlow] | None = None
 ) -> Clips:
     """Frames of the training split, read only when they are drawn.
 
     Args:
         dataset: the data set.
         pseudo_labels: read ``pseudo_labels.parquet`` as well.
-        flow: opens the flow of a clip.
+        flow: clip name to what reads its flow.
 
     Raises:
         UserError: the manifest or the pseudo-labels are missing or do not fit each other.

@@ -10,9 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from etc.cli import app
-from etc.flow.exchange import pack
 from etc.flow.io import write_flo, write_kitti_png
 from etc.flow.store import FORMAT, FlowWriter
+from etc.flow_exchange import pack
 from tests.commands import world
 from tests.commands.world import CLASSES, HEIGHT, MOTION, WIDTH
 

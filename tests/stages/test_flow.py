@@ -9,7 +9,7 @@ from etc.dataset.dataset import Dataset
 from etc.dataset.manifest import checksum
 from etc.flow import methods
 from etc.flow.io import write_flo
-from etc.flow.store import FlowReader, FlowWriter
+from etc.flow.store import FlowWriter, StoredFlow
 from etc.flow.visibility import forward_backward_visible
 from etc.flow.warp import inside_frame
 from etc.params.flow import FlowParams
@@ -47,7 +47,7 @@ def test_pairs_are_all_that_are_near_in_both_directions():
 
 def test_flow_points_from_source_to_target(task):
     assert compute_clip(task) == 4
-    reader = FlowReader(task.path, clip_key(task))
+    reader = StoredFlow(task.path, clip_key(task))
     flow, visible = reader.read(0, 10)
     assert np.median(flow[8:-8, 8:-8, 0]) == pytest.approx(-2, abs=0.1)
     assert np.median(flow[8:-8, 8:-8, 1]) == pytest.approx(0, abs=0.1)
@@ -109,10 +109,10 @@ def exported(task, tmp_path):
 
 def test_flow_of_others_is_taken_over(task, exported):
     assert compute_clip(exported) == 4
-    flow, visible = FlowReader(exported.path, clip_key(exported)).read(0, 10)
+    flow, visible = StoredFlow(exported.path, clip_key(exported)).read(0, 10)
     medium = with_settings(task, SETTINGS.model_copy(update={"preset": "medium"}))
     compute_clip(medium)
-    expected, expected_visible = FlowReader(medium.path, clip_key(medium)).read(0, 10)
+    expected, expected_visible = StoredFlow(medium.path, clip_key(medium)).read(0, 10)
     unknown = np.zeros(flow.shape[:2], bool)
     unknown[20, 30] = True
     np.testing.assert_array_equal(flow[~unknown], expected[~unknown])
@@ -133,7 +133,7 @@ def test_the_key_of_flow_of_others_is_its_content(task, exported, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: path.unlink(), "no flow of clip 'a' from frame 10 to 20"),
+        (lambda path: path.unlink(), "no flow from frame 10 to 20 of clip 'a'"),
         (lambda path: write_flo(path, np.zeros((48, 63, 2), np.float32)), r"10_20\.flo: 63x48 pixels"),
         (lambda path: path.write_bytes(path.read_bytes()[:-4]), r"10_20\.flo: truncated"),
         (
@@ -184,7 +184,7 @@ def test_exact_flow_with_the_forward_backward_check(task):
     for visibility in ("exact", "forward_backward"):
         chosen = with_settings(task, SETTINGS.model_copy(update={"method": "exact", "visibility": visibility}))
         compute_clip(chosen)
-        visible = FlowReader(chosen.path, clip_key(chosen)).read(0, 10)[1]
+        visible = StoredFlow(chosen.path, clip_key(chosen)).read(0, 10)[1]
         assert visible.all() if visibility == "forward_backward" else not visible.any()
     before = clip_key(chosen)
     with FlowWriter(task.dataset.root / "flow" / "val" / "a.arrow", "k", shape) as writer:
