@@ -20,7 +20,8 @@ import numpy as np
 from etc.core.progress import track
 from etc.dataset import label_sets as classes
 from etc.dataset.dataset import Dataset
-from etc.evaluation.protocols import PROTOCOLS, PairCounts
+from etc.evaluation.iou import IouCounts
+from etc.evaluation.protocols import PROTOCOLS
 from etc.evaluation.tc import pair_counts, pixel_agreement, pool, temporal_consistency
 from etc.flow import methods
 from etc.flow.estimators.estimator import Estimator
@@ -58,7 +59,7 @@ def main() -> None:
     clips = stored_clips(options.data, count) if options.data else rendered_clips(count)
     predict = student(options.run) if options.run else None
 
-    truth: dict[tuple[str, str], list[PairCounts]] = {(flow, name): [] for flow in flows for name in PROTOCOLS}
+    truth: dict[tuple[str, str], list[IouCounts]] = {(flow, name): [] for flow in flows for name in PROTOCOLS}
     judged = {cell: [] for cell in truth}
     errors: dict[str, list[float]] = {flow: [] for flow in flows}
     for clip in track(clips, count, "clips"):
@@ -122,11 +123,11 @@ def pair_flows(clip: KnownClip, source: int, exact: Flow, estimators: dict[str, 
     return flows
 
 
-def tc(counts: list[PairCounts], protocol: str) -> float:
+def tc(counts: list[IouCounts], protocol: str) -> float:
     return 100 * temporal_consistency(pool(counts), protocol)
 
 
-def agreement(counts: list[PairCounts], protocol: str) -> float:
+def agreement(counts: list[IouCounts], protocol: str) -> float:
     return 100 * pixel_agreement(pool(counts))
 
 

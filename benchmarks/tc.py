@@ -22,7 +22,8 @@ from measuring import Measured, Timed, measure, timed
 from tc_files import CLASSES, PAIRS_PER_CLIP, SIZE, UNIQUE, link_clips, make_files
 
 from etc.evaluation.consistency import Clip, evaluate_pairs
-from etc.evaluation.protocols import PROTOCOLS, PairCounts
+from etc.evaluation.iou import IouCounts
+from etc.evaluation.protocols import PROTOCOLS
 from etc.evaluation.tc import pair_counts, pool
 from etc.flow.store import StoredFlow
 from etc.measure.run import Request, evaluate_folders
@@ -123,7 +124,7 @@ def ours(root: Path, protocol: str, workers: int) -> Timed:
         return timed(lambda: pool(processes.map(functools.partial(judge, protocol=protocol), clips)))
 
 
-def judge(clip: Clip, protocol: str) -> PairCounts:
+def judge(clip: Clip, protocol: str) -> IouCounts:
     return pool(result.counts[protocol] for result in evaluate_pairs([clip], CLASSES, [protocol]))
 
 

@@ -13,6 +13,7 @@ from etc.commands.frames import frames
 from etc.commands.predict import predict
 from etc.commands.run import run as _run
 from etc.commands.run import run_stage as _stage
+from etc.commands.show import show
 from etc.commands.tc import tc
 
 app = typer.Typer(
@@ -97,14 +98,7 @@ def report(dataset: Dataset) -> None:
 
 app.command()(predict)
 app.command()(tc)
-
-
-@app.command()
-def show() -> None:
-    """Print the table of schemes of every data set and where the other results are."""
-    from etc.commands import show as overview
-
-    _run(lambda: print(overview.text()))
+app.command()(show)
 
 
 @app.command()

@@ -27,11 +27,11 @@ def predict(
     from typing import get_args
 
     from etc.core.errors import UserError
-    from etc.prediction import writing as frames
+    from etc.prediction import writing
 
     def action() -> None:
-        if form not in get_args(frames.Form):
-            raise UserError(f"--form {form}: choose one of {', '.join(get_args(frames.Form))}")
-        print(frames.write(run, dataset, to, split, form, labelled))
+        if form not in get_args(writing.Form):
+            raise UserError(f"--form {form}: choose one of {', '.join(get_args(writing.Form))}")
+        print(writing.write(run, dataset, to, split, form, labelled))
 
     _run(action)

@@ -96,7 +96,7 @@ def _judge(request: "Request", names: tuple[str, ...] | None, json: Path | None,
     from etc.core.files import check_place, write_json
     from etc.evaluation.counts import pair_records, write_counts
     from etc.measure.run import evaluate_folders
-    from etc.measure.text import show
+    from etc.measure.text import print_figures
 
     for path in filter(None, (json, parquet)):
         check_place(path)
@@ -106,4 +106,4 @@ def _judge(request: "Request", names: tuple[str, ...] | None, json: Path | None,
     if parquet:
         records = [record for pair in outcome.results for record in pair_records(pair)]
         write_counts(parquet, records, outcome.figures["classes"])
-    show(outcome.figures, names)
+    print_figures(outcome.figures, names)

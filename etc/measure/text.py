@@ -25,7 +25,7 @@ _SCORES = (
 )
 
 
-def show(figures: Figures, names: Sequence[str] | None = None, console: Console | None = None) -> None:
+def print_figures(figures: Figures, names: Sequence[str] | None = None, console: Console | None = None) -> None:
     """Print the figures of ``etc tc``.
 
     Args:

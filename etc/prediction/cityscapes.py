@@ -30,26 +30,28 @@ SUFFIX = "_pred_labelIds.png"
 _IDS = {name: ids[0] for name, ids in zip(CITYSCAPES.names, CITYSCAPES.sources, strict=True)}
 
 
-def export(folder: Path, frames: Iterable[tuple[Row, np.ndarray]], label_set: LabelSet) -> int:
+def write_label_ids(folder: Path, frames: Iterable[tuple[Row, np.ndarray]], label_set: LabelSet) -> int:
     """Write predictions as label ids, ``{city}_{sequence}_{frame}_pred_labelIds.png`` right in ``folder``.
 
     Args:
         folder: made when it is missing; it may hold an earlier export, whose files of the same frames are replaced.
         frames: row of the manifest, and its prediction, uint8 (H, W), train ids in the size of the frame.
-        label_set: of the data set; its classes are told by their names, which must be those of Cityscapes.
+        label_set: of the data set; its class names must be among those of Cityscapes.
 
     Returns:
         How many were written.
 
     Raises:
-        UserError: a class is none of Cityscapes, a prediction has another size or an id of no class, or the folder
-            holds other pictures, which the tool could take for predictions.
+        UserError: a class is not one of Cityscapes', a prediction has another size or an id of no class, or the folder
+            holds other PNGs, which the tool would read as predictions.
     """
     table = _table(label_set)
     folder = Path(folder)
     others = [path for path in folder.rglob("*.png") if not path.name.endswith(SUFFIX) or path.parent != folder]
     if others:
-        raise UserError(f"{others[0]}: not of an export, and would be read as a prediction; choose an empty folder")
+        raise UserError(
+            f"{others[0]}: not from an earlier export; the tool would read it as a prediction: choose an empty folder"
+        )
     count = 0
     for row, prediction in frames:
         name = PurePosixPath(row["image"]).name.removesuffix("_leftImg8bit.png")
@@ -64,7 +66,7 @@ def export(folder: Path, frames: Iterable[tuple[Row, np.ndarray]], label_set: La
 def _table(label_set: LabelSet) -> np.ndarray:
     strange = [name for name in label_set.names if name not in _IDS]
     if strange:
-        raise UserError(f"label set {label_set.name!r}: class {strange[0]!r} is none of Cityscapes; it has no id there")
+        raise UserError(f"label set {label_set.name!r}: class {strange[0]!r} is not a Cityscapes class: it has no id")
     table = np.zeros(256, np.uint8)
     table[: label_set.count] = [_IDS[name] for name in label_set.names]
     return table

@@ -53,7 +53,7 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
     network = fused(network).to(choose_device("auto"), memory_format=torch.channels_last)
     predictions = predicted(network, data, chosen)
     if form == "cityscapes":
-        count = cityscapes.export(to, ((row, prediction) for row, _, prediction in predictions), label_set)
+        count = cityscapes.write_label_ids(to, ((row, prediction) for row, _, prediction in predictions), label_set)
     else:
         count = 0
         for row, image, prediction in predictions:

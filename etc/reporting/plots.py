@@ -81,9 +81,9 @@ def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
     panels = figure.subplots(1, len(architectures), squeeze=False)[0]
     placements = []
     for axes, architecture in zip(panels, architectures, strict=True):
-        own = runs[runs["architecture"] == architecture]
+        panel_runs = runs[runs["architecture"] == architecture]
         labels, marks, bars = [], [], []
-        for scheme, group in own.groupby("scheme", sort=False):
+        for scheme, group in panel_runs.groupby("scheme", sort=False):
             colour, marker, _ = looks[scheme]
             x, y = float(group["tc"].mean()), float(group[quality].mean())
             if scheme == baseline:
@@ -195,9 +195,9 @@ def loss_curves(history: pd.DataFrame, smoothing: int) -> Figure:
         if len(architectures) > 1:
             block.suptitle(architecture, fontsize=11)
         panels = block.subplots(rows, columns, squeeze=False).ravel()
-        own = history[history["architecture"] == architecture]
+        block_history = history[history["architecture"] == architecture]
         for axes, term in zip(panels, terms, strict=False):
-            _loss_panel(axes, own, term, smoothing, looks)
+            _loss_panel(axes, block_history, term, smoothing, looks)
         for axes in panels[len(terms) :]:
             axes.axis("off")
     handles = [

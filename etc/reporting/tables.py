@@ -4,18 +4,21 @@ All shares are in percent and all differences in percentage points, rounded to t
 """
 
 import hashlib
+from io import StringIO
 
 import numpy as np
 import pandas as pd
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from etc.dataset.label_sets import LabelSet
 from etc.evaluation.iou import class_ratio, mean_ratio
+from etc.evaluation.tc import pixel_agreement, temporal_consistency
 from etc.params.experiment import Run
 from etc.params.report import Bootstrap
-from etc.reporting.differences import Evaluation, deltas, protocol
-from etc.reporting.terminal import plain_text
+from etc.reporting.differences import deltas
+from etc.reporting.evaluations import Evaluation
 
 RUN_NOTE = "One row per run. Shares in percent; seconds are the wall-clock time of training."
 CLASS_NOTE = "IoU in percent, mean over the seeds of each scheme."
@@ -34,20 +37,14 @@ def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
     """One row per run with the columns ``RUN_COLUMNS``; shares in percent, not rounded, NaN without labels."""
     rows = []
     for one in evaluations:
-        confusion = _sums(one.iou, ["tp", "fp", "fn"])
-        tp, fp, fn = confusion.T
-        corrected = _sums(protocol(one.tc, "corrected"), ["intersection", "union"])
-        visible = _sums(protocol(one.tc, "occlusion_aware"), ["intersection", "union"])
-        compared = _sums(protocol(one.tc, "corrected", "compare"), ["intersection", "union"])
-        intersection, union = corrected.sum(axis=0)
+        iou, tc = one.iou.pooled(), one.tc.pooled()
         shares = {
-            "miou": mean_ratio(tp, tp + fp + fn) if len(tp) else np.nan,
-            "pixel_accuracy": tp.sum() / (tp.sum() + fn.sum()) if len(tp) else np.nan,
-            "tc": mean_ratio(*corrected.T),
-            "tc_visible": mean_ratio(*visible.T),
-            # Two label maps of n pixels have intersections and unions that sum to 2n, so this is the share that agrees.
-            "agreement": intersection / ((union + intersection) / 2),
-            "tc_compare": mean_ratio(*compared.T),
+            "miou": mean_ratio(iou.intersection, iou.union),
+            "pixel_accuracy": pixel_agreement(iou),
+            "tc": temporal_consistency(tc, "corrected"),
+            "tc_visible": temporal_consistency(one.tc_visible.pooled(), "occlusion_aware"),
+            "agreement": pixel_agreement(tc),
+            "tc_compare": temporal_consistency(one.tc_compare.pooled(), "corrected"),
         }
         row = {**one.run._asdict(), **{name: 100 * share for name, share in shares.items()}}
         rows.append({**row, "iterations": one.iterations, "train_seconds": one.train_seconds})
@@ -61,8 +58,8 @@ def class_table(evaluations: list[Evaluation], labels: LabelSet) -> pd.DataFrame
     """
     rows = []
     for one in evaluations:
-        tp, fp, fn = _sums(one.iou, ["tp", "fp", "fn"], labels.count).T
-        values = 100 * class_ratio(tp, tp + fp + fn)
+        iou = one.iou.pooled()
+        values = 100 * class_ratio(iou.intersection, iou.union)
         rows.append({**one.run._asdict(), **dict(zip(labels.names, values, strict=True))})
     return pd.DataFrame(rows)
 
@@ -104,10 +101,11 @@ def data_table(frames: pd.DataFrame) -> pd.DataFrame:
         checksum (BLAKE2b over clip, frame and the checksums of image and label of every frame, 32 hex digits).
     """
     rows = []
-    for split, own in frames.groupby("split"):
-        lines = own[["clip", "frame", "checksum", "label_checksum"]].to_csv(index=False, header=False)
-        row = {"split": split, "clips": own["clip"].nunique(), "frames": len(own), "labels": (own["label"] != "").sum()}
-        row |= {"annotated": own["annotated"].sum(), "megabytes": round(own["bytes"].sum() / 1e6, 1)}
+    for split, held in frames.groupby("split"):
+        lines = held[["clip", "frame", "checksum", "label_checksum"]].to_csv(index=False, header=False)
+        row = {"split": split, "clips": held["clip"].nunique(), "frames": len(held)}
+        row |= {"labels": (held["label"] != "").sum(), "annotated": held["annotated"].sum()}
+        row |= {"megabytes": round(held["bytes"].sum() / 1e6, 1)}
         rows.append(row | {"checksum": hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()})
     return pd.DataFrame(rows)
 
@@ -237,12 +235,16 @@ def terminal_table(schemes: pd.DataFrame) -> str:
     return plain_text(table, width=400)
 
 
-def _sums(counts: pd.DataFrame, columns: list[str], classes: int | None = None) -> np.ndarray:
-    """Counts per class summed over all rows, int64 (classes, columns)."""
-    table = counts.groupby("class")[columns].sum()
-    if classes is not None:
-        table = table.reindex(range(classes), fill_value=0)
-    return table.to_numpy(dtype=np.int64)
+def plain_text(table: Table, width: int) -> str:
+    """A table without colours, blanks at the ends of lines and empty lines around it, for a terminal or a log.
+
+    Args:
+        table: what to show.
+        width: more columns than any table needs: a narrow terminal wraps lines but hides nothing.
+    """
+    stream = StringIO()
+    Console(file=stream, width=width, color_system=None, markup=False, highlight=False).print(table)
+    return "\n".join(line.rstrip() for line in stream.getvalue().split("\n")).strip("\n")
 
 
 def _decimals(value: float) -> str:

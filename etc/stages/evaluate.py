@@ -13,7 +13,7 @@ from etc.core.progress import track
 from etc.dataset.dataset import Dataset
 from etc.evaluation.consistency import Clip, evaluate_pairs
 from etc.evaluation.counts import pair_records, write_counts
-from etc.evaluation.iou import confusion_matrix
+from etc.evaluation.iou import confusion_matrix, tp_fp_fn
 from etc.evaluation.samples import BUNDLED, checked_list, clip_list, random_share, select
 from etc.flow.store import StoredFlow
 from etc.inference import choose_device, fused, predict
@@ -30,8 +30,9 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
 
     - ``iou.parquet``: clip, frame, class, tp, fp, fn; one row per labelled frame of the split and class; none where
       no frame has a label.
-    - ``tc.parquet``: clip, source, target, flow, protocol, class, intersection, union; one row per pair of the sampled
-      clips, flow (a purpose of params/flow.yaml), protocol and class.
+    - ``tc.parquet``: clip, source, target, flow, protocol, same, counted, class, intersection, union; one row per pair
+      of the sampled clips, flow (a purpose of params/flow.yaml), protocol and class; all classes of a pair repeat
+      ``same`` and ``counted``.
     - ``sample.npz``: clip, frames, predictions uint8 (K, H, W) of the first sampled clips.
 
     Raises:
@@ -100,8 +101,8 @@ def sample_clips(frames: pd.DataFrame, split: str, sample: params.Sample) -> lis
 
 
 def _accuracy(clip: str, frame: int, confusion: np.ndarray) -> dict[str, Any]:
-    tp = np.diag(confusion)
-    return {"clip": clip, "frame": frame, "tp": tp, "fp": confusion.sum(axis=0) - tp, "fn": confusion.sum(axis=1) - tp}
+    tp, fp, fn = tp_fp_fn(confusion)
+    return {"clip": clip, "frame": frame, "tp": tp, "fp": fp, "fn": fn}
 
 
 def _sample_arrays(samples: list[tuple[str, list[int], np.ndarray]]) -> dict[str, np.ndarray]:

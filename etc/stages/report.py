@@ -12,18 +12,19 @@ import pyarrow as pa
 
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, write_json
+from etc.core.progress import track
 from etc.dataset.dataset import Dataset
 from etc.params import experiment, report
 from etc.params.experiment import Run
 from etc.reporting import page, plots, strip, tables, video
-from etc.reporting.differences import Evaluation
+from etc.reporting.evaluations import Evaluation
 
 # Results live in git, which is no place for big files.
 MOST_BYTES = 500_000
 # Networks beside the students that leave a history.
 NETWORKS = ("labeller", "teacher")
 IOU = ["clip", "frame", "class", "tp", "fp", "fn"]
-TC = ["clip", "source", "target", "flow", "protocol", "class", "intersection", "union"]
+TC = ["clip", "source", "target", "flow", "protocol", "same", "counted", "class", "intersection", "union"]
 HISTORY = ["step", *plots.TERMS]
 AUDIT = ["class", "kept_share", "accuracy_before", "accuracy_kept"]
 
@@ -85,13 +86,15 @@ def run(dataset: str) -> str:
         "tables/classes.csv": tables.csv(classes),
         "tables/data.csv": tables.data_table(data.frames).to_csv(index=False),
     }
-    pictures = {
-        "plots/schemes.png": plots.png(plots.scheme_scatter(run_table, settings.baseline), settings.plots.dpi),
-        "plots/losses.png": plots.png(plots.loss_curves(history, settings.plots.smoothing), settings.plots.dpi),
-        "plots/pseudo_labels.png": plots.png(plots.pseudo_label_bars(audit), settings.plots.dpi),
-        "plots/strip.png": _strip(data, sample, records, settings.strip),
-        "plots/overlay.webp": _animation(data, sample, records, settings.overlay),
+    dpi = settings.plots.dpi
+    drawings = {
+        "plots/schemes.png": lambda: plots.png(plots.scheme_scatter(run_table, settings.baseline), dpi),
+        "plots/losses.png": lambda: plots.png(plots.loss_curves(history, settings.plots.smoothing), dpi),
+        "plots/pseudo_labels.png": lambda: plots.png(plots.pseudo_label_bars(audit), dpi),
+        "plots/strip.png": lambda: _strip(data, sample, records, settings.strip),
+        "plots/overlay.webp": lambda: _animation(data, sample, records, settings.overlay),
     }
+    pictures = {name: draw() for name, draw in track(drawings.items(), len(drawings), "pictures")}
     captions = page.pictures(sample.clip, [one.name for one in shown.values()], settings.plots.smoothing)
     files["index.html"] = page.render(
         dataset, text, note, tables.display_classes(classes), tables.CLASS_NOTE, captions, list(files)
@@ -133,7 +136,8 @@ def _evaluation(data: Dataset, one: Run) -> Evaluation:
     for key in ("iterations", "train_seconds"):
         if not isinstance(timing.get(key), int | float):
             raise UserError(f"{path}: key '{key}' is missing; run: etc student {data.name} {_options(one)}")
-    return Evaluation(one, iou, tc, timing["iterations"], timing["train_seconds"])
+    classes = data.label_set.count
+    return Evaluation.from_tables(one, iou, tc, classes, timing["iterations"], timing["train_seconds"])
 
 
 def _history(data: Dataset, one: Run) -> pd.DataFrame:
