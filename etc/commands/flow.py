@@ -52,7 +52,10 @@ def export_flow(
 @flow.command("import")
 def import_flow(
     source: Annotated[
-        Path, typer.Argument(help="Folder of SOURCE_TARGET.flo or .png, or of such folders, one a clip.")
+        Path,
+        typer.Argument(
+            help="Folder of [CLIP_]SOURCE_TARGET.flo or .png or KITTI's own names, or of such folders, one a clip."
+        ),
     ],
     to: Annotated[Path, typer.Option(help="The flow file to write (clip.arrow); for several clips, a folder.")],
     steps_per_pixel: Annotated[int, typer.Option(min=1, max=128, help="Precision: steps of 1/N pixels.")] = 16,

@@ -1,9 +1,11 @@
 """Flow made elsewhere: a folder of ``.flo`` files or KITTI PNGs, one a pair of frames.
 
-Two layouts are understood, also mixed; the numbers are frame numbers of the manifest, with or without leading zeros:
+Three layouts are understood, also mixed; the numbers are frame numbers of the manifest, with or without leading zeros:
 
 - ``<folder>/…/<clip>/<source>_<target>.flo``, one folder a clip;
-- ``<folder>/…/<clip>_<source>_<target>.flo``, as Cityscapes names its files; ``_flow`` may stand before the suffix.
+- ``<folder>/…/<clip>_<source>_<target>.flo``, as Cityscapes names its files; ``_flow`` may stand before the suffix;
+- ``<folder>/…/<clip>_<source>.png`` with six and two digits, KITTI's own names: ``000000_10`` leads from frame 10 of
+  clip 000000 to frame 11.
 
 ``.png`` instead of ``.flo`` means KITTI's 16-bit PNG. The file of a pair holds F_{source->target} on the source's grid.
 """
@@ -25,6 +27,8 @@ from etc.flow.io import read_flow
 SUFFIXES = (".flo", ".png")
 # Stem of a file that holds the flow of one pair: ``<source>_<target>``, optionally after the clip's name.
 PAIR_STEM = re.compile(r"(?:(?P<clip>.+)_)?(?P<source>\d+)_(?P<target>\d+)(?:_flow)?")
+# KITTI's scene and frame; read as a pair it would lead from the scene's number to the frame's.
+_KITTI_STEM = re.compile(r"(?P<clip>\d{6})_(?P<source>\d\d)")
 
 PairFiles = Mapping[tuple[int, int], Path]
 
@@ -131,10 +135,12 @@ def files_by_pair(
     """
     clips: defaultdict[str, dict[tuple[int, int], Path]] = defaultdict(dict)
     for file in sorted(files):
-        match = PAIR_STEM.fullmatch(file.stem)
+        match = _KITTI_STEM.fullmatch(file.stem) or PAIR_STEM.fullmatch(file.stem)
         if match is None or file.suffix.lower() not in SUFFIXES:
             continue
-        clip, pair = match["clip"] or clip_of(file), (int(match["source"]), int(match["target"]))
+        source = int(match["source"])
+        pair = source, int(match.groupdict().get("target") or source + 1)
+        clip = match["clip"] or clip_of(file)
         first = clips[clip].setdefault(pair, file)
         if first != file:
             raise UserError(f"{first} and {file} are both flow of clip '{clip}', pair {pair}: remove one")

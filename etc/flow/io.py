@@ -131,10 +131,15 @@ def read_flow(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_bytes(path: str | os.PathLike) -> bytes:
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: not a regular file")
     try:
-        return Path(path).read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such flow file") from error
+    except OSError as error:
+        raise UserError(f"{path}: not a readable file ({error.strerror})") from error
 
 
 def _check(path: str | os.PathLike, flow: np.ndarray) -> None:

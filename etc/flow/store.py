@@ -30,6 +30,7 @@ FORMAT = 2
 DEFAULT_STEP = 1 / 16
 SCALES = (1, 2, 4)
 _LIMIT = 32767
+_LAST_FRAME = 2**31 - 1
 _LEVEL = 3
 # Rows unpacked at a time: they stay in the processor's cache.
 _ROWS = 32
@@ -154,12 +155,14 @@ class FlowWriter:
             visible: bool (H, W) on frame t's grid; None where it is not known.
 
         Raises:
-            UserError: wrong shape, NaN or infinite values, a pair that was already written, or a vector beyond the
-                int16 range when the flow is reduced.
+            UserError: a frame number out of range, wrong shape, NaN or infinite values, a pair that was already
+                written, or a vector beyond the int16 range when the flow is reduced.
         """
         name = f"{self.path}: pair {source} to {target}"
         if (source, target) in self._checksums:
             raise UserError(f"{name} is written twice")
+        if not 0 <= min(source, target) <= max(source, target) <= _LAST_FRAME:
+            raise UserError(f"{name}: frame numbers lie between 0 and {_LAST_FRAME}")
         if flow.shape[:2] != self.shape or (visible is not None and visible.shape != self.shape):
             raise UserError(f"{name}: flow {flow.shape} and visibility must have the frame's size {self.shape}")
         try:

@@ -168,7 +168,8 @@ def _reader(task: Task) -> FlowReader:
     if task.settings.method == "folder":
         return find_flow(task.settings.path, task.clip, task.shape)
     images = {row["frame"]: task.dataset.image(row) for row in task.rows}
-    return EstimatedFlow(images.__getitem__, _method(task.settings))
+    paths = {row["frame"]: str(task.dataset.root / row["image"]) for row in task.rows}
+    return EstimatedFlow(images.__getitem__, _method(task.settings), task.settings.method, paths.__getitem__)
 
 
 def _checked(task: Task, pair: tuple[int, int], flow: np.ndarray) -> np.ndarray:
