@@ -43,7 +43,7 @@ def pair_records(pair: PairResult) -> list[Record]:
 def counts_table(records: Sequence[Record], classes: int) -> pa.Table:
     """Table of the records: an array of a record has one value a class, everything else is repeated.
 
-    Columns are those of the first record and ``class``; text is string, arrays are int64, numbers int32.
+    Columns are those of the first record and ``class``; text is string, arrays are int64, numbers int32 where they fit.
     """
     columns = {}
     for name, first in records[0].items():
@@ -51,10 +51,15 @@ def counts_table(records: Sequence[Record], classes: int) -> pa.Table:
         if isinstance(first, np.ndarray):
             columns[name] = pa.array(np.concatenate(values), pa.int64())
         else:
-            kind = pa.string() if isinstance(first, str) else pa.int32()
+            kind = pa.string() if isinstance(first, str) else _number_type(values)
             columns[name] = pa.array(np.repeat(values, classes), kind)
     columns["class"] = pa.array(np.tile(np.arange(classes, dtype=np.int32), len(records)))
     return pa.table(columns)
+
+
+def _number_type(values: Sequence[int]) -> pa.DataType:
+    """32 bits, or 64 for frame numbers that are times, e.g. in nanoseconds."""
+    return pa.int64() if max(values) > 2**31 - 1 else pa.int32()
 
 
 def write_counts(path: Path, records: Sequence[Record], classes: int, like: Record | None = None) -> None:

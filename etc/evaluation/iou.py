@@ -58,7 +58,11 @@ def check_ids(counts: np.ndarray, classes: int, what: str) -> None:
 
 
 def confusion_matrix(
-    prediction: np.ndarray, truth: np.ndarray, classes: int, partial_prediction: bool = False
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    classes: int,
+    partial_prediction: bool = False,
+    ignored: Iterable[int] = (IGNORE,),
 ) -> np.ndarray:
     """Confusion matrix of one frame.
 
@@ -68,6 +72,7 @@ def confusion_matrix(
         classes: C.
         partial_prediction: allow 255 in the prediction and leave such pixels out (the audit of pseudo-labels). A
             network answers everywhere, so otherwise 255 in the prediction is an error and not a way to skip pixels.
+        ignored: the ids that 255 in the prediction stands for, for the message.
 
     Returns:
         int64 (C, C), row = truth, column = prediction.
@@ -81,7 +86,8 @@ def confusion_matrix(
     check_ids(joint.sum(axis=0), classes, "the prediction")
     open_pixels = int(joint[:classes, IGNORE].sum())
     if open_pixels and not partial_prediction:
-        raise UserError(f"the prediction has id 255 at {open_pixels} pixels that the truth labels: give each a class")
+        ids = " or ".join(map(str, sorted(ignored)))
+        raise UserError(f"the prediction has id {ids} at {open_pixels} pixels that the truth labels: give each a class")
     return joint[:classes, :classes]
 
 

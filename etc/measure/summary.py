@@ -21,6 +21,8 @@ from etc.resampling import EXACT_CLIPS, Counts, interval, paired_difference, pai
 
 RESAMPLES = 2000
 LEVEL = 0.95
+# With fewer clips the bootstrap's intervals are too narrow (docs/metrics.md), and no permutation test gives p < 0.05.
+ENOUGH_CLIPS = 6
 Clips = Mapping[str, Sequence[PairResult]]
 
 
@@ -57,7 +59,7 @@ def summarise(results: Iterable[PairResult], protocol: str, seed: int = 0) -> di
     return {
         "protocol": protocol,
         **_score("tc", scored(counts), many, seed, protocol_named(protocol).mean),
-        "interval": f"{LEVEL:.0%} bootstrap over {len(clips)} clips" if many else "none: one clip",
+        "interval": _interval_text(len(clips)),
         "per_class": {str(one): _number(value) for one, value in enumerate(class_consistency(pooled, protocol))},
         **_score("agreement", (counts.same[:, None], counts.counted[:, None]), many, seed),
         **_score("flip_rate", _sums(clips, "flips"), many, seed),
@@ -120,7 +122,7 @@ def compare(
 
 def truth_figures(truths: Mapping[str, TruthCounts]) -> dict[str, Any]:
     """mIoU over all labelled frames, and VC_n as the mean over clips, from the counts of each clip."""
-    counts = iou_counts(*tp_fp_fn(sum(one.confusion for one in truths.values())))
+    counts = iou_counts(*tp_fp_fn(pooled_confusion(truths)))
     figures: dict[str, Any] = {
         "miou": _number(mean_ratio(counts.intersection, counts.union)),
         "labelled_frames": sum(one.frames for one in truths.values()),
@@ -130,6 +132,11 @@ def truth_figures(truths: Mapping[str, TruthCounts]) -> dict[str, Any]:
         figures[f"vc{length}"] = _number(mean_video_consistency(windows))
         figures[f"vc{length}_windows"] = sum(len(one.stable) for one in windows)
     return figures
+
+
+def pooled_confusion(truths: Mapping[str, TruthCounts]) -> np.ndarray:
+    """Confusion matrix over all labelled frames, int64 (C, C), row = truth, column = prediction."""
+    return sum(one.confusion for one in truths.values())
 
 
 def clip_truth_figures(truth: TruthCounts) -> dict[str, Any]:
@@ -173,6 +180,13 @@ def _clip_figures(results: Sequence[PairResult], protocol: str) -> dict[str, Any
         "flip_rate": _number(mean_ratio(*_sums(single, "flips"))[0]),
         "warp_error": _number(mean_ratio(*_sums(single, "warp_error"))[0]),
     }
+
+
+def _interval_text(clips: int) -> str:
+    if clips == 1:
+        return "none: one clip"
+    narrow = f"; too narrow with fewer than {ENOUGH_CLIPS}" if clips < ENOUGH_CLIPS else ""
+    return f"{LEVEL:.0%} bootstrap over {clips} clips{narrow}"
 
 
 def _score(name: str, counts: Counts, many: bool, seed: int, mean=mean_ratio) -> dict[str, float | None]:
