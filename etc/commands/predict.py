@@ -1,4 +1,4 @@
-"""``etc predict``: what a trained network says about the frames of a data set."""
+"""``etc predict``: the predictions of a trained network on the frames of a data set."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +21,8 @@ def predict(
 ) -> None:
     """Write the predictions of a trained network, one PNG a frame: DIR/CLIP/FRAME.png.
 
-    ids are train ids, which `etc tc --predictions` reads; labels are the ids of the label files. `etc frames DATASET`
-    comes first.
+    ids are train ids, which `etc tc --predictions` reads; labels are the ids of the label files. Run `etc frames
+    DATASET` first.
     """
     from typing import get_args
 

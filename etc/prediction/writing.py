@@ -29,18 +29,18 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
 
     Args:
         run: folder of a trained network.
-        dataset: data set name; its classes must be those of the network.
+        dataset: name of the data set; the network must have its classes.
         to: folder to write.
         split: train, dev or test.
         form: ids (train ids, as ``etc tc`` reads them), labels (ids as in the label files), colours, overlay (colours
-            over the frame), or cityscapes (the names and ids that its official evaluation reads, right in ``to``).
-        labelled: only the frames that have a label.
+            over the frame), or cityscapes (the names and ids that its official evaluation reads, directly in ``to``).
+        labelled: only frames that have a label.
 
     Returns:
         The closing line.
 
     Raises:
-        UserError: the network or the frames are missing, or the classes are others.
+        UserError: the network or the frames are missing, or their classes differ.
     """
     folder = Path("data") / dataset
     frames = manifest.read(folder / "frames.parquet")
@@ -66,7 +66,7 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
 
 
 def predicted(network: nn.Module, root: Path, frames: pd.DataFrame) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
-    """Row, image (H, W, 3) RGB and prediction (H, W) train ids, uint8, of every frame; each is looked at alone."""
+    """Row, image (H, W, 3) RGB and prediction (H, W) train ids, uint8, of every frame, each predicted alone."""
     rows = frames.to_dict("records")
     for row in track(rows, len(rows), "predict"):
         image = manifest.load_image(root, row)

@@ -16,7 +16,7 @@ class Picture:
     Attributes:
         title: heading.
         path: relative to the page.
-        caption: what is seen, one to three sentences.
+        caption: what it shows, one to three sentences.
         wide: shown over the full width of the page.
     """
 
@@ -84,11 +84,11 @@ def render(
     Args:
         dataset: name of the data set.
         table: the scheme table as text, see :func:`etc.reporting.tables.display`.
-        note: what the columns of the table are.
+        note: explains the columns of ``table``.
         classes: IoU per scheme and class as text, see :func:`etc.reporting.tables.display_classes`.
-        classes_note: what the columns of ``classes`` are.
+        classes_note: explains the columns of ``classes``.
         pictures: in the order shown.
-        files: paths of the tables' files, relative to the page.
+        files: paths of the table files, relative to the page.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

@@ -1,7 +1,7 @@
 """The report's plots: quality against consistency, loss curves, pseudo-label audit.
 
 Every function takes a table and returns a figure; :func:`png` turns a figure into bytes. Equal tables give equal bytes:
-matplotlib's own defaults and its bundled font apply whatever the user's settings are, and no time is written.
+matplotlib's own defaults and bundled font apply whatever the user's settings, and no time is written.
 """
 
 import io
@@ -19,8 +19,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; grey replaces their yellow, unreadable on white,
-# and wine of Paul Tol's is added: the shipped experiment has nine schemes.
+# Okabe and Ito's colours, which colour-blind readers can tell apart. Grey replaces their yellow, unreadable on white;
+# Paul Tol's wine is added because the shipped experiment has nine schemes.
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#808080", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 LINES = ("-", "--", "-.", ":")
@@ -105,7 +105,7 @@ def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
     seed_dot = Line2D([], [], linestyle="none", marker=".", markersize=5, color="#555555", label="one seed")
     mean_mark = Line2D([], [], linestyle="none", marker="o", markersize=8, color="#555555", label="mean ± 1 std")
     figure.legend(handles=[mean_mark, seed_dot], loc="outside lower center", ncols=2)
-    # The layout is settled before labels are placed, because overlaps are judged in pixels.
+    # Overlaps are judged in pixels, so the layout must be final before labels are placed.
     figure.draw_without_rendering()
     for axes, labels, marks, bars in placements:
         _place_labels(axes, labels, marks, bars)
@@ -118,7 +118,7 @@ def _place_labels(
     marks: list[tuple[float, float]],
     bars: list[tuple[tuple[float, float], tuple[float, float]]],
 ) -> None:
-    """Write each label beside its point where it covers the least of what is already there.
+    """Write each label beside its point, where it covers as little as possible.
 
     Args:
         axes: where the points are drawn.
@@ -224,7 +224,7 @@ def _loss_panel(axes: Axes, history: pd.DataFrame, term: str, smoothing: int, lo
     if positive:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
-        # Within less than a power of ten, 1, 2 and 5 are too few.
+        # Below a decade, ticks at 1, 2 and 5 are too few.
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 8 * low else MaxNLocator(5))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

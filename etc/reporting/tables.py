@@ -69,7 +69,7 @@ def scheme_table(evaluations: list[Evaluation], baseline: str, bootstrap: Bootst
 
     Means and standard deviations (ddof 1, NaN for one seed) are over the scheme's seeds. The delta columns are the mean
     difference to the baseline over the seeds that both have and its bootstrap interval; NaN for the baseline itself and
-    where no seed is shared.
+    for schemes that share no seed with it.
 
     Raises:
         UserError: two runs were evaluated on different clips.
@@ -91,7 +91,7 @@ def scheme_table(evaluations: list[Evaluation], baseline: str, bootstrap: Bootst
 
 
 def data_table(frames: pd.DataFrame) -> pd.DataFrame:
-    """What each split of a data set holds, so that others can tell whether theirs is the same.
+    """What each split of a data set holds, so that others can check whether theirs is the same.
 
     Args:
         frames: a manifest.
@@ -223,7 +223,7 @@ def terminal_table(schemes: pd.DataFrame) -> str:
     Args:
         schemes: columns ``SCHEME_COLUMNS``, as made by :func:`scheme_table` or read back from ``schemes.csv``.
     """
-    # The second judge is left to the files: lines of a terminal are short.
+    # The second flow is left to the files: terminal lines are short.
     shown = display(schemes).drop(columns="TC 2nd flow")
     if shown["architecture"].nunique() == 1:
         shown = shown.drop(columns="architecture")
@@ -240,7 +240,7 @@ def plain_text(table: Table, width: int) -> str:
 
     Args:
         table: what to show.
-        width: more columns than any table needs: a narrow terminal wraps lines but hides nothing.
+        width: in characters, more than any table needs: a narrow terminal then wraps lines but hides nothing.
     """
     stream = StringIO()
     Console(file=stream, width=width, color_system=None, markup=False, highlight=False).print(table)

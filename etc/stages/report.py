@@ -22,7 +22,7 @@ from etc.reporting.evaluations import Evaluation
 
 # Results live in git, which is no place for big files.
 MOST_BYTES = 500_000
-# Networks beside the students that leave a history.
+# Networks other than students that leave a history.
 NETWORKS = ("labeller", "teacher")
 IOU = ["clip", "frame", "class", "tp", "fp", "fn"]
 TC = ["clip", "source", "target", "flow", "protocol", "same", "counted", "class", "intersection", "union"]
@@ -110,7 +110,7 @@ def run(dataset: str) -> str:
 
 
 def set_aside(folder: Path, keep: set[str], target: Path) -> None:
-    """Move what ``folder`` holds beyond the names in ``keep`` (without suffix) to ``target``, with a notice on stderr.
+    """Move everything in ``folder`` but the names in ``keep`` (without suffix) to ``target``, with a notice on stderr.
 
     Hidden files stay: another process may be writing them.
     """
@@ -129,7 +129,7 @@ def set_aside(folder: Path, keep: set[str], target: Path) -> None:
 def _evaluation(folder: Path, one: Run, classes: int) -> Evaluation:
     dataset = folder.name
     remedy = f"run: etc evaluate {dataset} {_options(one)}"
-    # Data without labels have consistency alone.
+    # Data without labels has no IoU.
     iou = _parquet(folder / "evaluation" / one.name / "iou.parquet", IOU, remedy, may_be_empty=True)
     tc = _parquet(folder / "evaluation" / one.name / "tc.parquet", TC, remedy)
     path = folder / "students" / one.name / "timing.json"
@@ -158,7 +158,7 @@ def _audit(path: Path) -> pd.DataFrame:
 
 
 def _sample(folder: Path, shown: dict[str, Run]) -> Sample:
-    """The sample clip as predicted by each shown run; all must have kept the same frames."""
+    """The sample clip as predicted by each shown run; all must hold the same frames."""
     first, predictions = None, {}
     for scheme, one in shown.items():
         path = folder / "evaluation" / one.name / "sample.npz"
