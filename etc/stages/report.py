@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, write_json
+from etc.core.outputs import together
 from etc.core.progress import track
 from etc.dataset import label_sets as labels
 from etc.dataset import manifest
@@ -101,9 +102,10 @@ def run(dataset: str) -> str:
     files["index.html"] = page.render(
         dataset, text, note, tables.display_classes(classes), tables.CLASS_NOTE, captions, list(files)
     )
-    for name, content in {**{name: text.encode() for name, text in files.items()}, **pictures}.items():
-        _write(output / name, content)
-    write_json(output / "metrics.json", tables.metrics(schemes))
+    with together():
+        for name, content in {**{name: text.encode() for name, text in files.items()}, **pictures}.items():
+            _write(output / name, content)
+        write_json(output / "metrics.json", tables.metrics(schemes))
     return (
         f"{len(schemes)} schemes, {len(runs)} runs compared; tables and plots in {output}, page {output / 'index.html'}"
     )
