@@ -12,8 +12,8 @@ from etc.commands.run import run as _run
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of a trained network, e.g. data/street/students/pspnet18-etc-0.")],
     dataset: Dataset,
-    to: Annotated[Path, typer.Option(help="Folder to write.")],
-    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    to: Annotated[Path, typer.Option(help="Folder to write; files in it that are not from this command are kept.")],
+    split: Annotated[str, typer.Option(help="train, dev, test or all.")] = "test",
     form: Annotated[
         str, typer.Option(help="ids, labels, colours, overlay, or cityscapes (for its official evaluation).")
     ] = "ids",

@@ -54,13 +54,18 @@ def write_label_ids(folder: Path, frames: Iterable[tuple[Row, np.ndarray]], labe
         )
     count = 0
     for row, prediction in frames:
-        name = PurePosixPath(row["image"]).name.removesuffix("_leftImg8bit.png")
-        _check(name, row, prediction, label_set)
+        name = file_name(row)
+        _check(name.removesuffix(SUFFIX), row, prediction, label_set)
         # A folder can hold many frames; one lost in a power cut is simply written again.
-        with atomic(folder / f"{name}{SUFFIX}", durable=False) as stream:
+        with atomic(folder / name, durable=False) as stream:
             stream.write(cv2.imencode(".png", table[prediction])[1].tobytes())
         count += 1
     return count
+
+
+def file_name(row: Row) -> str:
+    """The name of the file of a prediction."""
+    return PurePosixPath(row["image"]).name.removesuffix("_leftImg8bit.png") + SUFFIX
 
 
 def _table(label_set: LabelSet) -> np.ndarray:
