@@ -16,7 +16,8 @@ def deltas(pairs: list[tuple[Evaluation, Evaluation]], bootstrap: Bootstrap) -> 
 
     Returns:
         ``delta_tc, delta_tc_low, delta_tc_high, delta_miou, …`` in percentage points. All NaN without counts; no
-        interval for one clip and one seed: there is nothing to resample.
+        interval for one clip and one seed: there is nothing to resample. ``delta_tc_clips, delta_miou_clips`` are the
+        numbers of clips.
 
     Raises:
         UserError: two runs were evaluated on different clips.
@@ -33,7 +34,8 @@ def deltas(pairs: list[tuple[Evaluation, Evaluation]], bootstrap: Bootstrap) -> 
         "tc": _interval([one.tc for one in runs], bootstrap),
         "miou": _interval([one.iou for one in runs], bootstrap),
     }
-    return {
+    clips = {"delta_tc_clips": len(runs[0].tc.clips), "delta_miou_clips": len(runs[0].iou.clips)}
+    return clips | {
         f"delta_{metric}{end}": 100 * value
         for metric, one in found.items()
         for end, value in zip(("", "_low", "_high"), one, strict=True)

@@ -1,4 +1,4 @@
-"""The report's plots: quality against consistency, loss curves, pseudo-label audit.
+"""The report's plots: the schemes compared, loss curves, pseudo-label audit.
 
 Every function takes a table and returns a figure; :func:`png` turns a figure into bytes. Equal tables give equal bytes:
 matplotlib's own defaults and bundled font apply whatever the user's settings, and no time is written.
@@ -66,15 +66,19 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
     """Quality against consistency: one mark per scheme at the mean over seeds, one small dot per seed.
 
+    Without labels there is no quality: pixel agreement, the other measure of consistency, is drawn in place of mIoU.
+
     Args:
         runs: columns ``architecture, scheme, seed, miou, agreement, tc`` in percent, one row per run, in the order of
-            the table. Where no frame has a label, agreement takes the place of mIoU.
+            the table.
         baseline: scheme through whose mean thin guide lines are drawn.
 
     Returns:
         a figure with one panel per architecture; error bars are one standard deviation over seeds (ddof 1).
     """
-    quality, title = ("miou", "mIoU (%)") if runs["miou"].notna().any() else ("agreement", "pixel agreement (%)")
+    labelled = runs["miou"].notna().any()
+    upright = "miou" if labelled else "agreement"
+    title = "mIoU (%)" if labelled else "pixel agreement (%); without labels, no mIoU"
     architectures = list(runs["architecture"].unique())
     looks = _looks(runs)
     figure = _figure(6.6 * len(architectures), 5.0)
@@ -85,16 +89,16 @@ def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
         labels, marks, bars = [], [], []
         for scheme, group in panel_runs.groupby("scheme", sort=False):
             colour, marker, _ = looks[scheme]
-            x, y = float(group["tc"].mean()), float(group[quality].mean())
+            x, y = float(group["tc"].mean()), float(group[upright].mean())
             if scheme == baseline:
                 axes.axhline(y, color="#bbbbbb", linewidth=0.8, linestyle="--", zorder=1)
                 axes.axvline(x, color="#bbbbbb", linewidth=0.8, linestyle="--", zorder=1)
             if len(group) > 1:
-                dx, dy = float(group["tc"].std(ddof=1)), float(group[quality].std(ddof=1))
+                dx, dy = float(group["tc"].std(ddof=1)), float(group[upright].std(ddof=1))
                 bars += [((x - dx, y), (x + dx, y)), ((x, y - dy), (x, y + dy))]
                 axes.errorbar(x, y, dy, dx, fmt="none", ecolor=colour, elinewidth=1.1, capsize=3, alpha=0.8, zorder=2)
-                axes.plot(group["tc"], group[quality], ".", color=colour, markersize=4.5, alpha=0.55, zorder=3)
-                marks += [*zip(group["tc"], group[quality], strict=True)]
+                axes.plot(group["tc"], group[upright], ".", color=colour, markersize=4.5, alpha=0.55, zorder=3)
+                marks += [*zip(group["tc"], group[upright], strict=True)]
             size = 11 if scheme == baseline else 8
             axes.plot(x, y, marker, color=colour, markersize=size, markeredgecolor="white", zorder=4)
             labels.append((str(scheme), colour, x, y))

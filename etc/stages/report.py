@@ -78,8 +78,9 @@ def run(dataset: str) -> str:
     run_table = tables.run_table(evaluations)
     schemes = tables.scheme_table(evaluations, settings.baseline, settings.bootstrap)
     classes = tables.class_table(evaluations, label_set)
-    note = tables.note(settings.bootstrap.confidence)
+    note = " ".join(filter(None, (tables.note(settings.bootstrap.confidence), tables.few_clips_note(schemes))))
     text = tables.display(schemes)
+    labelled = bool(run_table["miou"].notna().any())
     files = {
         "tables/schemes.csv": tables.csv(schemes),
         "tables/schemes.md": tables.markdown(text, note),
@@ -98,10 +99,11 @@ def run(dataset: str) -> str:
         "plots/overlay.webp": lambda: _animation(folder, sample, records, label_set, settings.overlay),
     }
     pictures = {name: draw() for name, draw in track(drawings.items(), len(drawings), "pictures")}
-    captions = page.pictures(sample.clip, [one.name for one in shown.values()], settings.plots.smoothing)
-    files["index.html"] = page.render(
-        dataset, text, note, tables.display_classes(classes), tables.CLASS_NOTE, captions, list(files)
-    )
+    audited = bool(audit["accuracy_before"].notna().any())
+    runs_shown = [one.name for one in shown.values()]
+    captions = page.pictures(sample.clip, runs_shown, settings.plots.smoothing, labelled, audited)
+    class_text = tables.display_classes(classes) if labelled else None
+    files["index.html"] = page.render(dataset, text, note, class_text, tables.CLASS_NOTE, captions, list(files))
     with together():
         for name, content in {**{name: text.encode() for name, text in files.items()}, **pictures}.items():
             _write(output / name, content)
