@@ -14,15 +14,15 @@ from etc.core.outputs import begin, finish
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run again",
+    errno.EFBIG: "the file is larger than the file system or `ulimit -f` allows: use another file system or limit",
     errno.EDQUOT: "the disk quota is used up: free some space and run again",
     errno.EACCES: "no permission: change the permissions, or use another folder",
     errno.EPERM: "no permission: change the permissions, or use another folder",
     errno.EROFS: "the file system is read-only: use a folder that can be written",
+    errno.ENAMETOOLONG: "the name is too long: use a shorter one",
     errno.EISDIR: "a folder stands here: give the name of a file",
     errno.EEXIST: "a file stands in the way: use another folder",
     errno.ENOTDIR: "a file stands in the way: use another folder",
-    errno.EFBIG: "larger than a file may be here (see `ulimit -f`): raise the limit, or use another folder",
-    errno.ENAMETOOLONG: "the name is too long: use a shorter one",
 }
 
 
