@@ -278,9 +278,9 @@ def test_pseudo_labels_without_truth_have_no_word_of_accuracy(project):
     assert "keep after the confidence filter." in page and "The truth is used here" not in page
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "tables/runs.csv", "plots/strip.png"])
-def test_a_report_that_cannot_be_written_leaves_the_last_one(project, monkeypatch, name):
-    report.run("street")
+@pytest.mark.parametrize("name", ["metrics.json", "plots/strip.png"])
+def test_a_report_that_cannot_be_written_leaves_the_last_one(project, finished, monkeypatch, name):
+    shutil.copytree(finished[0] / "results", project / "results", dirs_exist_ok=True)
     before = contents(project)
     edit(project, "samples: 200", "samples: 100")
     write = report.write_json if name == "metrics.json" else report._write
@@ -294,10 +294,6 @@ def test_a_report_that_cannot_be_written_leaves_the_last_one(project, monkeypatc
     with pytest.raises(OSError, match="full"):
         report.run("street")
     assert contents(project) == before
-    monkeypatch.undo()
-    monkeypatch.chdir(project)
-    report.run("street")
-    assert contents(project) != before
 
 
 def test_reporting_needs_no_torch():
