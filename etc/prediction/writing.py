@@ -53,9 +53,7 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
     if split not in SPLITS:
         raise UserError(f"--split {split}: choose one of {', '.join(SPLITS)}")
     if run.is_file():
-        raise UserError(
-            f"{run}: a file; give the folder of a trained network, e.g. data/street/students/pspnet18-etc-0"
-        )
+        raise UserError(f"{run}: a file; give a trained network's folder, e.g. data/street/students/pspnet18-etc-0")
     folder = Path("data") / dataset
     root = folder / "root"
     frames = manifest.read(folder / "frames.parquet")
