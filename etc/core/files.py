@@ -27,11 +27,11 @@ _REMEDIES = {
 
 
 @contextlib.contextmanager
-def explained(path: str | os.PathLike | None = None) -> Iterator[None]:
-    """Turn what the system refuses (a full disk, no permission, a read-only folder) into one line with a remedy.
+def os_errors_in_one_line(path: str | os.PathLike | None = None) -> Iterator[None]:
+    """Report operating-system errors (a full disk, no permission, a read-only folder) in one line with a remedy.
 
     Args:
-        path: the file to name; None names the one that the system names.
+        path: the file to name; None names the one that the error names.
 
     Raises:
         UserError: in place of such an ``OSError``; others pass.
@@ -64,7 +64,7 @@ def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> I
     options = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     temporary = None
     try:
-        with explained(path):
+        with os_errors_in_one_line(path):
             descriptor, temporary = begin(path)
             with os.fdopen(descriptor, mode, **options) as stream:
                 yield stream

@@ -47,7 +47,7 @@ def check_files(files: Mapping[Path, Made] | Iterable[tuple[Path, Made]], inputs
     Raises:
         UserError: an output is an input or lies in one, is named for two outputs, is no regular file, or was not made
             by this command.
-        OSError: its folder cannot be made or written; see ``etc.core.files.explained``.
+        OSError: its folder cannot be made or written; see ``etc.core.files.os_errors_in_one_line``.
     """
     files, inputs = list(files.items() if isinstance(files, Mapping) else files), list(inputs)
     seen: list[Path] = []

@@ -17,14 +17,15 @@ from etc.core.files import atomic
 from etc.core.outputs import check_folder, together
 from etc.core.progress import track
 from etc.dataset import location, manifest
+from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import LABEL_SETS, LabelSet
 from etc.dataset.manifest import Row
 from etc.inference import choose_device, fused, predict
+from etc.measure.pairing import plan_clips, unpredicted_clips
 from etc.models import weights
 from etc.prediction import cityscapes
 from etc.reporting.video import overlay
 from etc.sources.folder.layouts import FRAME_SUFFIXES, ID_SUFFIXES, read_folder
-from etc.sources.folder.pairing import plan_clips, unpredicted_clips
 
 Form = Literal["ids", "labels", "colours", "overlay", "cityscapes"]
 SPLITS = (*manifest.SPLITS, "all")
@@ -54,21 +55,19 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
         raise UserError(f"--split {split}: choose one of {', '.join(SPLITS)}")
     if run.is_file():
         raise UserError(f"{run}: a file; give a trained network's folder, e.g. data/street/students/pspnet18-etc-0")
-    folder = Path("data") / dataset
-    root = folder / "root"
-    frames = manifest.read(folder / "frames.parquet")
-    label_set = manifest.read_label_set(folder / "frames.parquet")
+    data = Dataset(dataset)
+    frames, label_set = data.frames, data.label_set
     network, config = weights.load(run)
     remedy = "give a network of these classes"
     weights.check_classes(run, config, label_set.names, f"the data set '{dataset}'", remedy)
     chosen = frames[((frames["split"] == split) | (split == "all")) & (frames["label"].ne("") | (not labelled))]
     if chosen.empty:
-        raise UserError(f"{folder / 'frames.parquet'}: no such frame in split '{split}'; choose another split")
+        raise UserError(f"{data.manifest}: no such frame in split '{split}'; choose another split")
     name = cityscapes.file_name if form == "cityscapes" else _file_name
-    places = (root, location.external(root), folder / "frames.parquet", run / weights.WEIGHTS, run / weights.CONFIG)
+    places = (data.root, location.external(data.root), data.manifest, run / weights.WEIGHTS, run / weights.CONFIG)
     check_folder(to, map(name, chosen.to_dict("records")), filter(None, places))
     network = fused(network).to(choose_device("auto"), memory_format=torch.channels_last)
-    predictions = predicted(network, root, chosen)
+    predictions = predicted(network, data, chosen)
     with together(to):
         if form == "cityscapes":
             cityscapes.write_label_ids(to, ((row, prediction) for row, _, prediction in predictions), label_set)
@@ -77,10 +76,12 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
                 with atomic(to / _file_name(row), durable=False) as stream:
                     stream.write(cv2.imencode(".png", _drawn(form, image, prediction, label_set))[1].tobytes())
     line = f"{len(chosen)} predictions of {run} in {to}"
-    return f"{line}\n{_next_step(to, root, chosen, split, label_set)}" if form == "ids" else line
+    return f"{line}\n{_next_step(to, data, chosen, split)}" if form == "ids" else line
 
 
-def predicted(network: nn.Module, root: Path, frames: pd.DataFrame) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
+def predicted(
+    network: nn.Module, dataset: Dataset, frames: pd.DataFrame
+) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
     """Row, image (H, W, 3) RGB and prediction (H, W) train ids, uint8, of every frame, each predicted alone.
 
     Raises:
@@ -88,13 +89,13 @@ def predicted(network: nn.Module, root: Path, frames: pd.DataFrame) -> Iterator[
     """
     rows = frames.to_dict("records")
     for row in track(rows, len(rows), "predict"):
-        image = manifest.load_image(root, row)
+        image = dataset.image(row)
         try:
             prediction = predict(network, image[None], batch=1)[0]
         except UserError as error:  # of memory alone
+            path, size = location.locate(dataset.root, row["image"]), f"{row['width']}x{row['height']}"
             raise UserError(
-                f"{location.locate(root, row['image'])}: the memory is not enough for {row['width']}x{row['height']} "
-                "pixels; use smaller frames or a smaller network"
+                f"{path}: the memory is not enough for {size} pixels; use smaller frames or a smaller network"
             ) from error
         yield row, image, prediction
 
@@ -114,14 +115,17 @@ def _file_name(row: Row) -> str:
     return f"{row['clip']}/{row['frame']:06d}.png"
 
 
-def _next_step(to: Path, root: Path, chosen: pd.DataFrame, split: str, label_set: LabelSet) -> str:
+def _next_step(to: Path, dataset: Dataset, chosen: pd.DataFrame, split: str) -> str:
     """The ``etc tc`` command for these predictions, where the folder of their frames fits them."""
     # Made frames lie below the project, foreign ones anywhere.
-    frames = Path(os.path.commonpath([location.locate(root, name).parent.absolute() for name in chosen["image"]]))
+    frames = Path(
+        os.path.commonpath([location.locate(dataset.root, name).parent.absolute() for name in chosen["image"]])
+    )
     frames = frames.relative_to(Path.cwd()) if frames.is_relative_to(Path.cwd()) else frames
     if problem := _misfit(to, frames, split):
         return f"`etc tc` would refuse them with --frames {frames}: {problem}"
     arguments = ["etc", "tc", "--predictions", to, "--frames", frames]
+    label_set = dataset.label_set
     arguments += ["--label-set", label_set.name] if label_set in LABEL_SETS.values() else ["--classes", label_set.count]
     return f"Their frames are in {frames}; to measure their consistency: {shlex.join(map(str, arguments))}"
 

@@ -10,7 +10,7 @@ import pytest
 
 from etc.core import outputs
 from etc.core.errors import UserError
-from etc.core.files import atomic, explained
+from etc.core.files import atomic, os_errors_in_one_line
 from etc.core.outputs import MARKER, check_files, check_folder, together
 
 OURS = "ours"
@@ -31,7 +31,7 @@ def listing(folder):
 
 def refusal(action, *arguments):
     """The one line of a refused check."""
-    with pytest.raises(UserError) as caught, explained():
+    with pytest.raises(UserError) as caught, os_errors_in_one_line():
         action(*arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -212,7 +212,7 @@ def test_an_error_in_the_last_step_puts_everything_back(tmp_path, monkeypatch, f
     if not links:
         monkeypatch.setattr(outputs.os, "link", no_links)
     names = ["a", "b", "new/c"]
-    with pytest.raises(UserError, match=f"{names[fails]}: no permission"), explained(), together():
+    with pytest.raises(UserError, match=f"{names[fails]}: no permission"), os_errors_in_one_line(), together():
         for name in names:
             write(tmp_path / name, "new")
     assert listing(tmp_path) == ["a", "b"]
@@ -222,10 +222,10 @@ def test_an_error_in_the_last_step_puts_everything_back(tmp_path, monkeypatch, f
 def test_a_file_that_the_system_cuts_off_leaves_none(tmp_path):
     """A limit on the size of files stands for a full disk: the second file does not fit."""
     code = (
-        "from etc.core.files import atomic, explained; from etc.core.outputs import together\n"
+        "from etc.core.files import atomic, os_errors_in_one_line; from etc.core.outputs import together\n"
         "from etc.core.errors import UserError\n"
         "try:\n"
-        "    with explained(), together():\n"
+        "    with os_errors_in_one_line(), together():\n"
         "        for name, size in (('a', 100), ('b', 9000)):\n"
         "            with atomic(name) as stream: stream.write(bytes(size))\n"
         "except UserError as error: print(error)\n"
