@@ -22,7 +22,7 @@ KEYS = ("architecture", "width", "classes", "class_names")
 
 
 class Segmenter(nn.Module):
-    """The network with its scores brought to the size of the image, as ``etc.inference`` does."""
+    """The network with its scores resized to the image, as in ``etc.inference``."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -35,25 +35,25 @@ class Segmenter(nn.Module):
 
 
 def export(run: Path, target: Path, size: tuple[int, int]) -> str:
-    """Write the network of a run; the file's metadata names architecture, width and classes.
+    """Export the network of a run; architecture, width and classes are in the file's metadata.
 
     Args:
         run: folder with ``weights.safetensors`` and ``config.json``.
-        target: file to write; ``.onnx`` or ``.pt2`` decides its format.
-        size: height and width of the images that it will take.
+        target: file to write; its suffix, ``.onnx`` or ``.pt2``, decides the format.
+        size: height and width of the input images.
 
     Returns:
         The closing line.
 
     Raises:
-        UserError: the run is not whole, the ending is another, a package is missing, or the network cannot be exported.
+        UserError: the run is incomplete, the suffix unknown, a package missing, or the network cannot be exported.
     """
     if target.suffix not in WRITERS:
-        raise UserError(f"{target}: files that end in {' or '.join(WRITERS)} can be written; name one")
+        raise UserError(f"{target}: unknown format; give a file that ends in {' or '.join(WRITERS)}")
     network, config = weights.load(run)
     metadata = {key: json.dumps(config[key]) for key in KEYS}
     with warnings.catch_warnings():
-        # What torch says of its own deprecated parts is of no use here.
+        # torch's warnings about its own deprecated parts are of no use here.
         warnings.simplefilter("ignore")
         content = WRITERS[target.suffix](Segmenter(network).eval(), torch.zeros(1, 3, *size), metadata, target)
     with atomic(target) as stream:
@@ -91,7 +91,7 @@ def _traced(network: nn.Module, image: Tensor, target: Path) -> ExportedProgram:
     try:
         with torch.no_grad():
             return torch.export.export(network, (image,))
-    except Exception as error:  # tracing fails with errors of many kinds
+    except Exception as error:  # tracing raises errors of many kinds
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"{target}: this network cannot be exported for {image.shape[2]} x {image.shape[3]} ({first})"

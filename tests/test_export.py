@@ -65,8 +65,8 @@ def test_missing_package_is_named(run, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_other_endings_are_refused_before_anything_is_read(tmp_path):
-    with pytest.raises(UserError, match=r"network.pth: files that end in .onnx or .pt2"):
+def test_other_suffixes_are_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(UserError, match=r"network.pth: unknown format; give a file that ends in .onnx or .pt2"):
         export(tmp_path / "nothing", tmp_path / "network.pth", SIZE)
 
 

@@ -7,19 +7,19 @@ import torch
 
 from etc.core.errors import UserError
 
-# torch has no exception of its own for the CPU: its allocator raises RuntimeError with one of these texts.
+# torch has no exception class for the CPU: its allocator raises RuntimeError with one of these texts.
 _CPU_TEXTS = ("not enough memory", "can't allocate memory")
 
 
 @contextlib.contextmanager
 def advising(advice: str) -> Iterator[None]:
-    """Turn an allocation that fails inside the block into a ``UserError``.
+    """Turn a failed allocation inside the block into a ``UserError``.
 
     Args:
         advice: what to lower, e.g. "lower 'batch' in params/evaluate.yaml".
 
     Raises:
-        UserError: torch or NumPy got no memory, on the CPU or a GPU.
+        UserError: torch or NumPy ran out of memory, on the CPU or a GPU.
     """
     try:
         yield
@@ -27,11 +27,11 @@ def advising(advice: str) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         where = "GPU" if isinstance(error, torch.OutOfMemoryError) else "machine"
-        raise UserError(f"the memory of the {where} is not enough: {advice}") from error
+        raise UserError(f"the {where} has too little memory: {advice}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory could not be had."""
+    """Whether an error means that memory ran out."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _CPU_TEXTS)

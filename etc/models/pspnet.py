@@ -16,7 +16,7 @@ BINS = (1, 2, 3, 6)
 
 
 class PyramidPooling(nn.Module):
-    """The map beside its averages over 1, 2 x 2, 3 x 3 and 6 x 6 bins, each projected and enlarged again.
+    """The map and its averages over 1, 2 x 2, 3 x 3 and 6 x 6 bins, each projected and resized back.
 
     Args:
         inputs: channels C of the map.

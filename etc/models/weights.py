@@ -1,4 +1,4 @@
-"""Networks on disk: ``weights.safetensors`` with ``config.json`` beside it, and weights from elsewhere."""
+"""Networks on disk: ``weights.safetensors`` and ``config.json`` in one folder, and third-party weights."""
 
 import pickle
 from collections.abc import Iterable, Mapping
@@ -23,13 +23,13 @@ def save(folder: str | Path, network: nn.Module, config: Mapping[str, Any]) -> N
     """Write a network to ``folder``; equal weights and config give equal bytes.
 
     Args:
-        folder: made when missing; its ``weights.safetensors`` and ``config.json`` are replaced.
+        folder: created if missing; its ``weights.safetensors`` and ``config.json`` are replaced.
         network: any device and memory format.
-        config: JSON values; at least architecture, classes, width and class_names. What a network of its own says in
-            ``saved_config`` is added: a Hugging Face model can then be built again without the hub.
+        config: JSON values; at least architecture, classes, width and class_names. The network's ``saved_config``, if
+            any, is added: a Hugging Face model can then be rebuilt without the hub.
 
     Raises:
-        UserError: the config lacks a key, or has another number of class names than classes.
+        UserError: a key of the config is missing, or the number of class names is not that of the classes.
     """
     _check_config(config, "config")
     config = {**config, **getattr(network, "saved_config", {})}
@@ -41,7 +41,7 @@ def save(folder: str | Path, network: nn.Module, config: Mapping[str, Any]) -> N
 
 
 def load(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Build the network that was saved in ``folder``, in evaluation mode on the CPU, and its config.
+    """Load the network saved in ``folder``, in evaluation mode on the CPU, and its config.
 
     Raises:
         UserError: a file is missing, damaged or does not fit the other.
@@ -49,7 +49,7 @@ def load(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     folder = Path(folder)
     config = read_json(folder / CONFIG)
     _check_config(config, str(folder / CONFIG))
-    # The random numbers of the discarded first weights must not shift those of the caller.
+    # Drawing the weights that are then replaced must not advance the caller's generator.
     with torch.random.fork_rng(devices=[]):
         network = rebuild(config)
     load_state(network, read_state(folder / WEIGHTS), str(folder / WEIGHTS))
@@ -59,17 +59,17 @@ def load(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 def check_classes(
     folder: str | Path, config: Mapping[str, Any], names: tuple[str, ...], where: str, remedy: str
 ) -> None:
-    """Make sure that the network saved in ``folder`` has the classes of the data.
+    """Make sure that the network saved in ``folder`` has the classes of a data set.
 
     Args:
         folder: for the message.
         config: of the network.
         names: class names of the data set, position = train id.
         where: the data set, for the message.
-        remedy: what to do about other classes.
+        remedy: what to do if the classes differ.
 
     Raises:
-        UserError: it has others, or another order.
+        UserError: the classes or their order differ.
     """
     if tuple(config["class_names"]) != names:
         own = ", ".join(config["class_names"])
@@ -77,12 +77,12 @@ def check_classes(
 
 
 def load_backbone(network: nn.Module, path: str | Path) -> LoadReport:
-    """Put weights trained on ImageNet into ``network.backbone``; the classifier of the source is left out.
+    """Load weights trained on ImageNet into ``network.backbone``; the classifier of the source is left out.
 
     The keys are those of torchvision's ResNets (timm's too) and MobileNetV2 and of the authors' HRNet.
 
     Returns:
-        What was loaded and what was left out.
+        Which tensors were loaded and which were left out.
 
     Raises:
         UserError: the file is missing or damaged, or its weights do not fit.
@@ -91,10 +91,10 @@ def load_backbone(network: nn.Module, path: str | Path) -> LoadReport:
 
 
 def load_start(network: nn.Module, folder: str | Path) -> LoadReport:
-    """Put the weights of the trained network in ``folder`` into a network of the same architecture, width and classes.
+    """Load the weights of the trained network in ``folder`` into one of the same architecture, width and classes.
 
     Returns:
-        What was loaded.
+        Which tensors were loaded.
 
     Raises:
         UserError: the file is missing or damaged, or its weights do not fit.
@@ -104,7 +104,7 @@ def load_start(network: nn.Module, folder: str | Path) -> LoadReport:
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read named tensors from ``.safetensors``, or from a ``.pth`` of elsewhere without running code from it.
+    """Read named tensors from a ``.safetensors`` file, or from a third-party ``.pth`` without running code from it.
 
     A dictionary under ``state_dict`` or ``model`` is unpacked, the prefix ``module.`` of parallel training is removed.
 
@@ -120,10 +120,10 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path}: not a file of weights alone, or damaged; save its state_dict() in a file of its own"
+            f"{path}: damaged, or holds more than weights; save the network's state_dict() alone"
         ) from error
-    except Exception as error:  # a damaged pickle raises whatever its wrong bytes lead to
-        raise UserError(f"{path}: not readable as weights ({first_line(error)}); fetch or make it again") from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise UserError(f"{path}: not readable as weights ({first_line(error)}); fetch it or make it again") from error
     for key in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
@@ -141,7 +141,7 @@ def load_state(
         network: unchanged when something does not fit.
         state: named tensors.
         source: where they come from, for messages.
-        left_out: beginnings of keys of ``state`` that are not wanted.
+        left_out: prefixes of keys of ``state`` that are not wanted.
 
     Raises:
         UserError: names the missing, unexpected and differently shaped keys of ``source``.

@@ -1,6 +1,6 @@
-"""What the stages labeller and pretrain have in common: training with cross-entropy on the annotated frames alone.
+"""Shared by the stages labeller and pretrain: training with cross-entropy on the annotated frames alone.
 
-For data without labels, a network that is trained already can be copied instead.
+For data without labels, an already trained network can be copied instead.
 """
 
 from functools import partial
@@ -25,7 +25,7 @@ def run(dataset: str, name: str, output: Path, network: NetworkParams, settings:
         dataset: data set name.
         name: of the training.
         output: folder of the trained network.
-        network: architecture and width of a network that is trained here.
+        network: architecture and width of the network to train.
         settings: seed and schedule, or the folder and checksum of the network to copy.
 
     Raises:
@@ -54,17 +54,17 @@ def run(dataset: str, name: str, output: Path, network: NetworkParams, settings:
 
 
 def _copy_trained(dataset: str, name: str, output: Path, checkpoint: Path, checksum: str) -> str:
-    """Copy a trained network to ``output``, with the files that a training writes; return the closing line.
+    """Copy a trained network to ``output``, with all files that a training writes; return the closing line.
 
     Args:
         dataset: data set name; its classes must be those of the network.
-        name: of the training that it stands in for.
+        name: of the training that it replaces.
         output: folder to write.
-        checkpoint: folder of the network, as the stages leave it.
+        checkpoint: folder of the network, as written by the stages.
         checksum: first hex digits of the SHA-256 of its weights.
 
     Raises:
-        UserError: the network is missing, is another one, or has other classes than the data set.
+        UserError: the network is missing, has another checksum, or other classes than the data set.
     """
     found = sha256(checkpoint / weights.WEIGHTS)
     if not found.startswith(checksum.lower()):

@@ -4,7 +4,7 @@ The folder is not an output of the pipeline, since both DVC and Snakemake delete
 
 - ``lock``: held while a process trains;
 - ``checkpoint.pt``: the newest state;
-- ``aside.pt``: the last checkpoint that belonged to another configuration, resumed when that one comes back;
+- ``aside.pt``: the last checkpoint of another configuration, resumed when that configuration returns;
 - ``finished.json``: what the last training wrote, for a process that waited for it.
 """
 
@@ -40,8 +40,8 @@ class WorkFolder:
     def locked(self) -> Iterator[bool]:
         """Hold the folder; waits, with one line on stderr, while another process holds it.
 
-        The lock goes with the process that holds it, however that ends. A pipeline that was killed may have
-        left a training running; the training that is started next waits for it here and continues from its state.
+        The lock is released when the process that holds it ends, in whatever way. A killed pipeline may have left a
+        training running; the next training waits for it here and continues from its state.
 
         Yields:
             Whether it had to wait.

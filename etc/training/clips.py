@@ -20,7 +20,7 @@ PSEUDO_LABELS = "pseudo_labels.parquet"
 def training_clips(
     folder: Path, label_set: LabelSet, pseudo_labels: bool = False, flow: Callable[[str], ReadFlow] | None = None
 ) -> Clips:
-    """Frames of the training split, read only when they are drawn.
+    """Frames of the training split, read only when a sample needs them.
 
     Args:
         folder: folder of the data set, e.g. ``data/street``.
@@ -51,7 +51,7 @@ def frame_inputs(folder: Path, pseudo_labels: bool = False) -> dict[str, str]:
     Raises:
         UserError: the manifest or the pseudo-labels are missing.
     """
-    # The manifest has the checksums of images and labels, and they are held against it when they are read.
+    # The manifest has the checksums of images and labels; they are verified when the files are read.
     files = {"manifest": folder / "frames.parquet"}
     if pseudo_labels:
         files["pseudo-labels"] = folder / PSEUDO_LABELS

@@ -36,8 +36,8 @@ class History:
 
     Attributes:
         names: of the columns: total, ce, then the terms.
-        values: float64 (steps, columns); all but the total are without weights.
-        seconds: time spent on these steps, over all runs that they took.
+        values: float64 (steps, columns); all but the total are unweighted.
+        seconds: time spent on these steps, summed over all restarts.
     """
 
     names: list[str]
@@ -46,7 +46,7 @@ class History:
 
 
 def start_accelerator(machine: MachineParams) -> Accelerator:
-    """Use the devices that the parameters name; under ``accelerate launch`` this is one of several processes.
+    """Use the devices that the parameters name; under ``accelerate launch`` or ``torchrun``, as one of the processes.
 
     Raises:
         UserError: the device or the number format is not available here.
@@ -73,15 +73,15 @@ def train(
     """Minimise the objective, resuming from the work folder's checkpoint to the same bits.
 
     Args:
-        objective: changed in place; afterwards its student is trained.
+        objective: its student is trained in place.
         teacher: frozen network, needed when ``objective.teacher_frames`` is above 0.
         samples: training samples.
         params: optimiser, schedule and machine.
         iterations: optimiser steps.
         seed: seed of the run.
         accelerator: from :func:`start_accelerator`.
-        work: takes the checkpoints; the last one is written after the last step.
-        label: name in front of the progress bar.
+        work: for the checkpoints; the last one is written after the last step.
+        label: shown before the progress bar.
 
     Raises:
         UserError: a loss or a weight is no longer finite; the last checkpoint is kept.
@@ -133,7 +133,7 @@ def learning_rate(step: int, iterations: int, base: float, power: float = 0.9, w
 
     Args:
         step: number of the step, 0 to ``iterations - 1``.
-        iterations: number of all steps.
+        iterations: total number of steps.
         base: rate at step 0 (without warm-up).
         power: 0.9 in Liu et al., ECCV 2020.
         warmup: steps over which the rate rises linearly to the decaying curve.
@@ -170,8 +170,8 @@ def _step(
 ) -> list[float]:
     """Forward and backward of one step's parts; returns the mean values, equal in all processes.
 
-    Each value is the mean over what it counts in all parts of all processes: the cross-entropy over the labelled
-    pixels, TL over the visible ones, the others over the samples.
+    Each value is a mean over all parts of all processes: the cross-entropy over the labelled pixels, TL over the
+    visible pixels, the others over the samples.
     """
     counts = torch.stack([objective.counts(part) for part in batch])
     everywhere = accelerator.reduce(counts.sum(0), "sum")
@@ -225,7 +225,7 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
 
 
 class _State:
-    """What a checkpoint holds: all that a step changes."""
+    """The contents of a checkpoint: everything that a step changes."""
 
     def __init__(self, objective: Objective, optimiser: Any, accelerator: Accelerator, work: WorkFolder) -> None:
         self.objective, self.optimiser, self.accelerator, self.work = objective, optimiser, accelerator, work
@@ -244,7 +244,7 @@ class _State:
             accelerator.scaler.load_state_dict(saved["scaler"])
 
     def save(self) -> None:
-        """Write a checkpoint, unless the weights have become useless.
+        """Write a checkpoint, unless a weight is no longer finite.
 
         Raises:
             UserError: a weight is not finite.

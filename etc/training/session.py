@@ -34,7 +34,7 @@ HISTORY = ("step", "lr", "total", "ce", "tl", "sf", "pf", "mf")
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides a training.
+    """Everything that defines a training.
 
     Attributes:
         dataset: data set name.
@@ -45,9 +45,9 @@ class Plan:
         seed: seed of the run.
         training: optimiser, schedule, augmentation, machine.
         iterations: optimiser steps.
-        terms: makes the terms beside the cross-entropy; called after the student is made.
+        terms: builds the terms that are added to the cross-entropy; called after the student is built.
         term_weights: their weights.
-        described: the parameters that a checkpoint must agree with, as nested mappings.
+        described: the parameters that a checkpoint must match, as nested mappings.
         inputs: content hash of each input.
         clips: opens the frames.
         teacher: reads the frozen teacher; None when no term needs it.
@@ -76,7 +76,7 @@ class Plan:
 
 
 def run(plan: Plan) -> str:
-    """Train what the plan says and write weights, config, timing and history; return the closing line.
+    """Carry out a plan; write weights, config, timing and history, and return the closing line.
 
     Raises:
         UserError: an input is missing or wrong, or the training diverges.
@@ -120,7 +120,7 @@ def run(plan: Plan) -> str:
 
 
 def memory_advice(training: TrainingParams, processes: int) -> str:
-    """Which parameters to change when memory is short, as a phrase for an error message."""
+    """Which parameters to change when memory runs out, as a phrase for an error message."""
     height, width = training.augment.crop
     lower = f"lower 'training.batch' ({training.batch}) or 'training.augment.crop' ({height}x{width})"
     # Batch normalisation needs two samples in each part.
@@ -132,7 +132,7 @@ def memory_advice(training: TrainingParams, processes: int) -> str:
 
 def _inputs(plan: Plan) -> dict[str, str]:
     inputs = dict(plan.inputs)
-    # Reading them is left to make_objective, which has said by now what is wrong with them.
+    # make_objective has read these files by now, and reported what is wrong with them.
     if plan.training.backbone is not None:
         inputs["backbone"] = hash_files([Path(plan.training.backbone)])
     if plan.start is not None:
@@ -147,13 +147,13 @@ def _tell(report: LoadReport) -> None:
 
 
 def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None) -> Objective:
-    """Student with fresh, ImageNet or pretrained weights, and its losses.
+    """Student with random, ImageNet or pretrained weights, and its losses.
 
     The same seed gives the same student in every scheme.
 
     Args:
         plan: the training.
-        tell: called with the report on each weights file that is loaded.
+        tell: called with the report on each loaded weights file.
 
     Raises:
         UserError: unknown architecture, weights that do not fit, or a wrong number of class weights.
@@ -180,7 +180,7 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
 
 
 def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path]:
-    """Write the files of a finished training; equal trainings give equal bytes, except in ``timing.json``."""
+    """Write the files of a finished training; equal trainings give equal bytes, but for ``timing.json``."""
     config = {
         "architecture": plan.network.architecture,
         "width": plan.network.width,

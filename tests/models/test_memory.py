@@ -36,7 +36,7 @@ def gpu_memory():
 )
 def test_failed_allocations_say_what_to_lower(allocate, where):
     with (
-        pytest.raises(UserError, match=f"^the memory of the {where} is not enough: lower 'batch'$"),
+        pytest.raises(UserError, match=f"^the {where} has too little memory: lower 'batch'$"),
         advising("lower 'batch'"),
     ):
         allocate()
@@ -50,7 +50,7 @@ def test_other_errors_pass(error):
 
 
 def test_prediction_names_its_batch():
-    with pytest.raises(UserError, match=r"lower 'batch' \(4\), the frames in one forward pass"):
+    with pytest.raises(UserError, match=r"lower 'batch' \(4\), the frames per forward pass"):
         predict(Greedy(), np.zeros((4, 8, 8, 3), np.uint8), 4)
     with pytest.raises(UserError, match=r"lower 'batch' \(2\) or the largest of 'scales' \(1.5\)"):
         probabilities(Greedy(), torch.zeros(2, 3, 8, 8), (1.0, 1.5))
