@@ -13,12 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from etc.core.errors import UserError
-from etc.core.files import atomic
+from etc.core.errors import UserError, first_line
+from etc.core.files import atomic, check_place
 from etc.models import weights
+from etc.models.memory import advising, is_out_of_memory
 
 INSTALL = "pip install 'etc-segmentation[export]'"
 KEYS = ("architecture", "width", "classes", "class_names")
+# 8192 x 8192. torch needs an example image to trace, and larger ones take gigabytes.
+MOST_PIXELS = 2**26
 
 
 class Segmenter(nn.Module):
@@ -46,19 +49,24 @@ def export(run: Path, target: Path, size: tuple[int, int]) -> str:
         The closing line.
 
     Raises:
-        UserError: the run is incomplete, the suffix unknown, a package missing, or the network cannot be exported.
+        UserError: the run is incomplete, the suffix unknown, the image too large, a package missing, or the network cannot
+            be exported.
     """
     if target.suffix not in WRITERS:
         raise UserError(f"{target}: unknown format; give a file that ends in {' or '.join(WRITERS)}")
+    height, width = size
+    if height * width > MOST_PIXELS:
+        raise UserError(f"images of {height} x {width}: at most {MOST_PIXELS:,} pixels; lower --height or --width")
+    check_place(target)
     network, config = weights.load(run)
     metadata = {key: json.dumps(config[key]) for key in KEYS}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), advising(f"lower --height ({height}) or --width ({width})"):
         # torch's warnings about its own deprecated parts are of no use here.
         warnings.simplefilter("ignore")
         content = WRITERS[target.suffix](Segmenter(network).eval(), torch.zeros(1, 3, *size), metadata, target)
     with atomic(target) as stream:
         stream.write(content)
-    return f"{run} exported to {target} for images of {size[0]} x {size[1]} ({len(content) / 1e6:.1f} MB)"
+    return f"{run} exported to {target} for images of {height} x {width} ({len(content) / 1e6:.1f} MB)"
 
 
 def _pt2(network: nn.Module, image: Tensor, metadata: dict[str, str], target: Path) -> bytes:
@@ -92,9 +100,11 @@ def _traced(network: nn.Module, image: Tensor, target: Path) -> ExportedProgram:
         with torch.no_grad():
             return torch.export.export(network, (image,))
     except Exception as error:  # tracing raises errors of many kinds
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if is_out_of_memory(error):
+            raise
+        height, width = image.shape[2:]
         raise UserError(
-            f"{target}: this network cannot be exported for {image.shape[2]} x {image.shape[3]} ({first})"
+            f"{target}: this network cannot be exported for {height} x {width} ({first_line(error)})"
         ) from error
 
 

@@ -44,7 +44,7 @@ def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] 
         float32 (B, C, H, W), sums to 1 over C.
 
     Raises:
-        UserError: memory ran out.
+        UserError: memory ran out, or the scores are not finite.
     """
     size = images.shape[-2:]
     total: Tensor | None = None
@@ -52,7 +52,7 @@ def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] 
         for scale in scales:
             scaled = resized(images, (round(size[0] * scale), round(size[1] * scale)))
             for mirrored in (False, True) if flip else (False,):
-                logits = network(scaled.flip(-1) if mirrored else scaled).logits
+                logits = _finite(network(scaled.flip(-1) if mirrored else scaled).logits)
                 one = resized(logits, size).softmax(dim=1)
                 one = one.flip(-1) if mirrored else one
                 total = one if total is None else total + one
@@ -72,16 +72,23 @@ def predict(network: nn.Module, images: np.ndarray, batch: int) -> np.ndarray:
         uint8 (N, H, W), train ids.
 
     Raises:
-        UserError: memory ran out.
+        UserError: memory ran out, or the scores are not finite.
     """
     device = next(network.parameters()).device
     size = images.shape[1:3]
     predictions = []
     with torch.inference_mode(), advising(f"lower 'batch' ({batch}), the frames per forward pass"):
         for start in range(0, len(images), batch):
-            logits = network(to_tensor(images[start : start + batch], device)).logits
+            logits = _finite(network(to_tensor(images[start : start + batch], device)).logits)
             predictions.append(resized(logits, size).argmax(dim=1).to(torch.uint8).cpu().numpy())
     return np.concatenate(predictions)
+
+
+def _finite(logits: Tensor) -> Tensor:
+    # The largest of NaNs is always the same class, which would look perfectly consistent.
+    if not bool(logits.isfinite().all()):
+        raise UserError("the network's scores are not finite numbers: its weights are useless; train it again")
+    return logits
 
 
 def fused(network: nn.Module) -> nn.Module:

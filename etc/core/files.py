@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run again",
@@ -101,23 +101,31 @@ def cache_folder() -> Path:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write ``value`` as JSON with sorted keys, so that equal values give equal bytes."""
     with atomic(path, "w") as stream:
-        json.dump(value, stream, indent=2, sort_keys=True)
-        stream.write("\n")
+        stream.write(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """JSON with sorted keys and a final newline."""
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
 def read_json(path: str | os.PathLike) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, cannot be read or is not JSON.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with explained(path):
+            return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; the stage that makes it has not run") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not JSON ({error}); delete it and run the stage that makes it again") from error
+    # ValueError: broken syntax or encoding, or a number of thousands of digits; RecursionError: thousands of brackets.
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}: not JSON ({first_line(error)}); delete it and run the stage that makes it again"
+        ) from error
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from etc.core.errors import UserError
 
 _SHOWN = 5
 
@@ -73,6 +76,33 @@ def compare(
             f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}" for name in differing
         ),
     )
+
+
+def require_usable(state: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> None:
+    """Make sure that tensors hold what weights can be: a network with a NaN predicts one class everywhere.
+
+    Args:
+        state: tensors to load, of the shapes of the network.
+        own: the network's tensors, by the same names.
+        source: name of the file or model.
+
+    Raises:
+        UserError: a tensor is not of the network's kind of number, or holds NaN, infinity or a negative variance.
+    """
+    kinds = {"of another kind of number": [], "not finite": [], "with a negative variance": []}
+    for name, value in state.items():
+        plain = value.layout == torch.strided and not value.is_quantized and not value.is_complex()
+        if not plain or value.is_floating_point() != own[name].is_floating_point():
+            kinds["of another kind of number"].append(f"{name} {value.dtype}".replace("torch.", ""))
+        elif value.is_floating_point():
+            value = value.to(own[name].dtype)
+            if not bool(value.isfinite().all()):
+                kinds["not finite"].append(name)
+            elif name.endswith("running_var") and bool((value < 0).any()):
+                kinds["with a negative variance"].append(name)
+    problems = [_listed(kind, tuple(names)) for kind, names in kinds.items() if names]
+    if problems:
+        raise UserError(f"{source}: not usable as weights ({'; '.join(problems)}); fetch it or make it again")
 
 
 def _listed(kind: str, names: tuple[str, ...]) -> str:

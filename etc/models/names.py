@@ -3,7 +3,7 @@
 NETWORKS = ("pspnet18", "pspnet34", "pspnet50", "pspnet101", "mobilenetv2", "hrnet_w18_small", "bisenetv2")
 HUGGINGFACE = "hf:"
 # Narrower layers run into a bug of oneDNN, see etc.models.resnet.NarrowProjection.
-SMALLEST_WIDTH = 8
+SMALLEST_WIDTH, LARGEST_WIDTH = 8, 512
 
 
 def is_huggingface(architecture: str) -> bool:

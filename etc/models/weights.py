@@ -1,5 +1,6 @@
 """Networks on disk: ``weights.safetensors`` and ``config.json`` in one folder, and third-party weights."""
 
+import hashlib
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,41 +11,48 @@ import torch
 from torch import Tensor, nn
 
 from etc.core.errors import UserError, first_line
-from etc.core.files import atomic, read_json, write_json
-from etc.models.load_report import LoadReport, compare
-from etc.models.names import is_huggingface
+from etc.core.files import atomic, json_text, read_json, sha256
+from etc.models.load_report import LoadReport, compare, require_usable
+from etc.models.names import LARGEST_WIDTH, is_huggingface
 from etc.models.registry import rebuild
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
+# Key of the config: the weights themselves cannot show that one of their bits was flipped.
+HASH = "weights_sha256"
+# Train ids are bytes, and 255 is ignored.
+_MOST_CLASSES = 255
 
 
 def save(folder: str | Path, network: nn.Module, config: Mapping[str, Any]) -> None:
-    """Write a network to ``folder``; equal weights and config give equal bytes.
+    """Write a network to ``folder``, both files or neither; equal weights and config give equal bytes.
 
     Args:
         folder: created if missing; its ``weights.safetensors`` and ``config.json`` are replaced.
         network: any device and memory format.
         config: JSON values; at least architecture, classes, width and class_names. The network's ``saved_config``, if
-            any, is added: a Hugging Face model can then be rebuilt without the hub.
+            any, is added: a Hugging Face model can then be rebuilt without the hub. So is the SHA-256 of the weights.
 
     Raises:
         UserError: a key of the config is missing, or the number of class names is not that of the classes.
     """
     _check_config(config, "config")
-    config = {**config, **getattr(network, "saved_config", {})}
     folder = Path(folder)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic(folder / WEIGHTS) as stream:
-        stream.write(safetensors.torch.save(state))
-    write_json(folder / CONFIG, dict(config))
+    content = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    )
+    config = {**config, **getattr(network, "saved_config", {}), HASH: hashlib.sha256(content).hexdigest()}
+    with atomic(folder / CONFIG, "w") as described, atomic(folder / WEIGHTS) as stream:
+        described.write(json_text(config))
+        described.flush()
+        stream.write(content)
 
 
 def load(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Load the network saved in ``folder``, in evaluation mode on the CPU, and its config.
 
     Raises:
-        UserError: a file is missing, damaged or does not fit the other.
+        UserError: a file is missing, damaged or does not match the other, or a weight is not finite.
     """
     folder = Path(folder)
     config = read_json(folder / CONFIG)
@@ -52,8 +60,8 @@ def load(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     # Drawing the weights that are then replaced must not advance the caller's generator.
     with torch.random.fork_rng(devices=[]):
         network = rebuild(config)
-    load_state(network, read_state(folder / WEIGHTS), str(folder / WEIGHTS))
-    return network.eval(), config
+    load_state(network, _read_trained(folder, config), str(folder / WEIGHTS))
+    return network.eval(), {key: value for key, value in config.items() if key != HASH}
 
 
 def check_classes(
@@ -97,10 +105,10 @@ def load_start(network: nn.Module, folder: str | Path) -> LoadReport:
         Which tensors were loaded.
 
     Raises:
-        UserError: the file is missing or damaged, or its weights do not fit.
+        UserError: a file is missing, damaged or does not match the other, or the weights do not fit.
     """
-    path = Path(folder) / WEIGHTS
-    return load_state(network, read_state(path), str(path))
+    folder = Path(folder)
+    return load_state(network, _read_trained(folder), str(folder / WEIGHTS))
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -127,8 +135,9 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
-    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path}: holds no dictionary of tensors; save a network's state_dict()")
+    tensors = isinstance(state, Mapping) and all(isinstance(value, Tensor) for value in state.values())
+    if not tensors or not state or not all(isinstance(name, str) for name in state):
+        raise UserError(f"{path}: holds no dictionary of named tensors; save a network's state_dict()")
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
@@ -144,15 +153,33 @@ def load_state(
         left_out: prefixes of keys of ``state`` that are not wanted.
 
     Raises:
-        UserError: names the missing, unexpected and differently shaped keys of ``source``.
+        UserError: names the missing, unexpected and differently shaped keys of ``source``, or those whose values no
+            network can have, see :func:`etc.models.load_report.require_usable`.
     """
-    report = compare(network.state_dict(), state, source, left_out)
+    own = network.state_dict()
+    report = compare(own, state, source, left_out)
     if not report.fits:
         raise UserError(
             f"{source}: weights do not fit the network ({report.problems}); check architecture, classes and width"
         )
-    network.load_state_dict({name: state[name] for name in report.loaded}, strict=False)
+    wanted = {name: state[name] for name in report.loaded}
+    require_usable(wanted, own, source)
+    network.load_state_dict(wanted, strict=False)
     return report
+
+
+def _read_trained(folder: Path, config: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
+    """Weights of a folder that :func:`save` wrote, checked against the hash in its config."""
+    path = folder / WEIGHTS
+    state = read_state(path)
+    config = read_json(folder / CONFIG) if config is None else config
+    expected = config.get(HASH) if isinstance(config, Mapping) else None
+    if expected not in (None, sha256(path)):
+        raise UserError(
+            f"{path}: damaged or replaced: its SHA-256 is not the '{HASH}' of {CONFIG}; restore it, run the stage that "
+            f"makes it again, or delete '{HASH}' if you replaced it on purpose"
+        )
+    return state
 
 
 def _check_config(config: Any, source: str) -> None:
@@ -165,8 +192,14 @@ def _check_config(config: Any, source: str) -> None:
     if absent:
         raise UserError(f"{source}: no {', '.join(absent)}; a config holds {', '.join(kinds)}")
     for key, kind in kinds.items():
-        if not isinstance(config[key], kind):
-            raise UserError(f"{source}: {key} is {config[key]!r}; expected {getattr(kind, '__name__', 'a list')}")
+        # A bool is an int to Python.
+        if not isinstance(config[key], kind) or isinstance(config[key], bool):
+            raise UserError(f"{source}: {key} is {config[key]!r:.60}; expected {getattr(kind, '__name__', 'a list')}")
+    for key, largest in (("classes", _MOST_CLASSES), ("width", LARGEST_WIDTH)):
+        if kinds[key] is int and not 1 <= config[key] <= largest:
+            raise UserError(f"{source}: {key} is {config[key]!r:.60}; expected 1 to {largest}")
+    if not all(isinstance(name, str) for name in config["class_names"]):
+        raise UserError(f"{source}: class_names is {config['class_names']!r:.60}; expected a list of names")
     if len(config["class_names"]) != config["classes"]:
         names = len(config["class_names"])
         raise UserError(f"{source}: {names} class_names for {config['classes']} classes; give one name a class")

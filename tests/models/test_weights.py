@@ -201,7 +201,7 @@ def test_whole_networks_and_other_values_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"network.pth: .*state_dict\(\)"):
         weights.read_state(tmp_path / "network.pth")
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(UserError, match="list.pth: holds no dictionary of tensors"):
+    with pytest.raises(UserError, match="list.pth: holds no dictionary of named tensors"):
         weights.read_state(tmp_path / "list.pth")
 
 
