@@ -49,8 +49,8 @@ def export(run: Path, target: Path, size: tuple[int, int]) -> str:
         The closing line.
 
     Raises:
-        UserError: the run is incomplete, the suffix unknown, the image too large, a package missing, or the network cannot
-            be exported.
+        UserError: the run is incomplete, the suffix unknown, the image too large, a package missing, or this network
+            cannot be exported.
     """
     if target.suffix not in WRITERS:
         raise UserError(f"{target}: unknown format; give a file that ends in {' or '.join(WRITERS)}")

@@ -14,6 +14,7 @@ from etc.core.errors import UserError, first_line
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run again",
+    errno.EFBIG: "the file is larger than the file system or `ulimit -f` allows: use another file system or limit",
     errno.EDQUOT: "the disk quota is used up: free some space and run again",
     errno.EACCES: "no permission: change the permissions, or use another folder",
     errno.EPERM: "no permission: change the permissions, or use another folder",
@@ -36,10 +37,12 @@ def explained(path: str | os.PathLike | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in _REMEDIES:
+    except (OSError, RuntimeError) as error:
+        # torch.save reports a full disk as a RuntimeError of its own, raised while handling the system's.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError) or cause.errno not in _REMEDIES:
             raise
-        raise UserError(f"{path or error.filename or 'files'}: {_REMEDIES[error.errno]}") from error
+        raise UserError(f"{path or cause.filename or 'files'}: {_REMEDIES[cause.errno]}") from error
 
 
 @contextlib.contextmanager

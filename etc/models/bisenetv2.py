@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from etc.models.dropout import Dropout2d
 from etc.models.layers import DROPOUT, Normalise, auxiliary_head, conv_bn, conv_bn_relu, initialise, resized, scaled
 from etc.models.output import Output, require_several
 
@@ -164,7 +165,7 @@ class BiSeNetV2(nn.Module):
         self.aggregation = GuidedAggregation(self.backbone.channels[-1])
         features, booster = scaled(HEAD, width), scaled(BOOSTER, width)
         self.head = conv_bn_relu(self.backbone.channels[-1], features, 3)
-        self.dropout = nn.Dropout2d(DROPOUT)
+        self.dropout = Dropout2d(DROPOUT)
         self.classifier = nn.Conv2d(features, classes, kernel_size=1)
         self.auxiliary = nn.ModuleList(
             auxiliary_head(channels, booster, classes) for channels in self.backbone.channels

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from etc.models.dropout import Dropout2d
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 DROPOUT = 0.1
@@ -36,9 +38,7 @@ def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.
 
 def auxiliary_head(inputs: int, hidden: int, classes: int) -> nn.Sequential:
     """A head used in training only: (B, inputs, h, w) to class scores (B, classes, h, w)."""
-    return nn.Sequential(
-        conv_bn_relu(inputs, hidden, 3), nn.Dropout2d(DROPOUT), nn.Conv2d(hidden, classes, kernel_size=1)
-    )
+    return nn.Sequential(conv_bn_relu(inputs, hidden, 3), Dropout2d(DROPOUT), nn.Conv2d(hidden, classes, kernel_size=1))
 
 
 def resized(x: Tensor, size: tuple[int, int]) -> Tensor:

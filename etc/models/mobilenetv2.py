@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from etc.models.dropout import Dropout2d
 from etc.models.layers import DROPOUT, Normalise, conv_bn_relu, initialise, scaled
 from etc.models.output import Output, require_several
 
@@ -107,7 +108,7 @@ class MobileNetV2(nn.Module):
         self.backbone = MobileNetV2Features(width)
         features = scaled(HEAD, width)
         self.head = ReducedASPP(self.backbone.channels, features)
-        self.dropout = nn.Dropout2d(DROPOUT)
+        self.dropout = Dropout2d(DROPOUT)
         self.classifier = nn.Conv2d(features, classes, kernel_size=1)
         initialise(self)
 

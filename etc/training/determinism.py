@@ -31,14 +31,20 @@ def set_determinism(seed: int, threads: int) -> None:
     torch.manual_seed(seed)
 
 
-def seed_step(seed: int, step: int, part: int) -> None:
-    """Seed torch's generator for one forward pass, so that dropout does not depend on what ran before.
+def seed_step(seed: int, step: int, part: int, masks: torch.Generator) -> None:
+    """Seed one forward pass, so that dropout does not depend on what ran before.
 
     Args:
         seed: seed of the run.
         step: number of the optimiser step.
         part: number of the part of the batch, counted over all processes.
+        masks: gets the seed of part 0, for masks that are drawn for the whole batch (:mod:`etc.models.dropout`).
     """
+    torch.manual_seed(_mixed(seed, step, part))
+    masks.manual_seed(_mixed(seed, step, 0))
+
+
+def _mixed(seed: int, step: int, part: int) -> int:
     # Odd multipliers spread neighbouring steps and parts over the 64 bits.
     mixed = seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + part * 0x94D049BB133111EB
-    torch.manual_seed(mixed & 0x7FFF_FFFF_FFFF_FFFF)
+    return mixed & 0x7FFF_FFFF_FFFF_FFFF

@@ -14,8 +14,9 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
 from etc.core.progress import track
+from etc.models.dropout import Part, set_part
 from etc.models.output import Output
 from etc.params.training import MachineParams, TrainingParams
 from etc.training.batches import Batch, Parts, loader
@@ -102,6 +103,7 @@ def train(
         state.step, iterations, params.batch, params.accumulate, accelerator.process_index, accelerator.num_processes
     )
     batches = iter(loader(samples, parts, machine.workers, accelerator.device.type == "cuda"))
+    masks = torch.Generator(accelerator.device)
     steps: Iterator[int] = iter(range(state.step, iterations))
     if accelerator.is_main_process:
         steps = track(steps, iterations, label, done=state.step, note=lambda: _recent_loss(state.history))
@@ -111,7 +113,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate * group["lr_factor"]
         batch = [_moved(part, accelerator.device) for part in islice(batches, params.accumulate)]
-        values = _step(parallel, objective, teacher, batch, accelerator, (seed, step))
+        values = _step(parallel, objective, teacher, batch, accelerator, (seed, step), masks)
         _require_finite(values, objective.names, step, batch, accelerator, work)
         if params.clip_gradient is not None:
             accelerator.clip_grad_norm_(parallel.parameters(), params.clip_gradient)
@@ -167,6 +169,7 @@ def _step(
     batch: Sequence[Batch],
     accelerator: Accelerator,
     seed_and_step: tuple[int, int],
+    masks: torch.Generator,
 ) -> list[float]:
     """Forward and backward of one step's parts; returns the mean values, equal in all processes.
 
@@ -179,7 +182,10 @@ def _step(
     shares = (counts / torch.where(everywhere > 0, everywhere, 1) * parts).float()
     means = []
     for place, (part, share) in enumerate(zip(batch, shares, strict=True)):
-        seed_step(*seed_and_step, accelerator.process_index * len(batch) + place)
+        number = accelerator.process_index * len(batch) + place
+        seed_step(*seed_and_step, number, masks)
+        if parts > 1:
+            set_part(objective.student, Part(number, parts, objective.frames, masks))
         taught = _teach(teacher, part, objective.teacher_frames, accelerator)
         # Processes exchange gradients once a step, with the last part.
         last = place == len(batch) - 1
@@ -234,14 +240,19 @@ class _State:
         saved = work.load()
         if saved is None:
             return
-        self.step, self.seconds = saved["step"], saved["seconds"]
+        try:
+            self.step, self.seconds = saved["step"], saved["seconds"]
+            self.history = saved["history"].tolist()
+            objective.load_state_dict(saved["objective"])
+            optimiser.load_state_dict(saved["optimiser"])
+            if accelerator.scaler is not None:
+                accelerator.scaler.load_state_dict(saved["scaler"])
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"{work.path}: its checkpoint is of another version ({first_line(error)}); delete it to start again"
+            ) from error
         if accelerator.is_main_process:
             print(f"{work.path}: resumes after {self.step} iterations", file=sys.stderr, flush=True)
-        self.history = saved["history"].tolist()
-        objective.load_state_dict(saved["objective"])
-        optimiser.load_state_dict(saved["optimiser"])
-        if accelerator.scaler is not None:
-            accelerator.scaler.load_state_dict(saved["scaler"])
 
     def save(self) -> None:
         """Write a checkpoint, unless a weight is no longer finite.

@@ -14,7 +14,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from etc.core.errors import UserError
-from etc.core.files import atomic, write_json
+from etc.core.files import atomic, json_text
 from etc.dataset.label_sets import LabelSet
 from etc.models import huggingface, registry, weights
 from etc.models.load_report import LoadReport
@@ -84,9 +84,10 @@ def run(plan: Plan) -> str:
     training = plan.training
     set_determinism(plan.seed, training.machine.threads)
     accelerator = start_accelerator(training.machine)
-    objective = make_objective(plan, tell=_tell if accelerator.is_main_process else None)
-    work = WorkFolder(Path("work") / plan.dataset / plan.name, fingerprint(plan.described, _inputs(plan)))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(advising(memory_advice(training, accelerator.num_processes)))
+        objective = make_objective(plan, tell=_tell if accelerator.is_main_process else None)
+        work = WorkFolder(Path("work") / plan.dataset / plan.name, fingerprint(plan.described, _inputs(plan)))
         done = [False]
         if accelerator.is_main_process:
             waited = stack.enter_context(work.locked())
@@ -110,8 +111,7 @@ def run(plan: Plan) -> str:
             print(samples.note, file=sys.stderr, flush=True)
         teacher = plan.teacher() if plan.teacher is not None else None
         label = f"{plan.dataset} {plan.name}"
-        with advising(memory_advice(training, accelerator.num_processes)):
-            history = train(objective, teacher, samples, training, plan.iterations, plan.seed, accelerator, work, label)
+        history = train(objective, teacher, samples, training, plan.iterations, plan.seed, accelerator, work, label)
         if accelerator.is_main_process:
             work.finish(write_outputs(plan, objective.student, history))
         accelerator.wait_for_everyone()
@@ -180,7 +180,13 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
 
 
 def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path]:
-    """Write the files of a finished training; equal trainings give equal bytes, but for ``timing.json``."""
+    """Write the files of a finished training, all or none.
+
+    Equal trainings give equal bytes, but for ``timing.json``.
+
+    Raises:
+        UserError: the disk is full.
+    """
     config = {
         "architecture": plan.network.architecture,
         "width": plan.network.width,
@@ -195,11 +201,13 @@ def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path
     for folder, pattern in ((plan.output, ".*.tmp"), (curve.parent, f".{curve.name}.*.tmp")):
         for leftover in folder.glob(pattern):
             leftover.unlink()
-    weights.save(plan.output, student, config)
-    with atomic(curve) as stream:
-        pq.write_table(history_table(history, plan.training, plan.iterations), stream)
     timing = plan.output / "timing.json"
-    write_json(timing, {"iterations": plan.iterations, "train_seconds": round(history.seconds, 3)})
+    with atomic(curve) as table, atomic(timing, "w") as seconds:
+        pq.write_table(history_table(history, plan.training, plan.iterations), table)
+        seconds.write(json_text({"iterations": plan.iterations, "train_seconds": round(history.seconds, 3)}))
+        for stream in (table, seconds):
+            stream.flush()
+        weights.save(plan.output, student, config)
     return [plan.output / weights.WEIGHTS, plan.output / weights.CONFIG, curve, timing]
 
 
