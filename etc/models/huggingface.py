@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from etc.core.errors import UserError, first_line
 from etc.models.layers import IMAGENET_MEAN, IMAGENET_STD, Normalise
-from etc.models.load_report import LoadReport
+from etc.models.load_report import LoadReport, require_usable
+from etc.models.memory import is_out_of_memory
 from etc.models.names import HUGGINGFACE
 from etc.models.output import Output, require_several
 
@@ -126,20 +126,27 @@ def fetch(architecture: str, classes: int) -> HuggingFaceNetwork:
         classes: number of classes.
 
     Raises:
-        UserError: ``transformers`` is missing, the model cannot be fetched, is no semantic-segmentation model, or its
-            weights below the head are incomplete.
+        UserError: ``transformers`` is missing; the model cannot be fetched, is no semantic-segmentation model or needs
+            code of its own, which is never run; its weights are incomplete below the head, or not finite.
     """
     transformers = _transformers(architecture)
     source, revision = _source(architecture)
     with _quiet(transformers), _explained(architecture):
-        config = transformers.AutoConfig.from_pretrained(source, revision=revision)
+        config = transformers.AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
         config.num_labels = classes
         model, info = transformers.AutoModelForSemanticSegmentation.from_pretrained(
-            source, revision=revision, config=config, ignore_mismatched_sizes=True, output_loading_info=True
+            source,
+            revision=revision,
+            config=config,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
         preprocessing = _preprocessing(transformers, source, revision)
     network = HuggingFaceNetwork(model.float(), preprocessing)
     network.report = _report(network, info, architecture)
+    state = network.state_dict()
+    require_usable(state, state, architecture)
     return network
 
 
@@ -163,7 +170,7 @@ def rebuild(config: Mapping[str, Any]) -> HuggingFaceNetwork:
         raise UserError(f"{architecture}: 'huggingface' in the saved config is incomplete; train it again") from error
     with _quiet(transformers), _explained(architecture):
         model = transformers.AutoModelForSemanticSegmentation.from_config(
-            transformers.AutoConfig.for_model(kind, **described)
+            transformers.AutoConfig.for_model(kind, **described), trust_remote_code=False
         )
     if model.config.num_labels != config["classes"]:
         labels = model.config.num_labels
@@ -271,7 +278,13 @@ def _explained(architecture: str) -> Iterator[None]:
             f"{architecture}: cannot be fetched ({first_line(error)}); check the name and the connection, or download "
             "the model once and give its folder, hf:FOLDER, which works without the hub"
         ) from error
-    except (ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # a wrong configuration can raise anything
+        if is_out_of_memory(error):
+            raise
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"{architecture}: needs code of its own, which is never run; use a model that is part of transformers"
+            ) from error
         raise UserError(
             f"{architecture}: cannot be built as a semantic-segmentation model ({first_line(error)}); use a model of "
             "that kind, or another version of transformers"

@@ -1,14 +1,22 @@
 """Out of memory: one line that says which parameter to lower."""
 
 import contextlib
+import errno
 from collections.abc import Iterator
 
+import cv2
 import torch
 
 from etc.core.errors import UserError
 
-# torch has no exception class for the CPU: its allocator raises RuntimeError with one of these texts.
-_CPU_TEXTS = ("not enough memory", "can't allocate memory")
+# Libraries without an exception class for it: torch's allocator on the CPU, oneDNN, CUDA's own calls, OpenCV.
+_TEXTS = (
+    "not enough memory",
+    "can't allocate memory",
+    "could not create a memory object",
+    "out of memory",
+    "Insufficient memory",
+)
 
 
 @contextlib.contextmanager
@@ -19,14 +27,14 @@ def advising(advice: str) -> Iterator[None]:
         advice: what to lower, e.g. "lower 'batch' in params/evaluate.yaml".
 
     Raises:
-        UserError: torch or NumPy ran out of memory, on the CPU or a GPU.
+        UserError: torch, NumPy or OpenCV ran out of memory, on the CPU or a GPU.
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
-        where = "GPU" if isinstance(error, torch.OutOfMemoryError) else "machine"
+        where = "GPU" if "CUDA" in str(error) or isinstance(error, torch.OutOfMemoryError) else "machine"
         raise UserError(f"the {where} has too little memory: {advice}") from error
 
 
@@ -34,4 +42,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _CPU_TEXTS)
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, (RuntimeError, cv2.error)) and any(text in str(error) for text in _TEXTS)
