@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -129,6 +130,18 @@ def read_json(path: str | os.PathLike) -> Any:
         raise UserError(
             f"{path}: not JSON ({first_line(error)}); delete it and run the stage that makes it again"
         ) from error
+
+
+def check_archive(path: str | os.PathLike) -> None:
+    """Compare the members of a zip archive with their checksums, which torch does not do when it reads one.
+
+    Raises:
+        ValueError: a member is damaged. A damaged directory of the archive raises errors of ``zipfile`` and others.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{damaged} is damaged")
 
 
 def sha256(path: str | os.PathLike) -> str:

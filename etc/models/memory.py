@@ -5,17 +5,20 @@ import errno
 from collections.abc import Iterator
 
 import cv2
+import pyarrow as pa
 import torch
 
 from etc.core.errors import UserError
 
-# Libraries without an exception class for it: torch's allocator on the CPU, oneDNN, CUDA's own calls, OpenCV.
+# Errors without a class of their own: of torch's allocator on the CPU, oneDNN, CUDA, OpenCV, and of starting threads.
 _TEXTS = (
     "not enough memory",
     "can't allocate memory",
     "could not create a memory object",
     "out of memory",
     "Insufficient memory",
+    "Failed to launch worker thread",
+    "can't start new thread",
 )
 
 
@@ -44,4 +47,6 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, (RuntimeError, cv2.error)) and any(text in str(error) for text in _TEXTS)
+    return isinstance(error, (RuntimeError, cv2.error, pa.ArrowException)) and any(
+        text in str(error) for text in _TEXTS
+    )

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from etc.core.errors import UserError, first_line
-from etc.core.files import atomic, json_text, read_json, sha256
+from etc.core.files import atomic, check_archive, json_text, read_json, sha256
 from etc.models.load_report import LoadReport, compare, require_usable
 from etc.models.names import LARGEST_WIDTH, is_huggingface
 from etc.models.registry import rebuild
@@ -42,10 +43,11 @@ def save(folder: str | Path, network: nn.Module, config: Mapping[str, Any]) -> N
         {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     )
     config = {**config, **getattr(network, "saved_config", {}), HASH: hashlib.sha256(content).hexdigest()}
-    with atomic(folder / CONFIG, "w") as described, atomic(folder / WEIGHTS) as stream:
+    with atomic(folder / CONFIG, "w") as described:
         described.write(json_text(config))
         described.flush()
-        stream.write(content)
+        with atomic(folder / WEIGHTS) as stream:
+            stream.write(content)
 
 
 def load(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -55,8 +57,7 @@ def load(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         UserError: a file is missing, damaged or does not match the other, or a weight is not finite.
     """
     folder = Path(folder)
-    config = read_json(folder / CONFIG)
-    _check_config(config, str(folder / CONFIG))
+    config = _read_config(folder)
     # Drawing the weights that are then replaced must not advance the caller's generator.
     with torch.random.fork_rng(devices=[]):
         network = rebuild(config)
@@ -125,6 +126,9 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        # Files of torch before 1.6 are plain pickles.
+        if zipfile.is_zipfile(path):
+            check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -172,14 +176,19 @@ def _read_trained(folder: Path, config: Mapping[str, Any] | None = None) -> dict
     """Weights of a folder that :func:`save` wrote, checked against the hash in its config."""
     path = folder / WEIGHTS
     state = read_state(path)
-    config = read_json(folder / CONFIG) if config is None else config
-    expected = config.get(HASH) if isinstance(config, Mapping) else None
-    if expected not in (None, sha256(path)):
+    expected = (_read_config(folder) if config is None else config).get(HASH)
+    if expected is not None and expected != sha256(path):
         raise UserError(
             f"{path}: damaged or replaced: its SHA-256 is not the '{HASH}' of {CONFIG}; restore it, run the stage that "
             f"makes it again, or delete '{HASH}' if you replaced it on purpose"
         )
     return state
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    config = read_json(folder / CONFIG)
+    _check_config(config, str(folder / CONFIG))
+    return config
 
 
 def _check_config(config: Any, source: str) -> None:

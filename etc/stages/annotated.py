@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from etc.core.errors import UserError
-from etc.core.files import atomic, sha256, write_json
+from etc.core.files import sha256
 from etc.dataset import manifest
 from etc.models import weights
 from etc.params.training import AnnotatedParams, NetworkParams
@@ -75,9 +74,6 @@ def _copy_trained(dataset: str, name: str, output: Path, checkpoint: Path, check
     network, config = weights.load(checkpoint)
     remedy = "use a network of these classes, or give the data set its classes"
     weights.check_classes(checkpoint, config, classes.names, f"the data set '{dataset}'", remedy)
-    weights.save(output, network, config)
-    write_json(output / "timing.json", {"iterations": 0, "train_seconds": 0.0})
     none = pa.schema([(column, pa.float64()) for column in session.HISTORY]).empty_table()
-    with atomic(folder / "history" / f"{name}.parquet") as stream:
-        pq.write_table(none, stream)
+    session.write_trained(output, network, config, folder / "history" / f"{name}.parquet", none, 0, 0.0)
     return f"{name} in {output} (taken from {checkpoint})"

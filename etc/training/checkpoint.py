@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import os
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 import torch
 
 from etc.core.errors import UserError, first_line
-from etc.core.files import atomic, read_json, write_json
+from etc.core.files import atomic, check_archive, read_json, write_json
 from etc.models.memory import is_out_of_memory
 from etc.training.fingerprint import Fingerprint, differing, digest, hash_files
 
@@ -129,11 +128,7 @@ class WorkFolder:
         if not path.exists():
             return None
         try:
-            # torch does not compare the checksums of the archive's members.
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise ValueError(f"{damaged} is damaged")
+            check_archive(path)
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             found, state = content["fingerprint"], content["state"]
             if not isinstance(state, dict) or not all(isinstance(key, str) for key in dict(found)):

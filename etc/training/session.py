@@ -180,13 +180,7 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
 
 
 def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path]:
-    """Write the files of a finished training, all or none.
-
-    Equal trainings give equal bytes, but for ``timing.json``.
-
-    Raises:
-        UserError: the disk is full.
-    """
+    """Write the files of a finished training, see :func:`write_trained`."""
     config = {
         "architecture": plan.network.architecture,
         "width": plan.network.width,
@@ -201,14 +195,46 @@ def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path
     for folder, pattern in ((plan.output, ".*.tmp"), (curve.parent, f".{curve.name}.*.tmp")):
         for leftover in folder.glob(pattern):
             leftover.unlink()
-    timing = plan.output / "timing.json"
-    with atomic(curve) as table, atomic(timing, "w") as seconds:
-        pq.write_table(history_table(history, plan.training, plan.iterations), table)
-        seconds.write(json_text({"iterations": plan.iterations, "train_seconds": round(history.seconds, 3)}))
-        for stream in (table, seconds):
-            stream.flush()
-        weights.save(plan.output, student, config)
-    return [plan.output / weights.WEIGHTS, plan.output / weights.CONFIG, curve, timing]
+    table = history_table(history, plan.training, plan.iterations)
+    return write_trained(plan.output, student, config, curve, table, plan.iterations, history.seconds)
+
+
+def write_trained(
+    output: Path,
+    network: nn.Module,
+    config: Mapping[str, Any],
+    curve: Path,
+    table: pa.Table,
+    iterations: int,
+    seconds: float,
+) -> list[Path]:
+    """Write all files of a trained network or none; equal trainings give equal bytes, but for ``timing.json``.
+
+    Args:
+        output: folder for weights, config and timing.
+        network: the trained network.
+        config: see :func:`etc.models.weights.save`.
+        curve: file for the history.
+        table: the history.
+        iterations: optimiser steps.
+        seconds: duration of the training.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: the disk is full, or a folder cannot be written.
+    """
+    timing = output / "timing.json"
+    # One inside the other: each takes its name when all are written.
+    with atomic(curve) as stream:
+        pq.write_table(table, stream)
+        stream.flush()
+        with atomic(timing, "w") as text:
+            text.write(json_text({"iterations": iterations, "train_seconds": round(seconds, 3)}))
+            text.flush()
+            weights.save(output, network, config)
+    return [output / weights.WEIGHTS, output / weights.CONFIG, curve, timing]
 
 
 def history_table(history: History, training: TrainingParams, iterations: int) -> pa.Table:
