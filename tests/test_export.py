@@ -73,3 +73,30 @@ def test_other_suffixes_are_refused_before_anything_is_read(tmp_path):
 def test_missing_run_is_named(tmp_path):
     with pytest.raises(UserError, match="config.json: no such file"):
         export(tmp_path / "nothing", tmp_path / "network.pt2", SIZE)
+
+
+@pytest.mark.parametrize("size", [(1_000_000, 2048), (2048, 10**40)])
+def test_images_that_no_memory_holds_are_refused(run, tmp_path, size):
+    with pytest.raises(UserError, match=r"at most 67,108,864 pixels; lower --height or --width"):
+        export(run, tmp_path / "network.pt2", size)
+
+
+def test_too_little_memory_says_what_to_lower(run, tmp_path, monkeypatch):
+    def short(*arguments):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(torch.export, "export", short)
+    with pytest.raises(
+        UserError, match=r"^the machine has too little memory: lower --height \(40\) or --width \(56\)$"
+    ):
+        export(run, tmp_path / "network.pt2", SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_computed(run, tmp_path):
+    (tmp_path / "network.pt2").mkdir()
+    with pytest.raises(UserError, match="network.pt2: a folder stands here"):
+        export(run, tmp_path / "network.pt2", SIZE)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="network.pt2: a file stands in the way"):
+        export(run, tmp_path / "file" / "network.pt2", SIZE)
