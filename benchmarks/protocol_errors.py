@@ -19,7 +19,7 @@ import numpy as np
 
 from etc.core.progress import track
 from etc.dataset import label_sets as classes
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.evaluation.iou import IouCounts
 from etc.evaluation.protocols import PROTOCOLS
 from etc.evaluation.tc import pair_counts, pixel_agreement, pool, temporal_consistency
@@ -93,14 +93,13 @@ def rendered_clips(count: int) -> Iterator[KnownClip]:
 
 def stored_clips(folder: Path, count: int) -> Iterator[KnownClip]:
     """The test clips as the ``frames`` stage wrote them."""
-    frames = manifest.read(folder / "frames.parquet")
-    frames = frames[frames["split"] == "test"]
-    root = folder / "root"
+    dataset = Dataset(folder.name, folder.parent)
+    frames = dataset.frames[dataset.frames["split"] == "test"]
     for name, group in list(frames.groupby("clip", sort=True))[:count]:
         rows = group.to_dict("records")
-        images = np.stack([manifest.load_image(root, row) for row in rows])
-        ids = np.stack([manifest.load_label(root, row, classes.STREET) for row in rows])
-        yield KnownClip(images, ids, StoredFlow(root / flow_path("test", name)).read)
+        images = np.stack([dataset.image(row) for row in rows])
+        ids = np.stack([dataset.label(row) for row in rows])
+        yield KnownClip(images, ids, StoredFlow(dataset.root / flow_path("test", name)).read)
 
 
 def student(folder: Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -4,13 +4,13 @@ import sys
 from collections.abc import Callable
 
 from etc.core.errors import UserError
-from etc.core.files import explained
+from etc.core.files import os_errors_in_one_line
 
 
 def run(action: Callable[[], None]) -> None:
     """Call ``action``; exit with 1 after a ``UserError`` and with 130 after Ctrl-C."""
     try:
-        with explained():
+        with os_errors_in_one_line():
             action()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -27,11 +27,11 @@ _REMEDIES = {
 
 
 @contextlib.contextmanager
-def explained(path: str | os.PathLike | None = None) -> Iterator[None]:
-    """Turn what the system refuses (a full disk, no permission, a read-only folder) into one line with a remedy.
+def os_errors_in_one_line(path: str | os.PathLike | None = None) -> Iterator[None]:
+    """Report operating-system errors (a full disk, no permission, a read-only folder) in one line with a remedy.
 
     Args:
-        path: the file to name; None names the one that the system names.
+        path: the file to name; None names the one that the error names.
 
     Raises:
         UserError: in place of such an ``OSError``; others pass.
@@ -66,7 +66,7 @@ def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> I
     options = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     temporary = None
     try:
-        with explained(path):
+        with os_errors_in_one_line(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
             temporary = Path(name)
@@ -93,7 +93,7 @@ def check_place(path: str | os.PathLike) -> None:
     if path.is_dir():
         raise UserError(f"{path}: {_REMEDIES[errno.EISDIR]}")
     there = next(folder for folder in path.absolute().parents if folder.exists())
-    with explained(path), tempfile.TemporaryFile(dir=there):
+    with os_errors_in_one_line(path), tempfile.TemporaryFile(dir=there):
         pass
 
 
@@ -121,7 +121,7 @@ def read_json(path: str | os.PathLike) -> Any:
     """
     path = Path(path)
     try:
-        with explained(path):
+        with os_errors_in_one_line(path):
             return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; the stage that makes it has not run") from error

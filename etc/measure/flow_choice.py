@@ -26,8 +26,9 @@ from etc.flow.files import PAIR_STEM, SUFFIXES, FlowFiles, PairFiles, files_by_p
 from etc.flow.store import FlowReader, StoredFlow
 from etc.measure.clip_flow import ClipFlow
 from etc.measure.id_maps import Frames
-from etc.sources.folder.layouts import ClipFolder, read_folder, some, visible_files
-from etc.sources.folder.pairing import ClipPlan
+from etc.measure.pairing import ClipPlan
+from etc.sources.clip_names import first_names
+from etc.sources.folder.layouts import ClipFolder, read_folder, visible_files
 
 # {city}_{sequence}_{frame} looks like a pair, but names one frame.
 _ONE_FRAME = re.compile(r"[A-Za-z][A-Za-z-]*(?:_\d\d)?_\d{6}_\d{6}(?:_[A-Za-z]\w*)?")
@@ -105,7 +106,7 @@ class FlowChoice:
     def _known(self, clips: Mapping[str, Any], plan: ClipPlan) -> Any:
         found = clips.get(plan.name, clips.get(plan.video))
         if found is None:
-            raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {some(clips)})")
+            raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {first_names(clips)})")
         return found
 
 

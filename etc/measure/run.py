@@ -12,10 +12,17 @@ from etc.evaluation.protocols import protocol_named
 from etc.evaluation.samples import BUNDLED, clip_list, random_share
 from etc.measure.flow_choice import FlowChoice, choose_flow
 from etc.measure.id_maps import IdPictures, Probabilities, largest_id, looks_like_label_ids
+from etc.measure.pairing import ClipPlan, SkippedPair, plan_clips, unpredicted_clips
 from etc.measure.summary import clip_truth_figures, compare, summarise, truth_figures
 from etc.measure.truth import TruthCounts, truth_counts
-from etc.sources.folder.layouts import FRAME_SUFFIXES, ID_SUFFIXES, ClipFolder, is_cityscapes, read_folder
-from etc.sources.folder.pairing import ClipPlan, SkippedPair, detected_step, plan_clips, unpredicted_clips
+from etc.sources.folder.layouts import (
+    FRAME_SUFFIXES,
+    ID_SUFFIXES,
+    ClipFolder,
+    detected_step,
+    is_cityscapes,
+    read_folder,
+)
 from etc.workers import Workers
 
 PROBABILITY_SUFFIXES = (".npy", ".npz")

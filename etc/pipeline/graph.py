@@ -267,14 +267,14 @@ def prepare() -> Graph:
     Raises:
         UserError: a parameter file is wrong, another run is at work, or the folder cannot be written.
     """
-    from etc.core.files import explained
+    from etc.core.files import os_errors_in_one_line
     from etc.params.check import check_all
     from etc.pipeline import recovery
 
     # Jobs call `dvc` and `etc`: those of this Python, also when its folder is not on the PATH.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     check_all()
-    with explained():
+    with os_errors_in_one_line():
         recovery.tidy()
         graph = load()
         graph.write_markers()

@@ -13,7 +13,7 @@ from torch import nn
 from etc.core.errors import UserError
 from etc.core.files import atomic
 from etc.core.progress import track
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import LabelSet
 from etc.inference import choose_device, fused, predict
 from etc.models import weights
@@ -42,17 +42,16 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
     Raises:
         UserError: the network or the frames are missing, or the classes are others.
     """
-    folder = Path("data") / dataset
-    frames = manifest.read(folder / "frames.parquet")
-    label_set = manifest.read_label_set(folder / "frames.parquet")
+    data = Dataset(dataset)
+    frames, label_set = data.frames, data.label_set
     network, config = weights.load(run)
     remedy = "give a network of these classes"
     weights.check_classes(run, config, label_set.names, f"the data set '{dataset}'", remedy)
     chosen = frames[(frames["split"] == split) & (frames["label"].ne("") | (not labelled))]
     if chosen.empty:
-        raise UserError(f"{folder / 'frames.parquet'}: no such frame in split '{split}'; choose another split")
+        raise UserError(f"{data.manifest}: no such frame in split '{split}'; choose another split")
     network = fused(network).to(choose_device("auto"), memory_format=torch.channels_last)
-    predictions = predicted(network, folder / "root", chosen)
+    predictions = predicted(network, data, chosen)
     if form == "cityscapes":
         count = cityscapes.write_label_ids(to, ((row, prediction) for row, _, prediction in predictions), label_set)
     else:
@@ -65,11 +64,13 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
     return f"{count} predictions of {run} in {to}"
 
 
-def predicted(network: nn.Module, root: Path, frames: pd.DataFrame) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
+def predicted(
+    network: nn.Module, dataset: Dataset, frames: pd.DataFrame
+) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
     """Row, image (H, W, 3) RGB and prediction (H, W) train ids, uint8, of every frame; each is looked at alone."""
     rows = frames.to_dict("records")
     for row in track(rows, len(rows), "predict"):
-        image = manifest.load_image(root, row)
+        image = dataset.image(row)
         yield row, image, predict(network, image[None], batch=1)[0]
 
 

@@ -10,18 +10,18 @@ import pyarrow as pa
 
 from etc.core.errors import UserError
 from etc.core.files import sha256
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.models import weights
 from etc.params.training import AnnotatedParams, NetworkParams
 from etc.training import session
 from etc.training.clips import frame_inputs, training_clips
 
 
-def run(dataset: str, name: str, output: Path, network: NetworkParams, settings: AnnotatedParams) -> str:
+def run(dataset: Dataset, name: str, output: Path, network: NetworkParams, settings: AnnotatedParams) -> str:
     """Train a network or copy a trained one, write it to ``output`` and its history; return the closing line.
 
     Args:
-        dataset: data set name.
+        dataset: the data set.
         name: of the training.
         output: folder of the trained network.
         network: architecture and width of the network to train.
@@ -32,8 +32,6 @@ def run(dataset: str, name: str, output: Path, network: NetworkParams, settings:
     """
     if settings.checkpoint is not None:
         return _copy_trained(dataset, name, output, Path(settings.checkpoint), settings.checksum)
-    folder = Path("data") / dataset
-    classes = manifest.read_label_set(folder / "frames.parquet")
     seed, training = settings.seed, settings.training
     return session.run(
         session.Plan(
@@ -41,22 +39,21 @@ def run(dataset: str, name: str, output: Path, network: NetworkParams, settings:
             name=name,
             output=output,
             network=network,
-            label_set=classes,
             seed=seed,
             training=training,
             iterations=training.iterations,
             described={"network": network.model_dump(), "seed": seed, "training": training.model_dump()},
-            inputs=frame_inputs(folder),
-            clips=partial(training_clips, folder, classes),
+            inputs=frame_inputs(dataset),
+            clips=partial(training_clips, dataset),
         )
     )
 
 
-def _copy_trained(dataset: str, name: str, output: Path, checkpoint: Path, checksum: str) -> str:
+def _copy_trained(dataset: Dataset, name: str, output: Path, checkpoint: Path, checksum: str) -> str:
     """Copy a trained network to ``output``, with all files that a training writes; return the closing line.
 
     Args:
-        dataset: data set name; its classes must be those of the network.
+        dataset: the data set; its classes must be those of the network.
         name: of the training that it replaces.
         output: folder to write.
         checkpoint: folder of the network, as written by the stages.
@@ -69,11 +66,9 @@ def _copy_trained(dataset: str, name: str, output: Path, checkpoint: Path, check
     if not found.startswith(checksum.lower()):
         file = checkpoint / weights.WEIGHTS
         raise UserError(f"{file}: its SHA-256 begins {found[:16]}, not {checksum}; correct 'checkpoint' or 'checksum'")
-    folder = Path("data") / dataset
-    classes = manifest.read_label_set(folder / "frames.parquet")
     network, config = weights.load(checkpoint)
     remedy = "use a network of these classes, or give the data set its classes"
-    weights.check_classes(checkpoint, config, classes.names, f"the data set '{dataset}'", remedy)
+    weights.check_classes(checkpoint, config, dataset.label_set.names, f"the data set '{dataset.name}'", remedy)
     none = pa.schema([(column, pa.float64()) for column in session.HISTORY]).empty_table()
-    session.write_trained(output, network, config, folder / "history" / f"{name}.parquet", none, 0, 0.0)
+    session.write_trained(output, network, config, dataset.folder / "history" / f"{name}.parquet", none, 0, 0.0)
     return f"{name} in {output} (taken from {checkpoint})"

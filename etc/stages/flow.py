@@ -11,7 +11,8 @@ import pandas as pd
 
 from etc.core.errors import UserError
 from etc.core.progress import track
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
+from etc.dataset.manifest import checksum
 from etc.flow import methods
 from etc.flow.estimated import EstimatedFlow
 from etc.flow.estimators.estimator import Estimator
@@ -33,7 +34,7 @@ class Task:
     """One clip: all that a worker process needs."""
 
     clip: str
-    root: Path
+    dataset: Dataset
     rows: list[dict]
     settings: params.FlowParams
     path: Path
@@ -67,22 +68,19 @@ def run(dataset: str, purpose: str, workers: int) -> str:
     if purpose not in type(block).model_fields:
         raise UserError(f"unknown purpose '{purpose}'; use one of {', '.join(type(block).model_fields)}")
     settings = getattr(block, purpose)
-    folder = Path("data") / dataset
-    frames = manifest.read(folder / "frames.parquet")
-    frames = frames[frames["split"].isin(settings.splits)]
+    data = Dataset(dataset)
+    frames = data.frames[data.frames["split"].isin(settings.splits)]
     if frames.empty:
-        raise UserError(
-            f"{folder / 'frames.parquet'}: no frame in the splits {settings.splits}; change them in {params.PATH}"
-        )
-    scratch, output = Path("work") / dataset / "flow" / purpose, folder / "flow" / purpose
+        raise UserError(f"{data.manifest}: no frame in the splits {settings.splits}; change them in {params.PATH}")
+    scratch, output = Path("work") / dataset / "flow" / purpose, data.folder / "flow" / purpose
     tasks = [
-        Task(str(clip), folder / "root", _rows(group), settings, scratch / f"{clip}.arrow")
+        Task(str(clip), data, _rows(group), settings, scratch / f"{clip}.arrow")
         for clip, group in frames.groupby("clip", sort=True)
         if len(group) > 1
     ]
     if not tasks:
         raise UserError(
-            f"{folder / 'frames.parquet'}: no clip of the splits {settings.splits} has two frames: there is no pair; "
+            f"{data.manifest}: no clip of the splits {settings.splits} has two frames: there is no pair; "
             "give frames of a video, see docs/datasets.md"
         )
     if settings.method == "raft" and settings.path is None:
@@ -145,7 +143,7 @@ def clip_key(task: Task) -> str:
     stored = settings.model_dump(include={"max_offset", "steps_per_pixel", "scale", "visibility"})
     content = [row["checksum"] for row in task.rows]
     if "exact" in (settings.method, settings.visibility):
-        content.append(manifest.checksum(_exact_path(task).read_bytes()))
+        content.append(checksum(_exact_path(task).read_bytes()))
     if settings.method == "folder":
         content += find_flow(settings.path, task.clip).checksums(task.pairs)
     if settings.method in _READ:
@@ -169,7 +167,7 @@ def _reader(task: Task) -> FlowReader:
         return StoredFlow(_exact_path(task))
     if task.settings.method == "folder":
         return find_flow(task.settings.path, task.clip, task.shape)
-    images = {row["frame"]: manifest.load_image(task.root, row) for row in task.rows}
+    images = {row["frame"]: task.dataset.image(row) for row in task.rows}
     return EstimatedFlow(images.__getitem__, _method(task.settings))
 
 
@@ -187,10 +185,11 @@ def _checked(task: Task, pair: tuple[int, int], flow: np.ndarray) -> np.ndarray:
 
 def _exact_path(task: Task) -> Path:
     """The flow that a generated data set brings along, ``<root>/flow/<split>/<city>/<clip>.arrow``."""
-    found = next((task.root / "flow").rglob(f"{task.clip}.arrow"), None)
+    folder = task.dataset.root / "flow"
+    found = next(folder.rglob(f"{task.clip}.arrow"), None)
     if found is None:
         raise UserError(
-            f"{task.root / 'flow'}: no exact flow of clip '{task.clip}'; only generated data sets have it: "
+            f"{folder}: no exact flow of clip '{task.clip}'; only generated data sets have it: "
             f"use another 'method' and 'visibility' in {params.PATH}"
         )
     return found

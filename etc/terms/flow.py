@@ -6,27 +6,28 @@ from functools import partial
 from pathlib import Path
 
 from etc.core.errors import UserError
+from etc.dataset.dataset import Dataset
 from etc.flow.store import StoredFlow
 from etc.training.data import ReadFlow
 
 
-def opener(folder: Path) -> Callable[[str], ReadFlow]:
+def opener(dataset: Dataset) -> Callable[[str], ReadFlow]:
     """Picklable function from the name of a training clip to what reads its flow.
 
     The function raises ``UserError`` when the file is missing or damaged.
     """
-    return partial(_open, _flows(folder))
+    return partial(_open, _flows(dataset))
 
 
-def flow_inputs(folder: Path) -> dict[str, str]:
+def flow_inputs(dataset: Dataset) -> dict[str, str]:
     """Hash of the content keys of all flow files.
 
     Raises:
         UserError: there is none, or one is damaged.
     """
-    paths = sorted(_flows(folder).glob("*.arrow"))
+    paths = sorted(_flows(dataset).glob("*.arrow"))
     if not paths:
-        raise UserError(f"{_flows(folder)}: no flow; run the stage 'flow' for 'train', or train without the term tl")
+        raise UserError(f"{_flows(dataset)}: no flow; run the stage 'flow' for 'train', or train without the term tl")
     keys = [f"{path.name} {StoredFlow(path).key}" for path in paths]
     return {"flow": hashlib.blake2b("\n".join(keys).encode(), digest_size=16).hexdigest()}
 
@@ -35,5 +36,5 @@ def _open(flows: Path, clip: str) -> ReadFlow:
     return StoredFlow(flows / f"{clip}.arrow").read
 
 
-def _flows(folder: Path) -> Path:
-    return folder / "flow" / "train"
+def _flows(dataset: Dataset) -> Path:
+    return dataset.folder / "flow" / "train"

@@ -9,8 +9,8 @@ from etc.core.errors import UserError
 from etc.flow import methods
 from etc.flow.io import write_flo
 from etc.measure.flow_choice import choose_flow
+from etc.measure.pairing import plan_clips
 from etc.sources.folder.layouts import read_folder
-from etc.sources.folder.pairing import plan_clips
 from tests.commands import world
 
 

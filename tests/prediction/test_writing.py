@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from etc.cli import app
 from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.inference import fused, predict
 from etc.models import registry, weights
@@ -35,8 +36,9 @@ def run(*arguments):
 
 def expected():
     network, _ = weights.load(FOLDER)
-    rows = manifest.read("data/street/frames.parquet").to_dict("records")
-    images = [manifest.load_image("data/street/root", row) for row in rows]
+    data = Dataset("street")
+    rows = data.frames.to_dict("records")
+    images = [data.image(row) for row in rows]
     return rows, [predict(fused(network), image[None], 1)[0] for image in images]
 
 
