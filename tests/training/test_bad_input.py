@@ -54,16 +54,32 @@ def test_void_ids_train_as_ignored(project):
     run()
 
 
-def test_pseudo_label_outside_the_class_set_names_clip_frame_and_id(project):
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (cv2.imencode(".png", np.full((32, 64), 9, np.uint8))[1].tobytes(), "train id 9, but there are 9 classes"),
+        (cv2.imencode(".png", np.zeros((16, 64), np.uint8))[1].tobytes(), "the label is 16x64, the frame 32x64"),
+        (b"no picture", "the label is no PNG"),
+        (b"", "the label is no PNG"),
+    ],
+)
+def test_wrong_pseudo_labels_name_clip_and_frame(project, label, message):
     path = Path("data/street/pseudo_labels.parquet")
-    table = pq.read_table(path).to_pylist()
-    png = cv2.imencode(".png", np.full((32, 64), 9, np.uint8))[1].tobytes()
-    rows = [row | {"label": png} for row in table]
+    rows = [row | {"label": label} for row in pq.read_table(path).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
-    with pytest.raises(
-        UserError, match=r"pseudo_labels.parquet: clip street_00000\d, frame \d: train id 9, but there are 9"
-    ):
+    with pytest.raises(UserError, match=rf"pseudo_labels.parquet: clip street_00000\d, frame \d: {message}"):
         run()
+
+
+@pytest.mark.parametrize("content", [b"", b"no Parquet", None])
+def test_pseudo_labels_that_cannot_be_read_are_named(project, content):
+    path = Path("data/street/pseudo_labels.parquet")
+    path.write_bytes(path.read_bytes()[:-9] if content is None else content)
+    with pytest.raises(
+        UserError, match=r"pseudo_labels.parquet: not readable .*; make the pseudo-labels again$"
+    ) as error:
+        run()
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
