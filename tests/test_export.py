@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from etc.core.errors import UserError
+from etc.core.files import os_errors_in_one_line
 from etc.core.outputs import check_files
 from etc.export import export, is_export
 from etc.models import weights
@@ -68,8 +69,8 @@ def test_missing_package_is_named(run, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_other_endings_are_refused_before_anything_is_read(tmp_path):
-    with pytest.raises(UserError, match=r"network.pth: files that end in .onnx or .pt2"):
+def test_other_suffixes_are_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(UserError, match=r"files that end in \.onnx or \.pt2 can be written"):
         export(tmp_path / "nothing", tmp_path / "network.pth", SIZE)
 
 
@@ -87,3 +88,30 @@ def test_only_an_earlier_export_is_replaced(run, tmp_path, name):
     with pytest.raises(UserError, match=f"link_{name}: the same as the input"):
         export(run, tmp_path / f"link_{name}", SIZE)
     assert (tmp_path / name).read_bytes() == b"of someone else"
+
+
+@pytest.mark.parametrize("size", [(1_000_000, 2048), (2048, 10**40)])
+def test_images_that_no_memory_holds_are_refused(run, tmp_path, size):
+    with pytest.raises(UserError, match=r"at most 67,108,864 pixels; lower --height or --width"):
+        export(run, tmp_path / "network.pt2", size)
+
+
+def test_too_little_memory_says_what_to_lower(run, tmp_path, monkeypatch):
+    def short(*arguments):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(torch.export, "export", short)
+    with pytest.raises(
+        UserError, match=r"^the machine has too little memory: lower --height \(40\) or --width \(56\)$"
+    ):
+        export(run, tmp_path / "network.pt2", SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_computed(run, tmp_path):
+    (tmp_path / "network.pt2").mkdir()
+    with pytest.raises(UserError, match="network.pt2: a folder stands here"), os_errors_in_one_line():
+        export(run, tmp_path / "network.pt2", SIZE)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="network.pt2: a file stands in the way"), os_errors_in_one_line():
+        export(run, tmp_path / "file" / "network.pt2", SIZE)

@@ -5,11 +5,12 @@ import errno
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
 from etc.core.outputs import begin, finish
 
 _REMEDIES = {
@@ -38,10 +39,12 @@ def os_errors_in_one_line(path: str | os.PathLike | None = None) -> Iterator[Non
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in _REMEDIES:
+    except (OSError, RuntimeError) as error:
+        # torch.save reports a full disk as a RuntimeError of its own, raised while handling the system's.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError) or cause.errno not in _REMEDIES:
             raise
-        raise UserError(f"{path or error.filename or 'files'}: {_REMEDIES[error.errno]}") from error
+        raise UserError(f"{path or cause.filename or 'files'}: {_REMEDIES[cause.errno]}") from error
 
 
 @contextlib.contextmanager
@@ -86,23 +89,43 @@ def cache_folder() -> Path:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write ``value`` as JSON with sorted keys, so that equal values give equal bytes."""
     with atomic(path, "w") as stream:
-        json.dump(value, stream, indent=2, sort_keys=True)
-        stream.write("\n")
+        stream.write(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """JSON with sorted keys and a final newline."""
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
 def read_json(path: str | os.PathLike) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, cannot be read or is not JSON.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with os_errors_in_one_line(path):
+            return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; the stage that makes it has not run") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not JSON ({error}); delete it and run the stage that makes it again") from error
+    # ValueError: broken syntax or encoding, or a number of thousands of digits; RecursionError: thousands of brackets.
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}: not JSON ({first_line(error)}); delete it and run the stage that makes it again"
+        ) from error
+
+
+def check_archive(path: str | os.PathLike) -> None:
+    """Compare the members of a zip archive with their checksums, which torch does not do when it reads one.
+
+    Raises:
+        ValueError: a member is damaged. A damaged directory of the archive raises errors of ``zipfile`` and others.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{damaged} is damaged")
 
 
 def sha256(path: str | os.PathLike) -> str:
