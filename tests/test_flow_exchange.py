@@ -186,3 +186,13 @@ def test_a_frame_number_beyond_32_bits_is_named(tmp_path):
     with pytest.raises(UserError, match="pair 0 to 9999999999999999: frame numbers lie between 0 and 2147483647"):
         pack(tmp_path / "c", tmp_path / "c.arrow")
     assert not (tmp_path / "c.arrow").exists()
+
+
+def test_a_bad_last_file_leaves_no_clip_behind(tmp_path):
+    for clip in ("a", "b", "c"):
+        write_flo(tmp_path / f"in/{clip}/0_1.flo", np.zeros((*SHAPE, 2), np.float32))
+    bad = tmp_path / "in/c/1_2.flo"
+    bad.write_bytes((tmp_path / "in/c/0_1.flo").read_bytes()[:-4])
+    with pytest.raises(UserError, match=r"c/1_2\.flo: truncated"):
+        pack(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
