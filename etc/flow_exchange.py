@@ -1,6 +1,7 @@
 """Flow files in and out: stored flow as ``.flo`` or KITTI PNG for other programs, and theirs packed into the store.
 
-Outside, a clip is a folder ``<clip>/`` of files ``<source>_<target>.flo`` (or ``.png``), see ``etc.flow.files``.
+Outside, a clip is a folder ``<clip>/`` of files ``<source>_<target>.flo`` (or ``.png``), or files with the clip's name
+in front; see ``etc.flow.files``.
 """
 
 from dataclasses import replace
@@ -11,9 +12,10 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.core.outputs import check_files, check_folder, together
 from etc.core.progress import track
-from etc.flow.files import FlowFiles, PairFiles, files_by_pair
+from etc.flow.files import FlowFiles, files_by_pair
 from etc.flow.io import UNKNOWN, write_flo, write_kitti_png
 from etc.flow.store import DEFAULT_STEP, FlowWriter, StoredFlow, content_key
+from etc.sources.clip_names import first_names
 
 # Name of the method in packed files: their mask says where flow is known, not what is visible.
 IMPORTED = "import"
@@ -34,11 +36,11 @@ def export(source: Path, to: Path, kind: str) -> str:
         kind: ``flo`` or ``kitti``.
 
     Raises:
-        UserError: there is no flow file, one is damaged, ``to`` cannot be written, or holds a file in the way that was
+        UserError: no flow file is found, one is damaged, ``to`` cannot be written, or holds a file in the way that was
             not made by this function. Nothing is written then.
     """
     if kind not in FORMATS:
-        raise UserError(f"there is no flow format {kind!r}: choose one of {', '.join(FORMATS)}")
+        raise UserError(f"unknown flow format {kind!r}: choose one of {', '.join(FORMATS)}")
     paths = sorted(source.glob("*.arrow")) if source.is_dir() else [source]
     if not paths:
         raise UserError(f"{source}: no flow file (*.arrow) in this folder; give data/<data set>/flow/<purpose>")
@@ -68,25 +70,29 @@ def pack(source: Path, to: Path, step: float = DEFAULT_STEP, scale: int = 1) -> 
     The visibility of a pair is where its file knows the flow; it is left open for files that know all of it.
 
     Args:
-        source: folder of one clip, or a folder of such folders.
-        to: ``<clip>.arrow`` for one clip; a folder, which gets ``<clip>.arrow``, for a folder of folders.
+        source: folder of the files of one or several clips, or a folder of such folders.
+        to: ``<clip>.arrow`` for one clip; a folder, which gets ``<clip>.arrow``, for several.
         step, scale: see ``FlowWriter``.
 
     Raises:
-        UserError: no flow file is there, one is damaged or of another size than the others of its clip, or the flow
-            cannot be stored with this step and scale, or a file in the way was not made by this function. Nothing is
-            written then.
+        UserError: no flow file is found, one is damaged or differs in size from the rest of its clip, the flow cannot
+            be stored with this step and scale, or a file in the way was not made by this function. Nothing is written
+            then.
     """
     if not source.is_dir():
         raise UserError(f"{source}: no such folder; give the one that holds <source>_<target>.flo (or .png)")
-    if files := _files(source):
-        if to.suffix != ".arrow":
-            raise UserError(f"{to}: one clip makes one flow file; name it <clip>.arrow")
-        clips = {to: (source, files)}
-    else:
-        folders = sorted(entry for entry in source.iterdir() if entry.is_dir())
-        found = {folder: _files(folder) for folder in folders}
-        clips = {to / f"{folder.name}.arrow": (folder, files) for folder, files in found.items() if files}
+    found = files_by_pair(source.iterdir())
+    if len(found) == 1 and to.suffix != ".arrow":
+        raise UserError(f"{to}: one clip makes one flow file; name it <clip>.arrow")
+    if not found:
+        folders = [entry for entry in source.iterdir() if entry.is_dir()]
+        found = files_by_pair(file for folder in folders for file in folder.iterdir())
+    if len(found) > 1 and to.suffix == ".arrow":
+        raise UserError(f"{to}: {source} holds the clips {first_names(found)}; name a folder, not a flow file")
+    clips = {
+        to if to.suffix == ".arrow" else to / f"{clip}.arrow": (next(iter(files.values())).parent, files)
+        for clip, files in found.items()
+    }
     if not clips:
         raise UserError(f"{source}: no flow here: neither <source>_<target>.flo (or .png) nor folders of such files")
     if to.is_file() and to not in clips:
@@ -94,17 +100,13 @@ def pack(source: Path, to: Path, step: float = DEFAULT_STEP, scale: int = 1) -> 
     check_files(dict.fromkeys(clips, _is_import), [source])
     with together():
         for path, (folder, files) in track(clips.items(), len(clips), "import"):
-            _pack_clip(path, FlowFiles(files, folder, folder.name), step, scale)
+            _pack_clip(path, FlowFiles(files, folder, path.stem), step, scale)
     pairs = sum(len(files) for _, files in clips.values())
     return f"flow of {pairs} pairs in {len(clips)} clips in {to}"
 
 
 def _is_import(path: Path) -> bool:
     return StoredFlow(path).method == IMPORTED
-
-
-def _files(folder: Path) -> PairFiles:
-    return files_by_pair(folder.iterdir()).get(folder.name, {})
 
 
 def _pack_clip(path: Path, clip: FlowFiles, step: float, scale: int) -> None:

@@ -3,7 +3,7 @@
 Frames of a clip resemble each other, so whole clips are resampled. Each resample pools the counts of its clips before
 it divides, as the score itself does.
 
-- *Bootstrap*: clips are drawn with replacement; the interval is that of the percentiles (Efron 1979).
+- *Bootstrap*: clips are drawn with replacement; the interval is between percentiles (Efron 1979).
 - *Permutation*: if two runs were alike, it would not matter which of them a clip's counts came from. So their counts
   are exchanged in a random subset of the clips, the pooled scores are formed anew, and the p-value is the share of
   exchanges with a difference at least as large (two-sided) as the one observed. Up to 12 clips all 2^n exchanges are
@@ -19,14 +19,15 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.evaluation.iou import mean_ratio
 
-# Numerator and denominator of each clip, (clips, C), e.g. intersections and unions; C = 1 gives a plain ratio of sums.
-Counts = tuple[np.ndarray, np.ndarray]
-Mean = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# Counts of each clip, (clips, C), that a mean takes, e.g. intersections and unions for ``mean_ratio``; C = 1 gives a
+# plain ratio of sums.
+Counts = tuple[np.ndarray, ...]
+Mean = Callable[..., np.ndarray]
 
 EXACT_CLIPS = 12
 # Rows of resamples at a time, which bounds the memory of (rows, classes) blocks.
 _BLOCK = 4096
-# Sums of counts are exact, the ratios are rounded: an exchange that only mirrors the observed one shall count as equal.
+# Sums of counts are exact, the ratios are rounded: an exchange that only mirrors the observed one must count as equal.
 _TOLERANCE = 1e-12
 
 
@@ -45,8 +46,7 @@ class Interval(NamedTuple):
 
 
 def interval(
-    numerator: np.ndarray,
-    denominator: np.ndarray,
+    *counts: np.ndarray,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -55,16 +55,16 @@ def interval(
     """Bootstrap interval of a pooled score.
 
     Args:
-        numerator, denominator: counts of each clip, see ``Counts``.
+        counts: of each clip, see ``Counts``.
         resamples: number of bootstrap samples.
         level: coverage, 0 to 1.
         seed: of the draw of clips.
-        mean: pooled (..., C), (..., C) to score (...,).
+        mean: pooled counts (..., C) to score (...,).
 
     Raises:
         UserError: shapes that do not fit, no clips, or a level out of range.
     """
-    counts = _checked(numerator, denominator, level)
+    counts = _checked(counts, level)
     scores = _scores(_weights(len(counts[0]), resamples, seed), counts, mean)
     return Interval(_pooled_score(counts, mean), *_ends(scores, level))
 
@@ -87,7 +87,7 @@ def paired_difference(
     Raises:
         UserError: as in ``interval``, or the runs have different clips.
     """
-    first, second = _checked(*first, level), _checked(*second, level)
+    first, second = _checked(first, level), _checked(second, level)
     if first[0].shape != second[0].shape:
         raise UserError(f"the two runs differ in clips or classes: {first[0].shape} and {second[0].shape}")
     weights = _weights(len(first[0]), resamples, seed)
@@ -105,7 +105,7 @@ def paired_p_value(
         second: counts of the other run, clips in the same order.
         exchanges: random exchanges beyond ``EXACT_CLIPS`` clips.
         seed: of the random exchanges.
-        mean: pooled (..., C), (..., C) to score (...,).
+        mean: pooled counts (..., C) to score (...,).
 
     Returns:
         p, above 0 and at most 1; NaN with fewer than two clips.
@@ -124,17 +124,17 @@ def paired_p_value(
     return extreme / len(swaps) if clips <= EXACT_CLIPS else (extreme + 1) / (len(swaps) + 1)
 
 
-def _checked(numerator: np.ndarray, denominator: np.ndarray, level: float) -> Counts:
+def _checked(counts: Counts, level: float) -> Counts:
     # Sums of counts below 2^53 are exact in float64, in any order, so the result does not depend on the BLAS.
-    numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-    if numerator.ndim != 2 or numerator.shape != denominator.shape or len(numerator) == 0:
+    counts = tuple(np.asarray(one, np.float64) for one in counts)
+    shapes = [one.shape for one in counts]
+    if len(set(shapes)) != 1 or len(shapes[0]) != 2 or shapes[0][0] == 0:
         raise UserError(
-            f"the bootstrap needs counts (clips, classes) of at least one clip, got {numerator.shape} "
-            f"and {denominator.shape}"
+            f"the bootstrap needs counts (clips, classes) of at least one clip, got {' and '.join(map(str, shapes))}"
         )
     if not 0 < level < 1:
         raise UserError(f"the level of an interval lies between 0 and 1, not {level}")
-    return numerator, denominator
+    return counts
 
 
 def _weights(clips: int, resamples: int, seed: int) -> np.ndarray:

@@ -103,7 +103,7 @@ def test_bad_input_is_named(shard, tmp_path):
     damaged[len(damaged) // 3] ^= 255
     (tmp_path / "damaged.arrow").write_bytes(damaged)
     cases = [
-        (lambda: export(shard, tmp_path / "x", "mp4"), "no flow format 'mp4'"),
+        (lambda: export(shard, tmp_path / "x", "mp4"), "unknown flow format 'mp4'"),
         (lambda: export(tmp_path / "nothing", tmp_path / "x", "flo"), "nothing: no flow file"),
         (lambda: export(tmp_path / "gone.arrow", tmp_path / "x", "flo"), r"gone\.arrow: no such flow file"),
         (lambda: export(tmp_path / "damaged.arrow", tmp_path / "x", "flo"), r"damaged\.arrow: damaged"),
@@ -154,5 +154,45 @@ def test_a_first_word_that_is_no_command_is_the_data_set(monkeypatch, arguments)
 
 def test_help_shows_the_commands(monkeypatch, capsys):
     assert command(monkeypatch, "--help") == 0
-    text = capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
     assert all(name in text for name in ("compute", "export", "import", "etc flow DATASET"))
+
+
+def test_names_of_kitti_are_clips_of_one_pair(tmp_path):
+    """000000_10.png leads from frame 10 of clip 000000 to frame 11, not from frame 0 to 10."""
+    for scene in range(3):
+        write_kitti_png(tmp_path / f"flow_occ/{scene:06}_10.png", np.full((*SHAPE, 2), scene, np.float32))
+    with pytest.raises(UserError, match=r"x\.arrow: .*flow_occ holds the clips 000000, 000001, 000002; name a folder"):
+        pack(tmp_path / "flow_occ", tmp_path / "x.arrow")
+    assert not (tmp_path / "x.arrow").exists()
+    assert pack(tmp_path / "flow_occ", tmp_path / "out").startswith("flow of 3 pairs in 3 clips")
+    for scene in range(3):
+        reader = StoredFlow(tmp_path / f"out/{scene:06}.arrow")
+        assert reader.pairs == [(10, 11)] and (reader.read(10, 11)[0] == scene).all()
+
+
+def test_clips_side_by_side_and_one_clip_in_a_folder(tmp_path):
+    for clip in ("walk", "ride"):
+        write_flo(tmp_path / f"flat/{clip}_0_1.flo", np.zeros((*SHAPE, 2), np.float32))
+    pack(tmp_path / "flat", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["ride.arrow", "walk.arrow"]
+    write_flo(tmp_path / "nested/run/0_1.flo", np.zeros((*SHAPE, 2), np.float32))
+    pack(tmp_path / "nested", tmp_path / "run.arrow")
+    assert StoredFlow(tmp_path / "run.arrow").pairs == [(0, 1)]
+
+
+def test_a_frame_number_beyond_32_bits_is_named(tmp_path):
+    write_flo(tmp_path / "c/0_9999999999999999.flo", np.zeros((*SHAPE, 2), np.float32))
+    with pytest.raises(UserError, match="pair 0 to 9999999999999999: frame numbers lie between 0 and 2147483647"):
+        pack(tmp_path / "c", tmp_path / "c.arrow")
+    assert not (tmp_path / "c.arrow").exists()
+
+
+def test_a_bad_last_file_leaves_no_clip_behind(tmp_path):
+    for clip in ("a", "b", "c"):
+        write_flo(tmp_path / f"in/{clip}/0_1.flo", np.zeros((*SHAPE, 2), np.float32))
+    bad = tmp_path / "in/c/1_2.flo"
+    bad.write_bytes((tmp_path / "in/c/0_1.flo").read_bytes()[:-4])
+    with pytest.raises(UserError, match=r"c/1_2\.flo: truncated"):
+        pack(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -16,7 +16,7 @@ flow = typer.Typer(
     cls=DefaultCommandGroup,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Compute optical flow, or bring it out of and into the project's flow files. "
+    help="Compute optical flow, or export and import the project's flow files. "
     "'etc flow DATASET …' is short for 'etc flow compute DATASET …'.",
 )
 
@@ -52,7 +52,10 @@ def export_flow(
 @flow.command("import")
 def import_flow(
     source: Annotated[
-        Path, typer.Argument(help="Folder of SOURCE_TARGET.flo or .png, or of such folders, one a clip.")
+        Path,
+        typer.Argument(
+            help="Folder of [CLIP_]SOURCE_TARGET.flo or .png or KITTI's own names, or of such folders, one a clip."
+        ),
     ],
     to: Annotated[Path, typer.Option(help="The flow file to write (clip.arrow); for several clips, a folder.")],
     steps_per_pixel: Annotated[int, typer.Option(min=1, max=128, help="Precision: steps of 1/N pixels.")] = 16,

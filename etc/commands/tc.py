@@ -38,6 +38,9 @@ def tc(
         str | None, typer.Option(help="Data set whose class names the table shows, e.g. cityscapes; sets --classes.")
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="Folder of truth, same layout: adds mIoU, VC8, VC16.")] = None,
+    label_offset: Annotated[
+        int, typer.Option(min=0, max=254, help="Labels hold the class plus N, e.g. 1 where 0 is void (VSPW, ADE20K).")
+    ] = 0,
     probabilities: Annotated[
         Path | None, typer.Option(help="Folder of .npy or .npz (C, H, W), same layout: adds the warp error.")
     ] = None,
@@ -80,6 +83,7 @@ def tc(
             ignore=tuple(sorted(set(ignore))),
             classes=len(names) if names else classes,
             labels=labels,
+            label_offset=label_offset,
             probabilities=probabilities,
             against=against,
             sample=sample,

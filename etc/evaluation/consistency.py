@@ -1,6 +1,6 @@
-"""Temporal consistency of clips: pair by pair, with two frames in memory, whatever the number of clips.
+"""Temporal consistency of clips, pair by pair: two frames in memory, however many clips there are.
 
-The pipeline's evaluate stage and ``etc tc`` are both made of this; docs/tc.md has an example.
+The pipeline's evaluate stage and ``etc tc`` are both built on this; docs/tc.md has an example.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ class PairResult:
         clip: clip name.
         source, target: frame numbers.
         counts: by protocol; empty when the pair was skipped.
-        flips: of this pair and the pair before it; None when they do not meet in a frame or it was not asked for.
+        flips: of this pair and the one before it; None when they share no frame or flips were not requested.
         warp_error: None when the clip has no probabilities.
         skipped: why the pair was skipped, one line; empty when it was not.
     """
@@ -68,7 +68,7 @@ class PairResult:
 
 
 class ClipJudge:
-    """Judges the pairs of one clip, one after another, and remembers what the next pair needs again.
+    """Judges the pairs of one clip in order and keeps what the next pair needs again.
 
     Args:
         clip: the clip.
@@ -169,7 +169,7 @@ def evaluate_pairs(
     """Judge every pair of every clip, one pair at a time.
 
     Args:
-        clips: the clips; each is let go of before the next one is asked for.
+        clips: the clips; each is released before the next one is requested.
         classes: C, the number of classes.
         protocols: names from ``etc.evaluation.protocols.PROTOCOLS``.
         flips: also count flips (see ``etc.evaluation.flips``).
@@ -188,7 +188,7 @@ def evaluate_pairs(
 
 
 def _two(held: dict[int, np.ndarray], load: Load, source: int, target: int) -> dict[int, np.ndarray]:
-    """The arrays of two frames; those that the pair before left are not loaded again."""
+    """The arrays of two frames; those kept from the previous pair are not loaded again."""
     return {number: held[number] if number in held else load(number) for number in (source, target)}
 
 

@@ -18,6 +18,8 @@ Record = dict[str, Any]
 def pair_records(pair: PairResult) -> list[Record]:
     """One record per protocol of a pair: clip, source, target, protocol, same, counted, intersection (C,), union (C,).
 
+    A protocol whose mean needs it (``vspw_released``) adds ``own`` (C,), see ``etc.evaluation.iou.IouCounts``.
+
     ``same`` and ``counted`` belong to the pair, not to a class, so the rows of all its classes repeat them, as they do
     its clip: to sum them over pairs, take the rows of one class. A table of their own would be a second file that has
     to fit the first, and Parquet stores repeated values in little space (a sixth of the file).
@@ -33,6 +35,7 @@ def pair_records(pair: PairResult) -> list[Record]:
             "intersection": counts.intersection,
             "union": counts.union,
         }
+        | ({} if counts.own is None else {"own": counts.own})
         for protocol, counts in pair.counts.items()
     ]
 
@@ -40,7 +43,7 @@ def pair_records(pair: PairResult) -> list[Record]:
 def counts_table(records: Sequence[Record], classes: int) -> pa.Table:
     """Table of the records: an array of a record has one value a class, everything else is repeated.
 
-    Columns are those of the first record and ``class``; text is string, arrays are int64, numbers int32.
+    Columns are those of the first record and ``class``; text is string, arrays are int64, numbers int32 where they fit.
     """
     columns = {}
     for name, first in records[0].items():
@@ -48,10 +51,15 @@ def counts_table(records: Sequence[Record], classes: int) -> pa.Table:
         if isinstance(first, np.ndarray):
             columns[name] = pa.array(np.concatenate(values), pa.int64())
         else:
-            kind = pa.string() if isinstance(first, str) else pa.int32()
+            kind = pa.string() if isinstance(first, str) else _number_type(values)
             columns[name] = pa.array(np.repeat(values, classes), kind)
     columns["class"] = pa.array(np.tile(np.arange(classes, dtype=np.int32), len(records)))
     return pa.table(columns)
+
+
+def _number_type(values: Sequence[int]) -> pa.DataType:
+    """32 bits, or 64 for frame numbers that are times, e.g. in nanoseconds."""
+    return pa.int64() if max(values) > 2**31 - 1 else pa.int32()
 
 
 def write_counts(path: Path, records: Sequence[Record], classes: int, like: Record | None = None) -> None:
@@ -61,10 +69,10 @@ def write_counts(path: Path, records: Sequence[Record], classes: int, like: Reco
         path: the file.
         records: what was counted.
         classes: number of classes.
-        like: a record of the same kind; with it a table without rows may be written.
+        like: a record of the same kind; allows a table without rows to be written.
 
     Raises:
-        UserError: there is no record, and none that says what a table without rows would look like.
+        UserError: there is no record, and ``like`` is not given.
     """
     if not records and like is None:
         raise UserError(f"{path}: nothing to count; the clips have only one frame each: there is no pair to compare")

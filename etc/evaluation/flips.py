@@ -8,10 +8,10 @@ with L the predictions
 
     flip rate = sum of flips over all triples of frames / sum of counted
 
-The three classes may all differ; going back to the first one is not asked for. A boundary that passes a pixel once
+The three classes may all differ; the third need not equal the first. A boundary that passes a pixel once
 changes its class once and does not count, a flickering pixel does.
 
-Each pair of frames is boiled down to a change map, and the flips of a triple come from two of them.
+Each pair of frames is reduced to a change map; the flips of a triple are counted from two of them.
 """
 
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ def flip_counts(
     Args:
         before: change map of t-1 and t, on the grid of frame t-1.
         after: change map of t and t+1, on the grid of frame t.
-        flow: F_{t-1->t}, float32 (H, W, 2), pixels: the one that ``before`` was made with.
+        flow: F_{t-1->t}, float32 (H, W, 2), pixels: the flow used to make ``before``.
         visible: bool (H, W) on the grid of frame t-1; None = all.
 
     Raises:

@@ -21,12 +21,14 @@ class IouCounts(NamedTuple):
         union: int64 (..., C), pixels of class c in either.
         same: int64 (...,), pixels with the same class in both.
         counted: int64 (...,), pixels compared.
+        own: int64 (..., C), pixels of class c in the first map; None unless a protocol's mean needs it.
     """
 
     intersection: np.ndarray
     union: np.ndarray
     same: np.ndarray
     counted: np.ndarray
+    own: np.ndarray | None = None
 
 
 def joint_histogram(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -56,7 +58,11 @@ def check_ids(counts: np.ndarray, classes: int, what: str) -> None:
 
 
 def confusion_matrix(
-    prediction: np.ndarray, truth: np.ndarray, classes: int, partial_prediction: bool = False
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    classes: int,
+    partial_prediction: bool = False,
+    ignored: Iterable[int] = (IGNORE,),
 ) -> np.ndarray:
     """Confusion matrix of one frame.
 
@@ -66,6 +72,7 @@ def confusion_matrix(
         classes: C.
         partial_prediction: allow 255 in the prediction and leave such pixels out (the audit of pseudo-labels). A
             network answers everywhere, so otherwise 255 in the prediction is an error and not a way to skip pixels.
+        ignored: the ids that 255 in the prediction stands for, for the message.
 
     Returns:
         int64 (C, C), row = truth, column = prediction.
@@ -79,7 +86,8 @@ def confusion_matrix(
     check_ids(joint.sum(axis=0), classes, "the prediction")
     open_pixels = int(joint[:classes, IGNORE].sum())
     if open_pixels and not partial_prediction:
-        raise UserError(f"the prediction has id 255 at {open_pixels} pixels that the truth labels: give each a class")
+        ids = " or ".join(map(str, sorted(ignored)))
+        raise UserError(f"the prediction has id {ids} at {open_pixels} pixels that the truth labels: give each a class")
     return joint[:classes, :classes]
 
 
@@ -96,12 +104,12 @@ def iou_counts(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> IouCounts:
 
 def stacked(counts: Iterable[IouCounts]) -> IouCounts:
     """Several counts (at least one) along a new first axis."""
-    return IouCounts(*map(np.stack, zip(*counts, strict=True)))
+    return IouCounts(*(None if values[0] is None else np.stack(values) for values in zip(*counts, strict=True)))
 
 
 def total(counts: IouCounts) -> IouCounts:
     """Sums over the first axis."""
-    return IouCounts(*(values.sum(axis=0) for values in counts))
+    return IouCounts(*(None if values is None else values.sum(axis=0) for values in counts))
 
 
 def class_ratio(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:

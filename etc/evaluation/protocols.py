@@ -5,7 +5,7 @@
 - ``etc_released``: what ``eval_tc.py`` of Liu et al. (ECCV 2020) computes, see ``_warp_etc`` and ``_count_etc``.
 - ``vspw_released``: what ``TC_cal.py`` of VSPW (Miao et al., CVPR 2021) computes, see ``_warp_vspw``, ``_count_vspw``.
 
-The two released protocols reproduce those scripts with their faults, for comparison with published numbers.
+The two released protocols reproduce those scripts, faults included, for comparison with published numbers.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ import numpy as np
 
 from etc.core.errors import UserError
 from etc.dataset.label_sets import IGNORE
-from etc.evaluation.iou import IouCounts, check_ids, iou_counts, mean_ratio, tp_fp_fn
+from etc.evaluation.iou import IouCounts, check_ids, class_ratio, iou_counts, mean_ratio, tp_fp_fn
 from etc.flow.warp import check_flow, check_flow_shape, floor_positions_in_steps, warp_labels_only
 
 # Rows warped at a time, see ``_targets``.
@@ -32,21 +32,23 @@ class TemporalProtocol:
         needs_visibility: whether the visibility mask is used.
         warp: (label of t+1, flow t to t+1, visible or None) to the label seen from t, uint8 (H, W).
         count: (joint histogram of the prediction at t and the warped one, C) to ``IouCounts``.
-        mean: (intersection (..., C), union (..., C)), pooled, to TC (...,).
+        ratio: (intersection (..., C), union (..., C)[, own (..., C)]), pooled, to the IoU of each class (..., C).
+        mean: the same to TC (...,).
     """
 
     name: str
     needs_visibility: bool
     warp: Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
     count: Callable[[np.ndarray, int], IouCounts]
-    mean: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    ratio: Callable[..., np.ndarray]
+    mean: Callable[..., np.ndarray]
 
 
 def protocol_named(name: str) -> TemporalProtocol:
     """The protocol of this name.
 
     Raises:
-        UserError: there is none.
+        UserError: the name is unknown.
     """
     if name not in PROTOCOLS:
         raise UserError(f"unknown TC protocol {name!r}: choose one of {', '.join(PROTOCOLS)}")
@@ -236,15 +238,29 @@ def _count_vspw(joint: np.ndarray, classes: int) -> IouCounts:
     For such ids in the next prediction the script's result is not defined (they alias other classes, or it stops);
     they are left out too.
     """
-    return iou_counts(*tp_fp_fn(joint[:classes, :classes]))
+    tp, fp, fn = tp_fp_fn(joint[:classes, :classes])
+    return iou_counts(tp, fp, fn)._replace(own=tp + fn)
+
+
+def _own_union(union: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """0 where the script's ``Evaluator`` leaves a class out: where it is in no map of a frame t, warped maps aside."""
+    return np.where(np.asarray(own) > 0, union, 0)
+
+
+def _ratio_vspw(intersection: np.ndarray, union: np.ndarray, own: np.ndarray) -> np.ndarray:
+    return class_ratio(intersection, _own_union(union, own))
+
+
+def _mean_vspw(intersection: np.ndarray, union: np.ndarray, own: np.ndarray) -> np.ndarray:
+    return mean_ratio(intersection, _own_union(union, own))
 
 
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        TemporalProtocol("corrected", False, _warp_nearest, _count, mean_ratio),
-        TemporalProtocol("occlusion_aware", True, _warp_visible, _count, mean_ratio),
-        TemporalProtocol("etc_released", False, _warp_etc, _count_etc, _mean_etc),
-        TemporalProtocol("vspw_released", False, _warp_vspw, _count_vspw, mean_ratio),
+        TemporalProtocol("corrected", False, _warp_nearest, _count, class_ratio, mean_ratio),
+        TemporalProtocol("occlusion_aware", True, _warp_visible, _count, class_ratio, mean_ratio),
+        TemporalProtocol("etc_released", False, _warp_etc, _count_etc, class_ratio, _mean_etc),
+        TemporalProtocol("vspw_released", False, _warp_vspw, _count_vspw, _ratio_vspw, _mean_vspw),
     )
 }

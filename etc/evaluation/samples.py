@@ -10,7 +10,7 @@ import numpy as np
 
 from etc.core.errors import UserError
 
-# Lists that come with the package, in etc/evaluation/assets.
+# Lists shipped with the package, in etc/evaluation/assets.
 BUNDLED = ("cityscapes_tc",)
 
 _ANNOTATED = re.compile(r"(?P<video>.+_\d{6})_(?P<frame>\d{6})")
@@ -48,7 +48,7 @@ def clip_list(source: str) -> list[str]:
     """Clip names of a bundled list, or of a text file with one name a line; ``#`` starts a comment.
 
     Raises:
-        UserError: there is no such list or file, it is no text, it is empty or names a clip twice.
+        UserError: the list or file does not exist, is not text, is empty, or names a clip twice.
     """
     try:
         if source in BUNDLED:
@@ -66,7 +66,7 @@ def checked_list(names: Iterable[str], source: str) -> list[str]:
     """The names without empty ones.
 
     Raises:
-        UserError: none is left, or one stands there twice.
+        UserError: no name is left, or one is repeated.
     """
     names = [name for name in names if name]
     if not names:
@@ -85,5 +85,5 @@ def select(names: Iterable[str], wanted: Sequence[str], source: str) -> list[str
     """
     missing = sorted(set(wanted) - set(names))
     if missing:
-        raise UserError(f"{source}: {len(missing)} of {len(wanted)} clips are not there, first {missing[0]}")
+        raise UserError(f"{source}: {len(missing)} of {len(wanted)} clips are missing, first {missing[0]}")
     return sorted(wanted)

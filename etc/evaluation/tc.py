@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from etc.evaluation.iou import IouCounts, class_ratio, joint_histogram, stacked, total
+from etc.evaluation.iou import IouCounts, joint_histogram, stacked, total
 from etc.evaluation.protocols import protocol_named
 
 DEFAULT_PROTOCOL = "corrected"
@@ -36,8 +36,8 @@ def pair_counts(
         Intersection int64 (C,), union int64 (C,), number of agreeing pixels, number of counted pixels.
 
     Raises:
-        UserError: sizes differ, an id is out of range, the flow is not finite, the protocol is unknown or lacks the
-            visibility that it needs.
+        UserError: sizes differ, an id is out of range, the flow is not finite, the protocol is unknown or needs
+            visibility that is not given.
     """
     chosen = protocol_named(protocol)
     return chosen.count(joint_histogram(prediction, chosen.warp(prediction_next, flow, visible)), classes)
@@ -48,14 +48,22 @@ def pool(counts: Iterable[IouCounts]) -> IouCounts:
     return total(stacked(counts))
 
 
-def class_consistency(counts: IouCounts) -> np.ndarray:
-    """IoU of each class over pooled counts, float64 (C,); NaN for a class that does not occur."""
-    return class_ratio(counts.intersection, counts.union)
+def scored(counts: IouCounts) -> tuple[np.ndarray, ...]:
+    """The counts that a protocol's ``ratio`` and ``mean`` are made from: intersection, union and, if counted, own."""
+    return tuple(one for one in (counts.intersection, counts.union, counts.own) if one is not None)
+
+
+def class_consistency(counts: IouCounts, protocol: str = DEFAULT_PROTOCOL) -> np.ndarray:
+    """IoU of each class over pooled counts, float64 (C,); NaN for a class that does not occur.
+
+    Under ``vspw_released`` a class occurs if it is in a prediction at t; being in a warped one is not enough.
+    """
+    return protocol_named(protocol).ratio(*scored(counts))
 
 
 def temporal_consistency(counts: IouCounts, protocol: str = DEFAULT_PROTOCOL) -> float:
     """TC of pooled counts, 0 to 1. Classes that do not occur are left out (``etc_released`` counts them as 0)."""
-    return float(protocol_named(protocol).mean(counts.intersection, counts.union))
+    return float(protocol_named(protocol).mean(*scored(counts)))
 
 
 def pixel_agreement(counts: IouCounts) -> float:

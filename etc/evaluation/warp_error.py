@@ -1,7 +1,7 @@
 """Warp error of class probabilities: how far the softmax outputs move along the flow.
 
-With q_t the probabilities of frame t, W the bilinear backward warp and V the pixels whose motion ends inside the frame
-(and that are visible, where visibility is used):
+With q_t the probabilities of frame t, W the bilinear backward warp and V the pixels p with p + round(F(p)) in the
+frame, as in the protocol ``corrected`` (and that are visible, where visibility is used):
 
     warp error = sum over pairs, p in V of ||q_t(p) - W(q_{t+1}, F_{t->t+1})(p)||^2 / sum over pairs of |V|
 

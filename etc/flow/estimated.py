@@ -1,4 +1,4 @@
-"""Flow computed from the frames when it is asked for."""
+"""Flow computed from the frames on request."""
 
 from collections.abc import Callable
 
@@ -33,7 +33,7 @@ class EstimatedFlow:
         """See ``etc.flow.store.FlowReader``; an estimator does not know where its flow is right, so there is no mask.
 
         Raises:
-            UserError: a frame cannot be read, or the two differ in size.
+            UserError: a frame cannot be read, the two differ in size, or the method fails on them.
         """
         self._recent = {
             number: self._recent[number] if number in self._recent else self._frame(number)
@@ -45,7 +45,10 @@ class EstimatedFlow:
                 f"{self._describe(target)}: {second.shape[1]}x{second.shape[0]} pixels, but {self._describe(source)} "
                 f"of the same clip has {first.shape[1]}x{first.shape[0]}"
             )
-        return self._estimate(first, second), None
+        try:
+            return self._estimate(first, second), None
+        except UserError as error:
+            raise UserError(f"{self._describe(source)}: {error}") from error
 
     def describe(self, source: int, target: int) -> str:
         """See ``etc.flow.store.FlowReader``."""

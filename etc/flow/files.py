@@ -1,9 +1,11 @@
 """Flow made elsewhere: a folder of ``.flo`` files or KITTI PNGs, one a pair of frames.
 
-Two layouts are understood, also mixed; the numbers are frame numbers of the manifest, with or without leading zeros:
+Three layouts are understood, also mixed; the numbers are frame numbers of the manifest, with or without leading zeros:
 
 - ``<folder>/…/<clip>/<source>_<target>.flo``, one folder a clip;
-- ``<folder>/…/<clip>_<source>_<target>.flo``, as Cityscapes names its files; ``_flow`` may stand before the suffix.
+- ``<folder>/…/<clip>_<source>_<target>.flo``, as Cityscapes names its files; ``_flow`` may stand before the suffix;
+- ``<folder>/…/<clip>_<source>.png`` with six and two digits, KITTI's own names: ``000000_10`` leads from frame 10 of
+  clip 000000 to frame 11.
 
 ``.png`` instead of ``.flo`` means KITTI's 16-bit PNG. The file of a pair holds F_{source->target} on the source's grid.
 """
@@ -23,8 +25,10 @@ from etc.core.errors import UserError
 from etc.flow.io import read_flow
 
 SUFFIXES = (".flo", ".png")
-# Stem of a file that holds the flow of one pair: ``<source>_<target>``, with the clip's name before it or not.
+# Stem of a file that holds the flow of one pair: ``<source>_<target>``, optionally after the clip's name.
 PAIR_STEM = re.compile(r"(?:(?P<clip>.+)_)?(?P<source>\d+)_(?P<target>\d+)(?:_flow)?")
+# KITTI's scene and frame; read as a pair it would lead from the scene's number to the frame's.
+_KITTI_STEM = re.compile(r"(?P<clip>\d{6})_(?P<source>\d\d)")
 
 PairFiles = Mapping[tuple[int, int], Path]
 
@@ -51,8 +55,8 @@ class FlowFiles:
         """See ``etc.flow.store.FlowReader``.
 
         Returns:
-            F_{source->target}, float32 (H, W, 2), pixels; unknown vectors are ``etc.flow.io.UNKNOWN`` and so end out
-            of every frame. Known, bool (H, W).
+            F_{source->target}, float32 (H, W, 2), pixels; unknown vectors are ``etc.flow.io.UNKNOWN`` and so leave
+            every frame. Known, bool (H, W).
 
         Raises:
             UserError: the file is missing or damaged, holds NaN or infinite values, is of another size, or has a known
@@ -124,17 +128,19 @@ def files_by_pair(
 
     Args:
         files: any files.
-        clip_of: the clip of a file whose own name says only the pair.
+        clip_of: the clip of a file whose name gives only the pair.
 
     Raises:
         UserError: two files are of the same pair.
     """
     clips: defaultdict[str, dict[tuple[int, int], Path]] = defaultdict(dict)
     for file in sorted(files):
-        match = PAIR_STEM.fullmatch(file.stem)
+        match = _KITTI_STEM.fullmatch(file.stem) or PAIR_STEM.fullmatch(file.stem)
         if match is None or file.suffix.lower() not in SUFFIXES:
             continue
-        clip, pair = match["clip"] or clip_of(file), (int(match["source"]), int(match["target"]))
+        source = int(match["source"])
+        pair = source, int(match.groupdict().get("target") or source + 1)
+        clip = match["clip"] or clip_of(file)
         first = clips[clip].setdefault(pair, file)
         if first != file:
             raise UserError(f"{first} and {file} are both flow of clip '{clip}', pair {pair}: remove one")

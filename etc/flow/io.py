@@ -1,4 +1,4 @@
-"""Flow files of the field: Middlebury ``.flo`` and KITTI 16-bit PNG."""
+"""Flow file formats: Middlebury ``.flo`` and KITTI 16-bit PNG."""
 
 import os
 from pathlib import Path
@@ -30,14 +30,14 @@ def read_flo(path: str | os.PathLike) -> np.ndarray:
         (every warp takes them as out of frame).
 
     Raises:
-        UserError: the file is missing, has another tag or size than it says, or holds NaN or infinite values.
+        UserError: the file is missing, has the wrong tag or size, or holds NaN or infinite values.
     """
     data = _read_bytes(path)
     if len(data) < _FLO_HEADER or np.frombuffer(data, "<f4", 1)[0] != _FLO_TAG:
         raise UserError(f"{path}: not a .flo file (its first four bytes are not the tag 202021.25)")
     width, height = (int(side) for side in np.frombuffer(data, "<i4", 2, offset=4))
     if width < 1 or height < 1:
-        raise UserError(f"{path}: a .flo file of size {width}x{height} cannot be; get the file again")
+        raise UserError(f"{path}: its header gives the impossible size {width}x{height}; get the file again")
     expected = _FLO_HEADER + 8 * width * height
     if len(data) != expected:
         state = "truncated" if len(data) < expected else "too long"
@@ -76,7 +76,7 @@ def read_kitti_png(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(f"{path}: not a readable PNG (damaged or truncated); get it again")
     if encoded.dtype != np.uint16 or encoded.ndim != 3 or encoded.shape[2] != 3:
         raise UserError(f"{path}: a KITTI flow is a 16-bit PNG of 3 channels, this is {encoded.dtype} {encoded.shape}")
-    # OpenCV hands over blue, green, red.
+    # OpenCV returns blue, green, red.
     valid = encoded[..., 0] > 0
     flow = (encoded[..., [2, 1]].astype(np.float32) - np.float32(_KITTI_OFFSET)) / np.float32(_KITTI_SCALE)
     flow[~valid] = 0
@@ -131,10 +131,15 @@ def read_flow(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_bytes(path: str | os.PathLike) -> bytes:
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: not a regular file")
     try:
-        return Path(path).read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such flow file") from error
+    except OSError as error:
+        raise UserError(f"{path}: not a readable file ({error.strerror})") from error
 
 
 def _check(path: str | os.PathLike, flow: np.ndarray) -> None:

@@ -1,9 +1,9 @@
 """One Arrow IPC file of compressed flow per clip, read pair by pair.
 
 Each record batch holds one pair. Flow is rounded to int16 at the stated step, differenced along the rows (modulo
-2^16, so nothing is lost), its low and high bytes are parted, and zstd packs them. A checksum covers each row and the
-file's header. The last batch is a seal over all rows, so that a damaged table of contents cannot hide a pair. Equal
-input gives equal bytes. Why Arrow, and what was measured: docs/decisions/flow-store.md.
+2^16, so nothing is lost), its low and high bytes are separated, and zstd compresses them. A checksum covers each row
+and the file's header. The last batch is a seal over all rows, so that a damaged table of contents cannot hide a pair.
+Equal input gives equal bytes. Why Arrow, and what was measured: docs/decisions/flow-store.md.
 
 Components beyond the int16 range (unknown vectors of a ``.flo`` file are) saturate. That is harmless: the writer
 refuses a step at which a saturated vector could still end inside the frame. At a reduced size such vectors would
@@ -30,6 +30,7 @@ FORMAT = 2
 DEFAULT_STEP = 1 / 16
 SCALES = (1, 2, 4)
 _LIMIT = 32767
+_LAST_FRAME = 2**31 - 1
 _LEVEL = 3
 # Rows unpacked at a time: they stay in the processor's cache.
 _ROWS = 32
@@ -60,7 +61,7 @@ class FlowReader(Protocol):
 
         Returns:
             F_{t->s} on the grid of frame t, float32 (H, W, 2), pixels; where it counts, bool (H, W): what is visible,
-            or, in flow made elsewhere, what is known; None where nothing is said.
+            or, in flow made elsewhere, what is known; None if there is no mask.
 
         Raises:
             UserError: there is no flow of this pair, or it is damaged.
@@ -97,7 +98,7 @@ class FlowWriter:
         key: see ``content_key``.
         shape: (H, W) of the frames.
         step: precision in pixels of the stored flow.
-        method: name of the flow method, for whoever opens the file.
+        method: name of the flow method, for readers of the file.
         scale: 1, 2 or 4: the flow is reduced to 1/scale of the frame's height and width by area averages (still in
             pixels of the frame) and enlarged bilinearly on reading. Visibility is kept at full size.
 
@@ -154,12 +155,14 @@ class FlowWriter:
             visible: bool (H, W) on frame t's grid; None where it is not known.
 
         Raises:
-            UserError: wrong shape, NaN or infinite values, a pair that is there already, or a vector beyond the
-                int16 range when the flow is reduced.
+            UserError: a frame number out of range, wrong shape, NaN or infinite values, a pair that was already
+                written, or a vector beyond the int16 range when the flow is reduced.
         """
         name = f"{self.path}: pair {source} to {target}"
         if (source, target) in self._checksums:
             raise UserError(f"{name} is written twice")
+        if not 0 <= min(source, target) <= max(source, target) <= _LAST_FRAME:
+            raise UserError(f"{name}: frame numbers lie between 0 and {_LAST_FRAME}")
         if flow.shape[:2] != self.shape or (visible is not None and visible.shape != self.shape):
             raise UserError(f"{name}: flow {flow.shape} and visibility must have the frame's size {self.shape}")
         try:
@@ -286,7 +289,7 @@ class StoredFlow:
 
     @contextlib.contextmanager
     def _readable(self):
-        """Turn what Arrow says about a file that it cannot read into one line for the user."""
+        """Turn Arrow's error about an unreadable file into one line for the user."""
         try:
             yield
         except FileNotFoundError as error:

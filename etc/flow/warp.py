@@ -140,7 +140,7 @@ def floor_positions_in_steps(flow: np.ndarray) -> np.ndarray | None:
 def check_flow(flow: np.ndarray, frame: tuple[int, ...] | None = None) -> None:
     """Raise ``UserError`` unless ``flow`` is finite, float32 and (H, W, 2), and, if given, of the frame's size (H, W).
 
-    A frame of more than 16383 pixels a side cannot be warped and is refused too.
+    A frame of more than 16383 pixels a side cannot be warped and is refused as well.
     """
     check_flow_shape(flow, frame)
     if not np.isfinite(flow).all():

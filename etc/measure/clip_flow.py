@@ -1,4 +1,4 @@
-"""The flow of one clip as ``etc tc`` judges with it, on top of any reader of ``etc.flow``."""
+"""The flow that ``etc tc`` judges one clip with, on top of any reader of ``etc.flow``."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -15,8 +15,8 @@ from etc.flow_exchange import IMPORTED
 class ClipFlow:
     """A ``etc.flow.store.FlowReader`` whose masks say what is visible. Can be pickled before its first pair.
 
-    Files of the stage ``flow`` are taken as they are. What other flow has is no more than a mask of known vectors: the
-    forward-backward check then says what is visible, with the flow of the opposite pair.
+    Files of the stage ``flow`` are used as they are. Other flow has at most a mask of known vectors; what is visible
+    then comes from the forward-backward check, which needs the flow of the opposite pair.
 
     The last pair is remembered, so that several runs are judged with one computation.
 

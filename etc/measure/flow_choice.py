@@ -4,8 +4,9 @@ A folder holds one of
 
 - ``<clip>.arrow`` files of this project;
 - ``.flo`` or KITTI ``.png`` files named by their pair, ``<clip>/<source>_<target>`` or ``<clip>_<source>_<target>``;
-- such files named by the frame on whose grid they lie, in a layout of ``sources.folder.layouts``; they lead one step
-  on. With ``forward/`` and ``backward/`` folders of them, what is visible is known too.
+- such files named by the frame on whose grid they lie, in a layout of ``sources.folder.layouts``. They lead one step on
+  in their own numbering and in that of the frames, and are refused for predictions of another step. With ``forward/``
+  and ``backward/`` folders of them, what is visible is known too.
 """
 
 import re
@@ -28,7 +29,16 @@ from etc.measure.clip_flow import ClipFlow
 from etc.measure.id_maps import Frames
 from etc.measure.pairing import ClipPlan
 from etc.sources.clip_names import first_names
-from etc.sources.folder.layouts import ClipFolder, read_folder, visible_files
+from etc.sources.folder.layouts import (
+    UNNAMED,
+    ClipFolder,
+    Files,
+    check_names,
+    detected_step,
+    one_step,
+    read_folder,
+    visible_files,
+)
 
 # {city}_{sequence}_{frame} looks like a pair, but names one frame.
 _ONE_FRAME = re.compile(r"[A-Za-z][A-Za-z-]*(?:_\d\d)?_\d{6}_\d{6}(?:_[A-Za-z]\w*)?")
@@ -66,7 +76,7 @@ class FlowChoice:
     backward: ClipFolder | None = None
 
     def check_visibility(self) -> None:
-        """Raise ``UserError`` when this flow cannot tell what is visible; other kinds are asked pair by pair."""
+        """Raise ``UserError`` when this flow cannot say what is visible; other kinds are checked pair by pair."""
         if self.forward and not self.backward:
             raise UserError(
                 f"{self.forward.root}: the occlusion_aware protocol needs to know what is visible: give forward/ and "
@@ -82,7 +92,7 @@ class FlowChoice:
             dense: pixels without a known vector are an error.
 
         Raises:
-            UserError: the folder has no flow of this clip.
+            UserError: the folder has no flow of this clip, or flow between other frames.
         """
         return ClipFlow(self._opener(plan), visibility, dense)
 
@@ -95,16 +105,35 @@ class FlowChoice:
         if self.pairs is not None:
             files = self._known(self.pairs, plan)
             return partial(FlowFiles, files, next(iter(files.values())).parent, plan.name)
-        forward = self.forward.match(plan.video)
+        forward = self.forward.match(plan.video, plan.folder)
         if forward is None:
             raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {self.forward.known()})")
-        backward = (self.backward.match(plan.video) if self.backward else None) or {}
+        backward = (self.backward.match(plan.video, plan.folder) if self.backward else None) or {}
+        self._check_step(plan, forward, backward)
         files = {(source, target): forward[source] for source, target in plan.pairs if source in forward}
         files |= {(target, source): backward[target] for source, target in plan.pairs if target in backward}
         return partial(FlowFiles, files, next(iter(forward.values())).parent, plan.name)
 
+    def _check_step(self, plan: ClipPlan, *files: Files) -> None:
+        """Raise ``UserError`` unless flow named by frame leads to the frames that the predictions ask for.
+
+        A name says only where flow begins. It leads one step on, and what a step is follows from the numbers of the
+        flow files and of the frames. With a single file and no frames only the next number can be meant.
+        """
+        steps = {step for step in map(detected_step, (*files, plan.frames)) if step} or {1}
+        for source, target in plan.pairs:
+            for step in sorted(steps):
+                if not one_step(source, target, step):
+                    raise UserError(
+                        f"{self.label}: flow named by its frame leads one step on, from frame {source} to "
+                        f"{source + step} of clip {plan.name}, but the prediction after {source} is of frame {target}: "
+                        f"give flow named by its pair, <clip>/{source}_{target}.flo, or predictions of every frame"
+                    )
+
     def _known(self, clips: Mapping[str, Any], plan: ClipPlan) -> Any:
         found = clips.get(plan.name, clips.get(plan.video))
+        if len(clips) == len(plan.folder.clips) == 1 and UNNAMED in (plan.video, *clips):
+            (found,) = clips.values()
         if found is None:
             raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {first_names(clips)})")
         return found
@@ -120,7 +149,7 @@ def choose_flow(text: str, preset: str, options: Sequence[str] = ()) -> FlowChoi
             ``value_range=0..1``; see ``etc.flow.methods``.
 
     Raises:
-        UserError: it is none of these, the folder holds no flow, or an option does not fit.
+        UserError: the value is unknown, the folder holds no flow, or an option does not fit.
     """
     if Path(text).is_dir():
         if options:
@@ -149,22 +178,28 @@ def _option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     try:
         found = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"--flow-option {text}: the value is not readable as YAML; quote it") from error
-    if not (name and equals and value) or isinstance(found, dict):
+    plain = (str, int, float, type(None))
+    if not (name and equals and value) or not isinstance(found, (*plain, list)):
         raise UserError(f"--flow-option {text}: give name=value, e.g. weights=raft.pth")
+    if not isinstance(found, list):
+        return name, found
+    if not all(isinstance(one, plain) for one in found):
+        raise UserError(f"--flow-option {text}: a list may hold plain values only, e.g. inputs=[a, b]")
     # A method must be hashable.
-    return name, tuple(found) if isinstance(found, list) else found
+    return name, tuple(found)
 
 
 def _folder(root: Path) -> FlowChoice:
-    present = sorted(visible_files(root))
+    present = sorted(path for path in visible_files(root) if path.suffix.lower() in (".arrow", *SUFFIXES))
+    check_names(present)
     shards = {path.relative_to(root).with_suffix("").as_posix(): path for path in present if path.suffix == ".arrow"}
     if shards:
         return FlowChoice(str(root), shards=shards)
     files = [path for path in present if path.suffix.lower() in SUFFIXES]
     if files and all(PAIR_STEM.fullmatch(path.stem) and not _ONE_FRAME.fullmatch(path.stem) for path in files):
-        return FlowChoice(str(root), pairs=files_by_pair(files, lambda path: path.parent.relative_to(root).as_posix()))
+        return FlowChoice(str(root), pairs=files_by_pair(files, partial(_clip_of, root)))
     if (root / "forward").is_dir():
         backward = root / "backward"
         return FlowChoice(
@@ -173,6 +208,10 @@ def _folder(root: Path) -> FlowChoice:
             backward=_by_frame(backward) if backward.is_dir() else None,
         )
     return FlowChoice(str(root), forward=_by_frame(root))
+
+
+def _clip_of(root: Path, path: Path) -> str:
+    return UNNAMED if path.parent == root else path.parent.relative_to(root).as_posix()
 
 
 def _by_frame(root: Path) -> ClipFolder:

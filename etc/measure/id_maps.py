@@ -1,11 +1,13 @@
 """Reading what ``etc tc`` compares: pictures of class ids, frames, class probabilities."""
 
+import math
 import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -28,37 +30,41 @@ class IdPictures:
         ignore: ids that are not counted.
         convert: take files named ``*_labelIds`` for Cityscapes label ids and make train ids of them (for truth, whose
             names say what it is; predictions are never converted).
+        offset: the files hold the class plus this number, and ids below it mean void.
     """
 
     files: Files
     classes: int
     ignore: Sequence[int] = (IGNORE,)
     convert: bool = False
+    offset: int = 0
 
     def __call__(self, frame: int) -> np.ndarray:
         """Ids of a frame, uint8 (H, W), 0..C-1; 255 stands for every ignored id.
 
         Raises:
-            UserError: the file is missing, damaged, no picture of ids, or an id is neither a class nor ignored.
+            UserError: the file is missing, damaged, not a picture of ids, or an id is neither a class nor ignored.
         """
         path = self.files[frame]
         ids = read_ids(path)
         if self.convert and cityscapes_kind(path).endswith("labelIds"):
             return self._converted(path, ids)
         counts = _count_ids(ids)
+        first, end = self.offset, self.offset + self.classes
         allowed = np.zeros(256, bool)
-        allowed[: self.classes] = True
+        allowed[:end] = True
         allowed[list(self.ignore)] = True
         strange = np.flatnonzero((counts > 0) & ~allowed)
         if strange.size:
             ignored = ", ".join(map(str, sorted(self.ignore)))
             raise UserError(
-                f"{path}: id {strange[-1]}, but there are {self.classes} classes (0 to {self.classes - 1}; "
+                f"{path}: id {strange[-1]}, but there are {self.classes} classes ({first} to {end - 1}; "
                 f"ignored: {ignored}){self._guess(strange)}"
             )
-        if set(self.ignore) <= {IGNORE}:
+        if not first and set(self.ignore) <= {IGNORE}:
             return ids
-        table = np.arange(256, dtype=np.uint8)
+        table = np.full(256, IGNORE, np.uint8)
+        table[first:end] = np.arange(self.classes)[: 256 - first]
         table[list(self.ignore)] = IGNORE
         return cv2.LUT(ids, table)
 
@@ -70,13 +76,19 @@ class IdPictures:
         if self.classes != CITYSCAPES.count:
             raise UserError(
                 f"{path}: Cityscapes label ids stand for {CITYSCAPES.count} classes, not {self.classes}: "
-                "give label pictures with the ids of the predictions"
+                "give --label-set cityscapes, or label pictures with the ids of the predictions"
+            )
+        if self.offset:
+            raise UserError(
+                f"{path}: the name says Cityscapes label ids, which have no offset: leave out --label-offset"
             )
         return CITYSCAPES.encode(ids)
 
     def _guess(self, strange: np.ndarray) -> str:
         if looks_like_label_ids(int(strange[-1]), self.classes):
             return ": it looks like Cityscapes label ids; convert it to train ids"
+        if self.convert and strange.tolist() == [self.classes]:
+            return ": if labels are the class plus 1, with 0 for void, give --label-offset 1"
         return ": give --classes and --ignore that fit"
 
 
@@ -103,7 +115,7 @@ class Frames:
 class Probabilities:
     """The class probabilities of one clip: frame number to ``.npy`` or ``.npz`` (one array) of (C, H, W).
 
-    ``classes`` is C where it is known; None where it is only known to be more than any id.
+    ``classes`` is C if known; None if all that is known is that it exceeds every id.
     """
 
     files: Files
@@ -113,20 +125,13 @@ class Probabilities:
         """Probabilities, float16 or float32 (C, H, W), each pixel summing to 1.
 
         Raises:
-            UserError: the file is missing or damaged, or its values are no probabilities.
+            UserError: the file is missing or damaged, or its values are not probabilities.
         """
         if frame not in self.files:
             folder = next((path.parent for path in self.files.values()), "the folder of probabilities")
             raise UserError(f"{folder}: no probabilities of frame {frame}")
         path = self.files[frame]
-        try:
-            content = np.load(path, allow_pickle=False)
-            if isinstance(content, np.lib.npyio.NpzFile):
-                if len(content.files) != 1:
-                    raise UserError(f"{path}: holds {len(content.files)} arrays; one (C, H, W) is expected")
-                content = content[content.files[0]]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(f"{path}: not a readable NumPy file ({first_line(error)})") from error
+        content = read_array(path)
         if content.ndim != 3 or content.dtype not in (np.float16, np.float32):
             raise UserError(
                 f"{path}: probabilities are float16 or float32 (C, H, W), this is {content.dtype} {content.shape}"
@@ -136,8 +141,52 @@ class Probabilities:
         total = content.sum(axis=0, dtype=np.float32)
         # NaN fails every comparison.
         if not (content.min() >= 0 and np.abs(total - 1).max() < 0.02):
-            raise UserError(f"{path}: its values are no probabilities (each pixel's must sum to 1): apply the softmax")
+            raise UserError(f"{path}: its values are not probabilities (each pixel's must sum to 1): apply the softmax")
         return content
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of a ``.npy`` file, or of a ``.npz`` file that holds one.
+
+    Raises:
+        UserError: the file is missing, damaged, shorter or longer than its shape says, or holds several arrays.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: not a regular file")
+        with path.open("rb") as stream:
+            if stream.read(2) != b"PK":
+                stream.seek(0)
+                return _read_npy(stream, path.stat().st_size)
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if len(members) != 1:
+                raise UserError(f"{path}: holds {len(members)} arrays; one (C, H, W) is expected")
+            with archive.open(members[0]) as stream:
+                return _read_npy(stream, members[0].file_size)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except MemoryError as error:
+        raise UserError(f"{path}: too large for the memory") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{path}: not a readable NumPy file ({first_line(error)})") from error
+
+
+def _read_npy(stream: IO[bytes], size: int) -> np.ndarray:
+    """An array whose header fits the size of its file in bytes: memory is asked for only then."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"version {version} of the format is unknown")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, by_columns, dtype = read(stream)
+    except Exception as error:  # its parser is Python's
+        raise ValueError(f"damaged header: {first_line(error)}") from error
+    expected = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or min(shape, default=0) < 0 or stream.tell() + expected != size:
+        raise ValueError(f"{dtype} {shape} needs {expected} bytes, it has {size - stream.tell()}")
+    values = np.frombuffer(stream.read(expected), dtype)
+    return values.reshape(shape, order="F" if by_columns else "C")
 
 
 def read_ids(path: Path) -> np.ndarray:
@@ -158,7 +207,7 @@ def read_ids(path: Path) -> np.ndarray:
 
 
 def largest_id(path: Path, ignore: Sequence[int]) -> int:
-    """The largest id in a picture that is not ignored; -1 when there is none."""
+    """The largest id in a picture that is not ignored; -1 if every id is."""
     present = _count_ids(read_ids(path)) > 0
     present[list(ignore)] = False
     return int(np.flatnonzero(present)[-1]) if present.any() else -1

@@ -1,9 +1,12 @@
-"""Which frames of which clips are compared, and what stands in the way of the other pairs.
+"""Which frames of which clips are compared, and why other pairs cannot be.
 
-The step of a clip is the most common difference of its frame numbers, and a pair is two frames one step apart. A pair
-that cannot be compared is never dropped silently: it keeps its place, with one line that says why.
+The step of a clip is the most common difference of its frame numbers, and a pair is two frames one step apart. Times in
+place of numbers (above 2^31 - 1, e.g. nanoseconds) jitter: there the step is the median difference, and a pair is two
+frames between half a step and one and a half apart. A pair that cannot be compared is never dropped silently: it keeps
+its place, with one line that says why.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,7 +15,7 @@ from typing import NamedTuple
 
 from etc.core.errors import UserError
 from etc.evaluation.samples import Snippet, snippet
-from etc.sources.folder.layouts import CLIP_JUMP, ClipFolder, Files, detected_step
+from etc.sources.folder.layouts import CLIP_JUMP, LAST_NUMBER, ClipFolder, Files, detected_step, one_step
 
 
 class SkippedPair(NamedTuple):
@@ -39,15 +42,17 @@ class ClipPlan:
     Attributes:
         name: clip name in tables.
         video: name by which other folders know the clip.
+        folder: the folder of predictions that it is from.
         step: difference of consecutive frame numbers; None for a clip of one frame.
         predictions: frame number to file.
         frames: frame number to file; empty when no frames are given.
-        pairs: (source, target) frame numbers that can be compared as far as the names tell.
+        pairs: (source, target) frame numbers that can be compared, judging by the names.
         skipped: the other pairs.
     """
 
     name: str
     video: str
+    folder: ClipFolder
     step: int | None
     predictions: Files
     frames: Files
@@ -73,11 +78,11 @@ def plan_clips(
 
 
 def unpredicted_clips(predictions: ClipFolder, frames: ClipFolder) -> list[str]:
-    """Clips of the frames of which no frame has a prediction."""
+    """Clips of the frames without any prediction."""
     return [
         name
         for name, video, files in _pieces(frames, None)
-        if not (predictions.match(video) or {}).keys() & files.keys()
+        if not (predictions.match(video, frames) or {}).keys() & files.keys()
     ]
 
 
@@ -107,7 +112,8 @@ def _window(predictions: ClipFolder, name: str) -> Piece:
 def _pieces(predictions: ClipFolder, frames: ClipFolder | None) -> Iterator[Piece]:
     """Every clip; a long Cityscapes recording is cut where its numbering jumps."""
     for video, files in predictions.clips.items():
-        runs = _runs(files, frames.match(video) if frames else None) if predictions.cityscapes else [list(files)]
+        known = frames.match(video, predictions) if frames else None
+        runs = _runs(files, known) if predictions.cityscapes else [list(files)]
         for run in runs:
             name = video or "clip"
             name = name if len(runs) == 1 else f"{video}_{run[0]:06d}-{run[-1]:06d}"
@@ -128,22 +134,25 @@ def _runs(files: Files, frames: Files | None) -> list[list[int]]:
 
 
 def _plan(predictions: ClipFolder, name: str, video: str, files: Files, folder: ClipFolder | None) -> ClipPlan:
+    def nothing(step: int | None, files: Files, frames: Files, reason: str) -> ClipPlan:
+        return ClipPlan(name, video, predictions, step, files, frames, (), (SkippedPair(name, None, None, reason),))
+
     if not files:
         reason = f"{predictions.root}: no prediction of the listed clip {name}"
-        return ClipPlan(name, video, None, {}, {}, (), (SkippedPair(name, None, None, reason),))
+        return nothing(None, {}, {}, reason)
     numbers = sorted(files)
     step = detected_step(numbers)
     frames: Mapping[int, Path] = {}
     if folder is not None:
-        found = folder.match(video)
+        found = folder.match(video, predictions)
         if found is None:
             reason = f"{folder.root}: no frames of clip {name} (it has {folder.known()})"
-            return ClipPlan(name, video, step, files, {}, (), (SkippedPair(name, None, None, reason),))
+            return nothing(step, files, {}, reason)
         frames = found
     window = snippet(name) if name != video else None
     if step is None and window is None and not _neighbours(numbers[0], frames):
         reason = f"{files[numbers[0]]}: clip {name} has one frame only, so no pair"
-        return ClipPlan(name, video, None, files, dict(frames), (), (SkippedPair(name, None, None, reason),))
+        return nothing(None, files, dict(frames), reason)
     pairs, skipped = [], []
     for source, target in pairwise(_expected(numbers, step or 1, frames, window)):
         reason = _obstacle(name, source, target, step or 1, files, frames, folder)
@@ -151,7 +160,7 @@ def _plan(predictions: ClipFolder, name: str, video: str, files: Files, folder: 
             skipped.append(SkippedPair(name, source, target, reason))
         else:
             pairs.append((source, target))
-    return ClipPlan(name, video, step, files, dict(frames), tuple(pairs), tuple(skipped))
+    return ClipPlan(name, video, predictions, step, files, dict(frames), tuple(pairs), tuple(skipped))
 
 
 def _neighbours(number: int, frames: Mapping[int, Path]) -> bool:
@@ -162,14 +171,33 @@ def _expected(numbers: list[int], step: int, frames: Mapping[int, Path], window:
     """Numbers that a complete folder of predictions has: those it has, and those on the same steps around them."""
     first, last = numbers[0], numbers[-1]
     if window is not None:
-        # The list says what must be there, whether the folder of frames has it or not.
+        # The list defines what must exist, whether or not the folder of frames has it.
         return sorted({*numbers, *range(first, window.first - 1, -step), *range(first, window.last + 1, step)})
+    if last > LAST_NUMBER:
+        return sorted({*numbers, *_neighbours_in_time(numbers, step, sorted(frames))})
     while first - step in frames:
         first -= step
     while last + step in frames:
         last += step
-    on_grid = (number for number in range(first, last + 1, step) if number in frames)
-    return sorted({*numbers, *on_grid})
+    grid = range(first, last + 1, step)
+    # A number far from all others makes a grid that nobody can walk along.
+    on_grid = (number for number in (grid if len(grid) < len(frames) else frames) if number in frames)
+    return sorted({*numbers, *(number for number in on_grid if number in grid)})
+
+
+def _neighbours_in_time(numbers: list[int], step: int, frames: list[int]) -> Iterator[int]:
+    """The frames that follow the predictions, and precede them, one step at a time, up to the next prediction."""
+    predicted = set(numbers)
+    for number in numbers:
+        for direction in (1, -1):
+            here = number
+            while frames:
+                place = bisect_left(frames, here + direction * step)
+                near = min(frames[max(0, place - 1) : place + 1], key=lambda one: abs(one - here - direction * step))
+                if near in predicted or not one_step(*sorted((here, near)), step):
+                    break
+                yield near
+                here = near
 
 
 def _obstacle(
@@ -181,6 +209,6 @@ def _obstacle(
             return f"{frames.get(number, folder_name)}: no prediction for frame {number} of clip {name}"
         if folder is not None and number not in frames:
             return f"{files[number]}: {folder.root} has no frame {number} of clip {name}"
-    if target - source != step:
+    if not one_step(source, target, step):
         return f"{files[target]}: frame {target} of clip {name} follows frame {source}, but the clip's step is {step}"
     return ""

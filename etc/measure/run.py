@@ -1,23 +1,31 @@
-"""Judge a folder of predictions: all that ``etc tc`` does between its options and its output."""
+"""Judge a folder of predictions: everything ``etc tc`` does between its options and its output."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from etc.core.errors import UserError
 from etc.core.progress import track
+from etc.dataset.label_sets import CITYSCAPES
 from etc.evaluation.consistency import Clip, ClipJudge, PairResult
 from etc.evaluation.protocols import protocol_named
 from etc.evaluation.samples import BUNDLED, clip_list, random_share
+from etc.measure.doubts import flow_doubts, label_id_doubts, truth_doubts, warp_correlation
 from etc.measure.flow_choice import FlowChoice, choose_flow
-from etc.measure.id_maps import IdPictures, Probabilities, largest_id, looks_like_label_ids
+from etc.measure.id_maps import Frames, IdPictures, Probabilities, largest_id, looks_like_label_ids
 from etc.measure.pairing import ClipPlan, SkippedPair, plan_clips, unpredicted_clips
-from etc.measure.summary import clip_truth_figures, compare, summarise, truth_figures
+from etc.measure.summary import clip_truth_figures, compare, pooled_confusion, summarise, truth_figures
 from etc.measure.truth import TruthCounts, truth_counts
+from etc.sources.clip_names import first_names
 from etc.sources.folder.layouts import (
     FRAME_SUFFIXES,
     ID_SUFFIXES,
+    VSPW_FRAMES,
+    VSPW_LABELS,
     ClipFolder,
     detected_step,
     is_cityscapes,
@@ -26,6 +34,10 @@ from etc.sources.folder.layouts import (
 from etc.workers import Workers
 
 PROBABILITY_SUFFIXES = (".npy", ".npz")
+# Pairs of a clip, at least and as a share, whose frames show whether the flow follows them, and the quantile that
+# speaks for the clip: where the camera stands still flow always follows, and a cut is in one pair only.
+_CHECKED_PAIRS, _CHECKED_SHARE = 5, 1 / 6
+_SPEAKING = 0.25
 # Protocols that count every pixel: a hole in the flow would be counted as motion.
 _DENSE = ("etc_released", "vspw_released")
 
@@ -44,6 +56,7 @@ class Request:
         ignore: ids that are not counted.
         classes: number of classes; None takes the largest id of all pictures plus one.
         labels: folder of truth.
+        label_offset: labels hold the class plus this number; ids below it mean void.
         probabilities: folder of ``.npy`` or ``.npz`` files.
         against: another folder of predictions.
         sample: ``cityscapes_tc``, a text file of clip names, or a share of the clips; None takes all.
@@ -61,6 +74,7 @@ class Request:
     ignore: tuple[int, ...] = (255,)
     classes: int | None = None
     labels: Path | None = None
+    label_offset: int = 0
     probabilities: Path | None = None
     against: Path | None = None
     sample: str | None = None
@@ -84,9 +98,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Task:
-    """One clip: all that a worker process needs. ``clips`` holds one entry per folder of predictions."""
+    """One clip: everything a worker process needs. ``clips`` holds one entry per folder of predictions.
+
+    ``frames`` is None when none are given, so that nothing shows whether the flow follows them.
+    """
 
     clips: tuple[Clip, ...]
+    frames: Frames | None
     classes: int
     protocol: str
     skip_bad: bool
@@ -100,6 +118,7 @@ class _Judged:
     results: tuple[list[PairResult], ...]
     truth: TruthCounts | None
     truth_problem: str
+    warp_correlation: float | None
 
 
 def evaluate_folders(request: Request) -> Outcome:
@@ -114,7 +133,9 @@ def evaluate_folders(request: Request) -> Outcome:
         flow.check_visibility()
     if flow.method and request.frames is None:
         raise UserError(f"--flow {request.flow} is computed from the frames: give --frames, or a folder of flow")
-    frames = None if request.frames is None else read_folder(request.frames, FRAME_SUFFIXES)
+    if request.label_offset and request.labels is None:
+        raise UserError(f"--label-offset {request.label_offset} is about labels: give --labels, or leave it out")
+    frames = None if request.frames is None else read_folder(request.frames, FRAME_SUFFIXES, vspw=VSPW_FRAMES)
     bad = _Bad(request.skip_bad)
     if frames:
         bad.lines(frames.strays)
@@ -130,7 +151,7 @@ def evaluate_folders(request: Request) -> Outcome:
         ]
     )
     if request.against:
-        # What the other folder lacks is told by the number of pairs that the comparison leaves out.
+        # What the other folder is missing shows in the number of pairs that the comparison leaves out.
         runs.append(_plans(request, read_folder(request.against, ID_SUFFIXES), frames, _Bad(request.skip_bad)))
     _check_same_pairs(request, runs)
     with Workers(request.workers) as workers:
@@ -151,27 +172,47 @@ def evaluate_folders(request: Request) -> Outcome:
 
 
 def judge_clip(task: _Task) -> _Judged:
-    """Judge one clip of every folder of predictions; the flow of a pair is made once for all of them."""
+    """Judge one clip of every folder of predictions; the flow of a pair is computed once for all of them."""
     judges = [
         ClipJudge(clip, task.classes, (task.protocol,), flips=True, skip_bad=task.skip_bad) for clip in task.clips
     ]
     results: tuple[list[PairResult], ...] = tuple([] for _ in judges)
     wanted = [set(clip.pairs) for clip in task.clips]
-    for pair in sorted(set().union(*wanted)):
+    ordered = sorted(set().union(*wanted))
+    number = max(_CHECKED_PAIRS, int(_CHECKED_SHARE * len(ordered)))
+    checked = {ordered[place] for place in np.linspace(0, len(ordered) - 1, number).round().astype(int)}
+    correlations = []
+    for pair in ordered:
         for judge, pairs, found in zip(judges, wanted, results, strict=True):
             if pair in pairs:
                 found.append(judge(*pair))
+        if task.frames and pair in checked:
+            # Bad input has been reported above; frames may also be of another size than predictions and flow.
+            with contextlib.suppress(UserError):
+                # The flow of the pair just judged is remembered.
+                flow, _ = task.clips[0].flow.read(*pair)
+                correlations.append(warp_correlation(task.frames(pair[0]), task.frames(pair[1]), flow))
     truth, problem = None, ""
     if task.truth is not None and task.labelled:
         step = detected_step(task.labelled)
         predictions = task.clips[0].prediction
         try:
-            truth = truth_counts(predictions, task.truth, task.labelled, step, task.classes, task.truth.describe)
+            truth = truth_counts(
+                predictions,
+                task.truth,
+                task.labelled,
+                step,
+                task.classes,
+                task.truth.describe,
+                ignored=task.truth.ignore,
+            )
         except UserError as error:
             problem = f"clip {task.clips[0].name}: {error}"
             if not task.skip_bad:
                 raise UserError(problem) from error
-    return _Judged(task.clips[0].name, results, truth, problem)
+    correlations = [one for one in correlations if not np.isnan(one)]
+    correlation = float(np.quantile(correlations, _SPEAKING)) if correlations else None
+    return _Judged(task.clips[0].name, results, truth, problem, correlation)
 
 
 class _Bad:
@@ -220,10 +261,10 @@ def _check_same_pairs(request: Request, runs: Sequence[dict[str, ClipPlan]]) -> 
     first, second = ({(plan.name, *pair) for plan in run.values() for pair in plan.pairs} for run in runs)
     if first != second:
         clip, source, target = sorted(first ^ second)[0]
-        lacking = request.against if (clip, source, target) in first else request.predictions
+        incomplete = request.against if (clip, source, target) in first else request.predictions
         raise UserError(
-            f"{lacking}: no pair of frames {source} and {target} of clip {clip}, which the other folder has: the same "
-            "pairs are compared; put it right, or compare what both have with --skip-bad"
+            f"{incomplete}: no pair of frames {source} and {target} of clip {clip}, which the other folder has: the "
+            "same pairs are compared; put it right, or compare what both have with --skip-bad"
         )
 
 
@@ -264,7 +305,7 @@ def _tasks(
 ) -> list[_Task]:
     visibility = protocol_named(request.protocol).needs_visibility
     dense = request.protocol in _DENSE
-    labels = _optional(request.labels, ID_SUFFIXES, bad, ("labelTrainIds", "labelIds"))
+    labels = _optional(request.labels, ID_SUFFIXES, bad, ("labelTrainIds", "labelIds"), VSPW_LABELS)
     probabilities = _optional(request.probabilities, PROBABILITY_SUFFIXES, bad)
     tasks = []
     for name, plan in runs[0].items():
@@ -279,33 +320,39 @@ def _tasks(
             continue
         chances = None
         if probabilities:
-            chances = Probabilities(probabilities.match(plan.video) or {}, request.classes)
+            chances = Probabilities(probabilities.match(plan.video, plan.folder) or {}, request.classes)
         pictures = [IdPictures(one.predictions, classes, request.ignore) for one in plans]
         clips = tuple(
             # The probabilities are those of the first folder.
             Clip(name, one.pairs, ids, clip_flow, None if number else chances, ids.describe)
             for number, (one, ids) in enumerate(zip(plans, pictures, strict=True))
         )
-        truth = (labels.match(plan.video) if labels else None) or {}
+        truth = (labels.match(plan.video, plan.folder) if labels else None) or {}
         tasks.append(
             _Task(
                 clips,
+                Frames(plan.frames) if plan.frames else None,
                 classes,
                 request.protocol,
                 request.skip_bad,
-                IdPictures(truth, classes, request.ignore, convert=True),
+                IdPictures(truth, classes, request.ignore, convert=True, offset=request.label_offset),
                 tuple(sorted(truth.keys() & plan.predictions.keys())),
             )
         )
     if labels and not any(task.labelled for task in tasks):
-        raise UserError(f"{labels.root}: no label of a predicted frame in it")
+        raise UserError(
+            f"{labels.root}: no label of a predicted frame in it; labels have the clips {labels.known()}, predictions "
+            f"{first_names(one.video for one in runs[0].values())}: name clips and frames alike"
+        )
     return tasks
 
 
-def _optional(root: Path | None, suffixes: Sequence[str], bad: _Bad, prefer: Sequence[str] = ()) -> ClipFolder | None:
+def _optional(
+    root: Path | None, suffixes: Sequence[str], bad: _Bad, prefer: Sequence[str] = (), vspw: str = ""
+) -> ClipFolder | None:
     if root is None:
         return None
-    folder = read_folder(root, suffixes, prefer)
+    folder = read_folder(root, suffixes, prefer, vspw)
     bad.lines(folder.strays)
     return folder
 
@@ -315,12 +362,16 @@ def _figures(request: Request, plans: dict[str, ClipPlan], judged: Sequence[_Jud
     results = [one for clip in judged for one in clip.results[0]]
     figures = summarise(results, request.protocol)
     truths = {clip.clip: clip.truth for clip in judged if clip.truth is not None}
+    correlations = {clip.clip: clip.warp_correlation for clip in judged}
     for name, clip in figures["clips"].items():
         clip |= {"frames": len(plans[name].predictions), "step": plans[name].step}
         if name in truths:
             clip |= clip_truth_figures(truths[name])
+        if correlations.get(name) is not None:
+            clip["warp_correlation"] = correlations[name]
     if truths:
         figures |= truth_figures(truths)
+    figures["warnings"] = _doubts(request, plans, judged, truths, figures)
     problems = [SkippedPair(clip.clip, None, None, clip.truth_problem) for clip in judged if clip.truth_problem]
     before, after = ([pair._asdict() for pair in pairs] for pairs in (bad.skipped, problems))
     figures["skipped"] = before + figures["skipped"] + after
@@ -328,3 +379,22 @@ def _figures(request: Request, plans: dict[str, ClipPlan], judged: Sequence[_Jud
         others = [one for clip in judged for run in clip.results[1:] for one in run]
         figures["against"] = {"predictions": str(request.against)} | compare(results, others, request.protocol)
     return figures
+
+
+def _doubts(
+    request: Request,
+    plans: Mapping[str, ClipPlan],
+    judged: Sequence[_Judged],
+    truths: Mapping[str, TruthCounts],
+    figures: Mapping[str, Any],
+) -> list[str]:
+    """What makes the figures doubtful, one line each."""
+    known = {clip.clip: clip.warp_correlation for clip in judged if clip.warp_correlation is not None}
+    lines = flow_doubts(known, (plans[name].step or 1 for name in known))
+    cityscapes = next(iter(plans.values())).folder.cityscapes
+    if cityscapes or figures["per_class"].keys() == {str(one) for one in range(CITYSCAPES.count)}:
+        present = [int(one) for one, value in figures["per_class"].items() if value is not None]
+        lines += label_id_doubts(present, str(request.predictions))
+    if truths:
+        lines += truth_doubts(pooled_confusion(truths), str(request.labels))
+    return lines

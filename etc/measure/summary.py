@@ -14,13 +14,15 @@ from etc.core.errors import UserError
 from etc.evaluation.consistency import PairResult
 from etc.evaluation.iou import IouCounts, iou_counts, mean_ratio, stacked, total, tp_fp_fn
 from etc.evaluation.protocols import protocol_named
-from etc.evaluation.tc import class_consistency, pixel_agreement, pool, temporal_consistency
+from etc.evaluation.tc import class_consistency, pixel_agreement, pool, scored, temporal_consistency
 from etc.measure.truth import VC_LENGTHS, TruthCounts
 from etc.measure.vc import mean_video_consistency, video_consistency
 from etc.resampling import EXACT_CLIPS, Counts, interval, paired_difference, paired_p_value
 
 RESAMPLES = 2000
 LEVEL = 0.95
+# With fewer clips the bootstrap's intervals are too narrow (docs/metrics.md), and no permutation test gives p < 0.05.
+ENOUGH_CLIPS = 6
 Clips = Mapping[str, Sequence[PairResult]]
 
 
@@ -56,9 +58,9 @@ def summarise(results: Iterable[PairResult], protocol: str, seed: int = 0) -> di
     many = len(clips) > 1
     return {
         "protocol": protocol,
-        **_score("tc", (counts.intersection, counts.union), many, seed, protocol_named(protocol).mean),
-        "interval": f"{LEVEL:.0%} bootstrap over {len(clips)} clips" if many else "none: one clip",
-        "per_class": {str(one): _number(value) for one, value in enumerate(class_consistency(pooled))},
+        **_score("tc", scored(counts), many, seed, protocol_named(protocol).mean),
+        "interval": _interval_text(len(clips)),
+        "per_class": {str(one): _number(value) for one, value in enumerate(class_consistency(pooled, protocol))},
         **_score("agreement", (counts.same[:, None], counts.counted[:, None]), many, seed),
         **_score("flip_rate", _sums(clips, "flips"), many, seed),
         **_score("warp_error", _sums(clips, "warp_error"), many, seed),
@@ -93,7 +95,7 @@ def compare(
         raise UserError("the two folders of predictions have no pair of frames in common")
     counts = [clip_counts(by_clip(run[key] for key in common), protocol) for run in runs]
     scores = [temporal_consistency(total(one), protocol) for one in counts]
-    first, second = ((one.intersection, one.union) for one in counts)
+    first, second = map(scored, counts)
     number = len(first[0])
     mean = protocol_named(protocol).mean
     low = high = p_value = None
@@ -120,7 +122,7 @@ def compare(
 
 def truth_figures(truths: Mapping[str, TruthCounts]) -> dict[str, Any]:
     """mIoU over all labelled frames, and VC_n as the mean over clips, from the counts of each clip."""
-    counts = iou_counts(*tp_fp_fn(sum(one.confusion for one in truths.values())))
+    counts = iou_counts(*tp_fp_fn(pooled_confusion(truths)))
     figures: dict[str, Any] = {
         "miou": _number(mean_ratio(counts.intersection, counts.union)),
         "labelled_frames": sum(one.frames for one in truths.values()),
@@ -130,6 +132,11 @@ def truth_figures(truths: Mapping[str, TruthCounts]) -> dict[str, Any]:
         figures[f"vc{length}"] = _number(mean_video_consistency(windows))
         figures[f"vc{length}_windows"] = sum(len(one.stable) for one in windows)
     return figures
+
+
+def pooled_confusion(truths: Mapping[str, TruthCounts]) -> np.ndarray:
+    """Confusion matrix over all labelled frames, int64 (C, C), row = truth, column = prediction."""
+    return sum(one.confusion for one in truths.values())
 
 
 def clip_truth_figures(truth: TruthCounts) -> dict[str, Any]:
@@ -175,11 +182,18 @@ def _clip_figures(results: Sequence[PairResult], protocol: str) -> dict[str, Any
     }
 
 
+def _interval_text(clips: int) -> str:
+    if clips == 1:
+        return "none: one clip"
+    narrow = f"; too narrow with fewer than {ENOUGH_CLIPS}" if clips < ENOUGH_CLIPS else ""
+    return f"{LEVEL:.0%} bootstrap over {clips} clips{narrow}"
+
+
 def _score(name: str, counts: Counts, many: bool, seed: int, mean=mean_ratio) -> dict[str, float | None]:
     if not many:
-        value, low, high = mean(counts[0].sum(axis=0), counts[1].sum(axis=0)), None, None
+        value, low, high = mean(*(one.sum(axis=0) for one in counts)), None, None
     else:
-        value, low, high = interval(*counts, RESAMPLES, LEVEL, seed, mean)
+        value, low, high = interval(*counts, resamples=RESAMPLES, level=LEVEL, seed=seed, mean=mean)
     return {name: _number(value), f"{name}_low": _number(low), f"{name}_high": _number(high)}
 
 

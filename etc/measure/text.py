@@ -6,15 +6,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from etc.measure.summary import ENOUGH_CLIPS
 from etc.sources.clip_names import first_names
 
 Figures = Mapping[str, Any]
 
-# More clips than this are told by the JSON file alone.
+# More clips than this are listed only in the JSON file.
 _CLIPS = 20
 _REASONS = 10
-# With fewer clips the permutation test cannot give p < 0.05.
-_ENOUGH_CLIPS = 6
 _SCORES = (
     ("TC", "tc"),
     ("pixel agreement", "agreement"),
@@ -31,7 +30,7 @@ def print_figures(figures: Figures, names: Sequence[str] | None = None, console:
     Args:
         figures: the JSON object of ``etc tc``.
         names: class names, position = id.
-        console: where to; default: standard output, without cutting lines when it is no terminal.
+        console: where to print; default: standard output, whose lines are not cut unless it is a terminal.
     """
     if console is None:
         console = Console(highlight=False)
@@ -42,7 +41,8 @@ def print_figures(figures: Figures, names: Sequence[str] | None = None, console:
     console.print(_classes(figures, names))
     if 1 < len(figures["clips"]) <= _CLIPS:
         console.print(_clips(figures))
-    for line in [*_notes(figures), *_skipped(figures["skipped"])]:
+    warnings = [f"warning: {line}" for line in figures.get("warnings", ())]
+    for line in [*_notes(figures), *warnings, *_skipped(figures["skipped"])]:
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -51,7 +51,7 @@ def _about(figures: Figures) -> str:
     steps = sorted({clip["step"] for clip in clips if clip["step"]})
     classes = f"{figures['classes']} classes"
     if figures["classes_inferred"]:
-        classes += " (the largest id found, plus one; --classes says it for certain)"
+        classes += " (the largest id found, plus one; set it with --classes)"
     return (
         f"{figures['predictions']}: {_many(len(clips), 'clip')}, {_many(figures['pairs'], 'pair')}, "
         f"{len(figures['skipped'])} skipped; frame step {', '.join(map(str, steps)) or '-'}\n"
@@ -70,7 +70,7 @@ def _scores(figures: Figures) -> Table:
         table.add_row(
             "warp error (0 to 2)",
             f"{figures['warp_error']:.4f}",
-            "" if None in ends else "{:.4f} to {:.4f}".format(*ends),
+            "" if None in ends else "{:.4f} to {:.4f}".format(*ends) + _narrow(figures),
         )
     return table
 
@@ -94,7 +94,7 @@ def _clips(figures: Figures) -> Table:
 def _notes(figures: Figures) -> list[str]:
     notes = []
     if figures["tc_low"] is None:
-        notes.append("no interval: it says how far the figures would move with other clips, and there is one clip only")
+        notes.append("no interval: it shows how far the figures would move with other clips, and there is only one")
     if figures["unpredicted"]:
         notes.append(
             f"frames of {_many(len(figures['unpredicted']), 'more clip')} have no prediction: "
@@ -117,8 +117,11 @@ def _comparison(against: Figures) -> str:
     if against["difference_low"] is not None:
         low, high = (100 * against[key] for key in ("difference_low", "difference_high"))
         text += f", 95 % interval {low:+.2f} to {high:+.2f}, p = {against['p_value']:.4f}"
-        if against["clips"] < _ENOUGH_CLIPS:
-            text += f" (with {against['clips']} clips p cannot fall below {2 / 2 ** against['clips']:.4f})"
+        if against["clips"] < ENOUGH_CLIPS:
+            text += (
+                f"; {against['clips']} clips allow no statement about other clips: the interval is too narrow, and p "
+                f"cannot fall below {2 / 2 ** against['clips']:.4f}"
+            )
     else:
         text += "; no interval and no p-value: they need several clips"
     if against["left_out"]:
@@ -143,7 +146,13 @@ def _many(number: int, what: str) -> str:
 
 def _interval(figures: Figures, key: str) -> str:
     low, high = figures.get(f"{key}_low"), figures.get(f"{key}_high")
-    return "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}"
+    return "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}{_narrow(figures)}"
+
+
+def _narrow(figures: Figures) -> str:
+    """A remark beside an interval from too few clips."""
+    clips = len(figures["clips"])
+    return f" (too narrow: {clips} clips)" if clips < ENOUGH_CLIPS else ""
 
 
 def _percent(value: float | None) -> str:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from etc.core.errors import UserError
+from etc.dataset.label_sets import IGNORE
 from etc.evaluation.iou import confusion_matrix
 from etc.measure.vc import WindowCounter, WindowCounts
+from etc.sources.folder.layouts import one_step
 
 VC_LENGTHS = (8, 16)
 Load = Callable[[int], np.ndarray]
@@ -36,6 +38,7 @@ def truth_counts(
     classes: int,
     describe: Callable[[int], str] = "frame {}".format,
     lengths: Sequence[int] = VC_LENGTHS,
+    ignored: Sequence[int] = (IGNORE,),
 ) -> TruthCounts:
     """Compare one clip's predictions with its truth, two frames in memory at a time; each is read once.
 
@@ -48,6 +51,7 @@ def truth_counts(
         classes: C.
         describe: frame number to the name of its truth in messages, e.g. its file.
         lengths: window lengths n.
+        ignored: the ids that 255 in the predictions stands for, for messages.
 
     Raises:
         UserError: sizes differ, or the prediction ignores a pixel that the truth labels; the line names the frame.
@@ -59,7 +63,7 @@ def truth_counts(
         for number in run:
             answer, right = prediction(number), truth(number)
             try:
-                confusion += confusion_matrix(answer, right, classes)
+                confusion += confusion_matrix(answer, right, classes, ignored=ignored)
                 counters[-1].add(answer, right)
             except UserError as error:
                 raise UserError(f"{describe(number)}: {error}") from error
@@ -75,7 +79,7 @@ def _joined(runs: Sequence[WindowCounts]) -> WindowCounts:
 def _runs(numbers: Sequence[int], step: int | None) -> Iterator[list[int]]:
     run = list(numbers[:1])
     for before, number in pairwise(numbers):
-        if number - before != step:
+        if step is None or not one_step(before, number, step):
             yield run
             run = []
         run.append(number)

@@ -1,4 +1,4 @@
-"""Stage ``evaluate``: judge one student, frame by frame, and keep counts, from which any table can be pooled."""
+"""Stage ``evaluate``: judge one student frame by frame and keep counts, from which any table can be pooled."""
 
 from itertools import pairwise
 from typing import Any
@@ -21,14 +21,14 @@ from etc.models import weights
 from etc.params import evaluate as params
 from etc.training.determinism import set_determinism
 
-# TC by each flow of params/flow.yaml that judges: its protocols.
+# Each flow of params/flow.yaml that TC is measured with, and its protocols.
 JUDGES = {"evaluate": ("corrected", "occlusion_aware"), "compare": ("corrected",)}
 
 
 def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     """Write ``data/<dataset>/evaluation/<run>/``; return the closing line.
 
-    - ``iou.parquet``: clip, frame, class, tp, fp, fn; one row per labelled frame of the split and class; none where
+    - ``iou.parquet``: clip, frame, class, tp, fp, fn; one row per labelled frame of the split and class; no rows if
       no frame has a label.
     - ``tc.parquet``: clip, source, target, flow, protocol, same, counted, class, intersection, union; one row per pair
       of the sampled clips, flow (a purpose of params/flow.yaml), protocol and class; all classes of a pair repeat
@@ -87,7 +87,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
 
 
 def sample_clips(frames: pd.DataFrame, split: str, sample: params.Sample) -> list[str]:
-    """Names of the clips whose TC is taken, sorted: those listed, or a fixed random share of the split's clips.
+    """Names of the clips whose TC is measured, sorted: those listed, or a fixed random share of the split's clips.
 
     Raises:
         UserError: a listed clip is not in the split.

@@ -31,7 +31,7 @@ _READ = ("exact", "folder")
 
 @dataclass(frozen=True)
 class Task:
-    """One clip: all that a worker process needs."""
+    """One clip: everything a worker process needs."""
 
     clip: str
     dataset: Dataset
@@ -62,7 +62,7 @@ def run(dataset: str, purpose: str, workers: int) -> str:
 
     Raises:
         UserError: unknown purpose, frames that are missing, damaged or of several sizes, or a flow method that is not
-            installed or lacks what it needs.
+            installed or misses a file.
     """
     block = params.load(dataset)
     if purpose not in type(block).model_fields:
@@ -99,7 +99,7 @@ def run(dataset: str, purpose: str, workers: int) -> str:
 
 
 def compute_clip(task: Task) -> int:
-    """Make the flow file of one clip unless a valid one is there; return its number of pairs."""
+    """Make the flow file of one clip unless a valid one exists; return its number of pairs."""
     cv2.setNumThreads(1)
     key = clip_key(task)
     if _is_complete(task.path, key, task.pairs):
@@ -168,11 +168,12 @@ def _reader(task: Task) -> FlowReader:
     if task.settings.method == "folder":
         return find_flow(task.settings.path, task.clip, task.shape)
     images = {row["frame"]: task.dataset.image(row) for row in task.rows}
-    return EstimatedFlow(images.__getitem__, _method(task.settings))
+    paths = {row["frame"]: str(task.dataset.root / row["image"]) for row in task.rows}
+    return EstimatedFlow(images.__getitem__, _method(task.settings), task.settings.method, paths.__getitem__)
 
 
 def _checked(task: Task, pair: tuple[int, int], flow: np.ndarray) -> np.ndarray:
-    """What a reader gave, unless it cannot be flow of this clip."""
+    """The flow a reader gave, after checking that it fits this clip."""
     name = f"{task.settings.method} flow of clip '{task.clip}' from frame {pair[0]} to {pair[1]}"
     if flow.shape[:2] != task.shape:
         raise UserError(f"{name}: its size {flow.shape[:2]} differs from the frames' size {task.shape}")
@@ -184,7 +185,7 @@ def _checked(task: Task, pair: tuple[int, int], flow: np.ndarray) -> np.ndarray:
 
 
 def _exact_path(task: Task) -> Path:
-    """The flow that a generated data set brings along, ``<root>/flow/<split>/<city>/<clip>.arrow``."""
+    """The flow that comes with a generated data set, ``<root>/flow/<split>/<city>/<clip>.arrow``."""
     folder = task.dataset.root / "flow"
     found = next(folder.rglob(f"{task.clip}.arrow"), None)
     if found is None:

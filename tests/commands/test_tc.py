@@ -1,6 +1,8 @@
 """``etc tc`` from the command line: layouts, flows, output files, and every kind of bad input."""
 
 import json
+import os
+import shutil
 
 import cv2
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from etc.cli import app
-from etc.flow.io import write_flo, write_kitti_png
+from etc.flow.io import read_flo, write_flo, write_kitti_png
 from etc.flow.store import FORMAT, FlowWriter
 from etc.flow_exchange import pack
 from tests.commands import world
@@ -112,7 +114,7 @@ def test_every_protocol_has_its_own_number(tmp_path, protocol):
     assert found["protocol"] == protocol and 0.3 < found["tc"] < 0.9
 
 
-def test_forward_and_backward_files_tell_what_is_visible(tmp_path):
+def test_forward_and_backward_files_say_what_is_visible(tmp_path):
     root = world.make(tmp_path)
     (root / "flow").rename(root / "both")
     for path in sorted((root / "both").rglob("*.flo")):
@@ -219,6 +221,21 @@ def test_parquet_holds_the_counts_of_every_pair(tmp_path):
     assert found["tc"] == pytest.approx((pooled["intersection"] / pooled["union"]).mean())
     pairs = table[table["class"] == 0]
     assert found["agreement"] == pytest.approx(pairs["same"].sum() / pairs["counted"].sum())
+
+
+def test_vspw_released_averages_over_the_classes_of_frames_t(tmp_path):
+    """One class other than 0 at zero flow, 20x30: what leaves an even frame becomes class 0, which no frame t holds."""
+    for clip in ("a", "b"):
+        for number in range(3):
+            world.save(tmp_path / f"predictions/{clip}/{number}.png", np.full((20, 30), 2, np.uint8))
+            write_flo(tmp_path / f"flow/{clip}/{number}.flo", np.zeros((20, 30, 2), np.float32))
+    found = tc(tmp_path, "--protocol", "vspw_released", "--parquet", tmp_path / "out.parquet")
+    assert found["tc"] == found["tc_low"] == found["tc_high"] == pytest.approx(19 * 29 / 600)
+    assert found["per_class"] == {"0": None, "1": None, "2": found["tc"]}
+    table = pd.read_parquet(tmp_path / "out.parquet").groupby("class")[["intersection", "union", "own"]].sum()
+    assert table["own"].tolist() == [0, 0, 4 * 600]
+    counted = table[table["own"] > 0]
+    assert found["tc"] == pytest.approx((counted["intersection"] / counted["union"]).mean())
 
 
 def test_output_is_readable_text(moving):
@@ -461,7 +478,7 @@ def test_clips_that_only_one_folder_has(moving):
     assert found["against"]["pairs"] == 8 and found["against"]["left_out"] == 4
 
 
-def test_clips_without_predictions_are_told(moving):
+def test_clips_without_predictions_are_reported(moving):
     for path in (moving / "predictions/walk").iterdir():
         path.unlink()
     assert "no prediction of clip walk, whose frames are there" in refused(moving, flow="dis", frames="frames")
@@ -557,3 +574,232 @@ def test_truth_that_does_not_fit(moving):
     assert "truth/ride/0003.png: two label maps uint8 of one size" in refused(moving, "--labels", moving / "truth")
     found = tc(moving, "--labels", moving / "truth", "--skip-bad")
     assert "miou" not in found and "ride/0003.png" in found["skipped"][0]["reason"]
+
+
+# Figures that would be wrong, or cannot be trusted.
+
+
+def printed(root, *more):
+    result = call("--predictions", root / "predictions", "--workers", 1, "--flow", root / "flow", *more)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_flow_by_frame_is_not_used_for_predictions_of_another_step(moving):
+    for path in (moving / "predictions").rglob("*[13].png"):
+        path.unlink()
+    words = (
+        "flow named by its frame leads one step on, from frame 0 to 1 of clip ride, but the prediction after 0 is of"
+    )
+    assert words in refused(moving)
+    assert "no pair of frames could be compared" in refused(moving, "--skip-bad")
+    for clip in ("ride", "walk"):
+        for source in (0, 2):
+            (moving / "pairs" / clip).mkdir(parents=True, exist_ok=True)
+            flow = np.full((*SIZE, 2), (2 * MOTION, 0), np.float32)
+            write_flo(moving / f"pairs/{clip}/{source}_{source + 2}.flo", flow)
+    assert tc(moving, flow="pairs")["tc"] == 1.0
+
+
+def test_labels_with_bare_numbers_are_not_those_of_every_clip(moving):
+    for path in (moving / "predictions/walk").iterdir():
+        world.save(moving / "bare" / path.name, np.asarray(Image.open(path)))
+    line = refused(moving, "--labels", moving / "bare")
+    assert "no label of a predicted frame" in line
+    assert "labels have the clips files without a clip name, predictions ride, walk" in line
+    (moving / "list.txt").write_text("walk\n")
+    assert "no label" in refused(moving, "--labels", moving / "bare", "--sample", moving / "list.txt")
+    chances = moving / "bare_chances"
+    chances.mkdir()
+    np.save(chances / "0.npy", np.full((CLASSES, *SIZE), 1 / CLASSES, np.float32))
+    assert "no probabilities of frame 0" in refused(moving, "--probabilities", chances)
+
+
+def shifted(root, by):
+    for path in (root / "predictions").rglob("*.png"):
+        ids = np.asarray(Image.open(path)) + np.uint8(by)
+        ids[:4] = 0
+        ids[4:8] = 255
+        world.save(root / "shifted" / path.relative_to(root / "predictions"), ids)
+    return root / "shifted"
+
+
+def test_labels_that_are_the_class_plus_1(moving):
+    """As in VSPW and ADE20K: 0 is void."""
+    labels = shifted(moving, 1)
+    assert "id 4, but there are 4 classes" in refused(moving, "--labels", labels)
+    found = tc(moving, "--labels", labels, "--label-offset", 1)
+    assert found["miou"] == 1.0 and found["warnings"] == []
+    found = tc(moving, "--labels", labels, "--classes", 5)
+    assert found["miou"] < 0.1
+    (line,) = found["warnings"]
+    assert "of the labelled pixels hold the predicted class plus 1: if 0 is void there, give --label-offset 1" in line
+    assert f"warning: {line}" in printed(moving, "--labels", labels, "--classes", 5)
+    (moving / "out.json").unlink()
+    assert "--label-offset 1 is about labels: give --labels" in refused(moving, "--label-offset", 1)
+
+
+def test_labels_without_a_predicted_class(moving):
+    for path in (moving / "predictions").rglob("*.png"):
+        ids = np.asarray(Image.open(path)).copy()
+        ids[ids == 2] = 255
+        ids[:2] = 1
+        world.save(moving / "labels" / path.relative_to(moving / "predictions"), ids)
+    (line,) = tc(moving, "--labels", moving / "labels")["warnings"]
+    assert "no label holds class 2, predicted for" in line
+
+
+@pytest.mark.parametrize("pattern", ["{clip}_{number:06d}_leftImg8bit", "{clip}/{number:04d}"])
+def test_label_ids_in_place_of_train_ids(tmp_path, pattern):
+    """Ids that never exceed 18, so that only what they mean shows it."""
+    root = world.make(tmp_path, ("ulm_000001",), pattern=pattern)
+    for path in (root / "predictions").rglob("*.png"):
+        world.save(path, np.uint8([7, 8, 11, 17])[np.asarray(Image.open(path))])
+    (line,) = tc(root, "--classes", 19)["warnings"]
+    assert "the only ids found are label ids of Cityscapes (7 = road, 8 = sidewalk, 11 = building, 17 = pole)" in line
+    inferred = tc(root)["warnings"]
+    assert inferred == ([line] if "leftImg8bit" in pattern else [])
+    for path in (root / "predictions").rglob("*.png"):
+        table = np.zeros(256, np.uint8)
+        table[[7, 8, 11, 17]] = 0, 1, 2, 5
+        world.save(root / "truth" / path.relative_to(root / "predictions"), table[np.asarray(Image.open(path))])
+    lines = tc(root, "--classes", 19, "--labels", root / "truth")["warnings"]
+    assert any("hold the train id of a predicted Cityscapes label id: convert the predictions" in one for one in lines)
+
+
+def test_labels_as_label_ids_without_classes_name_the_cure(tmp_path):
+    root = world.make(tmp_path, ("ulm_000001",), pattern="{clip}_{number:06d}_leftImg8bit")
+    for path in (root / "predictions").rglob("*.png"):
+        ids = np.uint8([7, 8, 11, 12])[np.asarray(Image.open(path))]
+        world.save(root / f"labels/{path.stem.replace('leftImg8bit', 'gtFine_labelIds')}.png", ids)
+    line = refused(root, "--labels", root / "labels")
+    assert "label ids stand for 19 classes, not 4: give --label-set cityscapes" in line
+    assert tc(root, "--labels", root / "labels", "--label-set", "cityscapes")["miou"] == 1.0
+
+
+def test_an_ignored_id_that_the_truth_labels_is_named_as_it_stands_in_the_file(moving):
+    for path in (moving / "predictions").rglob("*.png"):
+        world.save(moving / "truth" / path.relative_to(moving / "predictions"), np.zeros(SIZE, np.uint8))
+    line = refused(moving, "--ignore", 2, "--classes", 4, "--labels", moving / "truth")
+    assert "ride/0000.png: the prediction has id 2 at" in line and "255" not in line
+
+
+@pytest.mark.parametrize("clips", [2, 5, 6])
+def test_few_clips_allow_no_statement_about_others(tmp_path, clips):
+    names = tuple(f"c{number}" for number in range(clips))
+    root = world.make(tmp_path, names, range(3), wrong=0.1)
+    world.make(root, names, range(3), wrong=0.3, name="other", frames=False, flow=False)
+    text = printed(root, "--against", root / "other", "--json", root / "out.json")
+    figures = json.loads((root / "out.json").read_text())
+    remark = f"(too narrow: {clips} clips)"
+    statement = (
+        f"{clips} clips allow no statement about other clips: the interval is too narrow, and p cannot fall below"
+    )
+    assert figures["interval"].startswith(f"95% bootstrap over {clips} clips")
+    for sign in (text.count(remark) == 3, statement in text, "too narrow with fewer than 6" in figures["interval"]):
+        assert sign == (clips < 6)
+
+
+def test_flow_that_does_not_follow_the_frames_is_reported(moving):
+    found = tc(moving, frames="frames")
+    assert found["warnings"] == [] and found["clips"]["walk"]["warp_correlation"] > 0.95
+    assert tc(moving, flow="dis", frames="frames")["warnings"] == []
+    (line,) = tc(moving, flow=standing(moving), frames="frames")["warnings"]
+    assert "the flow does not follow the frames of 2 of 2 clips (ride, walk), frame step 1" in line
+    without = tc(moving, flow="still")
+    assert without["warnings"] == [] and "warp_correlation" not in without["clips"]["walk"]
+
+
+# Names and files of the field.
+
+
+def test_times_in_place_of_frame_numbers(tmp_path):
+    """Nanoseconds at 30 frames a second, with jitter: a pair is two frames that follow each other."""
+    numbers = [
+        1_700_000_000_000_000_000 + 33_333_333 * one + jitter for one, jitter in enumerate((0, 900, -80_000, 7, 0))
+    ]
+    root = world.make(tmp_path, ("walk",), numbers, "{clip}/{number}")
+    for flow, frames in (("flow", None), ("dis", "frames")):
+        found = tc(root, "--parquet", root / "out.parquet", flow=flow, frames=frames)
+        assert found["pairs"] == 4 and found["skipped"] == [] and found["clips"]["walk"]["step"] == 33_333_326
+        table = pd.read_parquet(root / "out.parquet")
+        assert table["source"].unique().tolist() == numbers[:-1] and table["source"].dtype == np.int64
+
+
+@pytest.mark.parametrize("number", [9_999_999_999_999_999, 10**40])
+def test_a_frame_number_far_from_all_others(moving, number):
+    for folder in ("predictions", "frames"):
+        source = moving / folder / "walk"
+        (source / f"{number}.png").write_bytes((source / "0004.png").read_bytes())
+    line = refused(moving, flow="dis", frames="frames")
+    assert f"walk/{number}.png: " in line
+    parquet = moving / "out.parquet"
+    assert tc(moving, "--skip-bad", "--parquet", parquet, flow="dis", frames="frames")["pairs"] == 8
+
+
+def test_a_clip_name_that_is_not_utf_8(moving):
+    (moving / "predictions/walk").rename(moving / "predictions" / os.fsdecode(b"walk\xff"))
+    line = refused(moving, "--parquet", moving / "out.parquet")
+    assert "this name is not UTF-8; rename the file or folder" in line and not (moving / "out.parquet").exists()
+
+
+def test_frames_that_are_too_small_for_the_flow_are_named(tmp_path):
+    for number in range(2):
+        world.save(tmp_path / f"predictions/a/{number}.png", np.zeros((1, 1), np.uint8))
+        world.save(tmp_path / f"frames/a/{number}.png", np.zeros((1, 1, 3), np.uint8))
+    assert "frames/a/0.png: dis flow failed on frames of shape (1, 1, 3)" in refused(
+        tmp_path, flow="dis", frames="frames"
+    )
+
+
+def test_probabilities_whose_shape_lies(moving):
+    for path in (moving / "predictions").rglob("*.png"):
+        target = moving / "chances" / path.parent.name / f"{path.stem}.npy"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        np.save(target, np.full((CLASSES, *SIZE), 1 / CLASSES, np.float32))
+    data = target.read_bytes()
+    # Two terabytes.
+    target.write_bytes(data.replace(b"(4, 48, 80), }          ", b"(4000, 48000, 8000), }  ", 1))
+    line = refused(moving, "--probabilities", moving / "chances")
+    assert f"{target.parent.name}/{target.name}: not a readable NumPy file" in line
+    found = tc(moving, "--probabilities", moving / "chances", "--skip-bad")
+    assert found["pairs"] == 7 and len(found["skipped"]) == 1
+
+
+def test_names_of_kitti(tmp_path):
+    """Scenes of two frames; 000000_10.flo leads from 000000_10 to 000000_11, with and without the frames."""
+    root = world.make(tmp_path, ("000000", "000001", "000002"), range(10, 12), "{clip}_{number:02d}")
+    for path in (root / "flow").glob("*_11.flo"):
+        path.unlink()
+    for path in (root / "flow").iterdir():
+        write_kitti_png(root / f"flow_occ/{path.stem}.png", read_flo(path))
+    pack(root / "flow", root / "packed")
+    for flow in ("flow", "flow_occ", "packed"):
+        for frames in (None, "frames"):
+            found = tc(root, flow=flow, frames=frames)
+            assert found["tc"] == 1.0 and found["pairs"] == 3 and list(found["clips"]) == ["000000", "000001", "000002"]
+
+
+def test_the_layout_of_vspw(moving):
+    """<clip>/origin holds the frames, <clip>/mask the class plus 1, with 0 and 255 for void."""
+    shifted(moving, 1)
+    for clip in ("ride", "walk"):
+        (moving / "data" / clip).mkdir(parents=True)
+        (moving / "frames" / clip).rename(moving / "data" / clip / "origin")
+        (moving / "shifted" / clip).rename(moving / "data" / clip / "mask")
+    labels = ("--labels", moving / "data", "--label-offset", 1)
+    found = tc(moving, *labels, flow="dis", frames="data")
+    assert found["tc"] > 0.9 and found["miou"] == 1.0 and list(found["clips"]) == ["ride", "walk"]
+    assert found["pairs"] == 8 and found["labelled_frames"] == 10 and found["warnings"] == []
+
+
+def test_predictions_as_mmsegmentation_names_them(moving):
+    for path in sorted((moving / "predictions/walk").iterdir()):
+        path.rename(moving / "predictions" / f"0000{path.stem}_pred.png")
+    for path in sorted((moving / "frames/walk").iterdir()):
+        path.rename(moving / "frames" / f"0000{path.name}")
+    for folder in ("predictions", "frames"):
+        shutil.rmtree(moving / folder / "walk")
+        shutil.rmtree(moving / folder / "ride")
+    found = tc(moving, flow="dis", frames="frames")
+    assert found["tc"] > 0.9 and found["pairs"] == 4 and found["skipped"] == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from etc.evaluation.protocols import PROTOCOLS
-from etc.evaluation.tc import pair_counts, pixel_agreement, temporal_consistency
+from etc.evaluation.tc import class_consistency, pair_counts, pixel_agreement, pool, temporal_consistency
 
 FAITHFUL = ["corrected", "occlusion_aware"]
 
@@ -37,8 +37,10 @@ def halves(shape, boundary, left, right):
         ("occlusion_aware", (4, 6), 1),
         # Four classes of which three never occur: they count as 0.
         ("etc_released", (4, 6), 1 / 4),
-        # Even size: the last row and column become class 0, (H-1)(W-1)/HW of class 2 remains, class 0 has nothing.
-        ("vspw_released", (4, 6), 3 * 5 / (4 * 6) / 2),
+        # Even size: the last row and column become class 0, (H-1)(W-1)/HW of class 2 remains. Class 0 is in no map of
+        # a frame t, so it is not in the mean.
+        ("vspw_released", (4, 6), 3 * 5 / (4 * 6)),
+        ("vspw_released", (20, 30), 19 * 29 / (20 * 30)),
         ("vspw_released", (5, 7), 1),
     ],
 )
@@ -192,8 +194,21 @@ def test_a_quarter_pixel_moves_the_right_quarter_in_vspw():
     counts = pair_counts(label, label, uniform(label.shape, 0.25), None, 3, "vspw_released")
     np.testing.assert_array_equal(counts.intersection, 5 * np.array([0, 13, 2]))
     np.testing.assert_array_equal(counts.union, 5 * np.array([1, 14, 4]))
-    assert temporal_consistency(counts, "vspw_released") == pytest.approx((0 + 13 / 14 + 2 / 4) / 3)
+    np.testing.assert_array_equal(counts.own, 5 * np.array([0, 14, 3]))
+    assert temporal_consistency(counts, "vspw_released") == pytest.approx((13 / 14 + 2 / 4) / 2)
     assert score("corrected", label, label, uniform(label.shape, 0.25), 3) == 1.0
+
+
+def test_vspw_averages_over_the_classes_of_all_frames_t():
+    """Class 0 comes from outside in both pairs; once a frame t holds it, it counts for the pixels of both."""
+    one, other = np.full((4, 6), 2, np.uint8), halves((4, 6), 3, 0, 2)
+    counts = [pair_counts(label, label, uniform((4, 6), 0), None, 4, "vspw_released") for label in (one, other)]
+    np.testing.assert_array_equal(counts[0].own, [0, 0, 24, 0])
+    assert np.isnan(class_consistency(counts[0], "vspw_released")).tolist() == [True, True, False, True]
+    both = pool(counts)
+    # Lost: 9 pixels of class 2 in the first pair, 6 in the second, where class 0 loses none.
+    np.testing.assert_array_equal(class_consistency(both, "vspw_released"), [12 / 27, np.nan, 21 / 36, np.nan])
+    assert temporal_consistency(both, "vspw_released") == pytest.approx((12 / 27 + 21 / 36) / 2)
 
 
 def test_what_leaves_the_frame():

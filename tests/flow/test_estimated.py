@@ -45,3 +45,9 @@ def test_frames_of_different_sizes(frames):
     frames[1] = frames[1][:50]
     with pytest.raises(UserError, match="frame 1: 80x50 pixels, but frame 0 of the same clip has 80x60"):
         EstimatedFlow(frames.__getitem__, build("dis")).read(0, 1)
+
+
+def test_a_method_that_fails_names_the_frame(frames):
+    dots = [frame[:1, :1] for frame in frames]
+    with pytest.raises(UserError, match=r"^frame 2: dis flow failed on frames of shape \(1, 1, 3\)"):
+        EstimatedFlow(dots.__getitem__, build("dis")).read(2, 3)

@@ -1,11 +1,13 @@
-"""Flow made by others: names, both formats, unknown vectors, and what is said when something is missing."""
+"""Flow made elsewhere: names, both formats, unknown vectors, and the messages when something is missing."""
+
+import os
 
 import numpy as np
 import pytest
 
 from etc.core.errors import UserError
 from etc.flow.files import FlowFiles, find_flow
-from etc.flow.io import UNKNOWN, write_flo, write_kitti_png
+from etc.flow.io import UNKNOWN, read_flow, write_flo, write_kitti_png
 from etc.flow.warp import inside_frame
 
 SHAPE = (6, 9)
@@ -136,3 +138,28 @@ def test_both_formats_stand_side_by_side_and_are_named_in_messages(tmp_path):
     assert clip.describe(7, 8) == str(tmp_path)
     with pytest.raises(UserError, match="no flow from frame 7 to 8 of clip 'c'"):
         clip.read(7, 8)
+
+
+def test_names_of_kitti_lead_to_the_next_frame(tmp_path):
+    """Read as pairs they would lead from the scene to the frame."""
+    for scene in (0, 1):
+        write_kitti_png(tmp_path / f"{scene:06}_10.png", uniform(scene + 1))
+    clip = find_flow(tmp_path, "000001")
+    assert list(clip.files) == [(10, 11)] and (clip.read(10, 11)[0] == 2).all()
+    write_flo(tmp_path / "c" / "000000_000010.flo", uniform(7))
+    write_flo(tmp_path / "c" / "000_10.flo", uniform(7))
+    with pytest.raises(UserError, match=r"000_10\.flo are both flow of clip 'c', pair \(0, 10\)"):
+        find_flow(tmp_path, "c")
+
+
+def test_what_is_no_regular_file_is_named(tmp_path):
+    for name, make, words in (
+        ("0_1.flo", os.mkfifo, "not a regular file"),
+        ("1_2.flo", lambda path: path.mkdir(), "not a regular file"),
+        ("2_3.flo", lambda path: path.symlink_to(path), "not a readable file"),
+    ):
+        path = tmp_path / "c" / name
+        path.parent.mkdir(exist_ok=True)
+        make(path)
+        with pytest.raises(UserError, match=f"{name}: {words}"):
+            read_flow(path)

@@ -260,6 +260,9 @@ def test_bad_flow_is_refused_and_no_file_is_left(tmp_path):
         (lambda writer: writer.write(0, 1, good[:-1]), "frame's size"),
         (lambda writer: writer.write(0, 1, good, np.ones((2, 2), bool)), "frame's size"),
         (lambda writer: [writer.write(0, 1, good) for _ in range(2)], "twice"),
+        (lambda writer: writer.write(2**31, 1, good), "frame numbers lie between 0 and 2147483647"),
+        (lambda writer: writer.write(0, 9_999_999_999_999_999, good), "frame numbers lie between 0 and 2147483647"),
+        (lambda writer: writer.write(-1, 0, good), "frame numbers lie between 0 and 2147483647"),
     ]
     for action, message in cases:
         with pytest.raises(UserError, match=message), FlowWriter(path, "k", SHAPE) as writer:

@@ -57,6 +57,17 @@ def test_options_reach_the_method(tmp_path, monkeypatch):
         ("farneback", "levels", "--flow-option levels: give name=value"),
         ("farneback", "levels=", "--flow-option levels=: give name=value"),
         ("farneback", "levels=[3", "--flow-option levels=.*not readable as YAML"),
+        ("farneback", "levels=[[1]]", r"--flow-option levels=\[\[1\]\]: a list may hold plain values only"),
+        ("farneback", "levels=[{a: 1}]", "a list may hold plain values only"),
+        ("farneback", "levels=!!set {1}", "--flow-option .*give name=value"),
+        ("farneback", "levels=2020-01-01", "--flow-option .*give name=value"),
+        ("farneback", "levels=" + 9999 * "[", "--flow-option levels=.*not readable as YAML"),
+        ("farneback", "levels=[1]", r"--flow farneback: .* levels is \(1,\), but must be int"),
+        ("farneback", "levels=true", "levels is True, but must be int"),
+        ("farneback", "levels=" + 40 * "9", "levels is 9+, but must lie between 1 and 64"),
+        ("farneback", "sigma=.nan", "sigma is nan, but must be float"),
+        ("farneback", "window=0", "window is 0, but must lie between 1 and 1000"),
+        ("dis", "preset=3", "preset is 3, but must be str"),
         (".", "levels=3", "is a folder"),
     ],
 )
@@ -101,3 +112,77 @@ def test_a_pair_with_two_files(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(UserError, match=r"a/00_01.flo and .*a/0_1.flo are both flow of clip 'a', pair \(0, 1\)"):
         choose_flow(str(tmp_path), "medium")
+
+
+def flow_of(tmp_path, predicted, frames, flow, backward=()):
+    """The flow of the clip ``walk``, predicted at these numbers, with flow files named by frame at those."""
+    for folder, numbers, suffix in (("p", predicted, "png"), ("f", frames, "png"), ("flow/forward", flow, "flo")):
+        for number in numbers:
+            path = tmp_path / folder / f"walk/{number}.{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    for number in backward:
+        (tmp_path / "flow/backward/walk").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"flow/backward/walk/{number}.flo").touch()
+    (plan,) = plan_clips(
+        read_folder(tmp_path / "p", [".png"]), read_folder(tmp_path / "f", [".png"]) if frames else None
+    )
+    return choose_flow(str(tmp_path / "flow"), "medium").of_clip(plan, visibility=False, dense=False)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "frames", "flow", "backward"),
+    [
+        (range(4), (), range(3), ()),
+        (range(4), range(4), range(4), range(1, 4)),
+        (range(0, 90, 30), (), range(0, 90, 30), ()),
+        (range(0, 8, 2), range(0, 8, 2), range(0, 8, 2), ()),
+        ((0, 1), (), (0,), ()),
+        ((0, 2), range(0, 6, 2), (0,), ()),
+        (range(4), (), (0, 2, 3), ()),
+        ([10**18, 10**18 + 33, 10**18 + 67], (), [10**18, 10**18 + 33, 10**18 + 67], ()),
+    ],
+)
+def test_flow_by_frame_leads_one_step_on(tmp_path, predicted, frames, flow, backward):
+    flow_of(tmp_path, predicted, frames, flow, backward)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "frames", "flow", "backward", "target"),
+    [
+        (range(0, 8, 2), (), range(8), (), 1),
+        (range(0, 8, 2), range(8), range(0, 8, 2), (), 1),
+        (range(0, 8, 2), range(0, 8, 2), range(8), (), 1),
+        (range(0, 8, 2), (), range(0, 8, 2), range(8), 1),
+        (range(8), (), range(0, 8, 2), (), 2),
+        ((0, 2), (), (0,), (), 1),
+    ],
+)
+def test_flow_by_frame_that_leads_elsewhere_is_refused(tmp_path, predicted, frames, flow, backward, target):
+    words = f"leads one step on, from frame 0 to {target} of clip walk, but the prediction after 0 is of frame"
+    with pytest.raises(UserError, match=rf"{words} .*give flow named by its pair, <clip>/0_\d.flo"):
+        flow_of(tmp_path, predicted, frames, flow, backward)
+
+
+@pytest.mark.parametrize("suffix", [".flo", ".png"])
+def test_names_of_kitti_lead_to_the_next_frame(tmp_path, suffix):
+    for scene in (0, 1, 2):
+        (tmp_path / f"{scene:06}_10{suffix}").touch()
+    choice = choose_flow(str(tmp_path), "medium")
+    assert {clip: list(files) for clip, files in choice.pairs.items()} == {
+        "000000": [(10, 11)],
+        "000001": [(10, 11)],
+        "000002": [(10, 11)],
+    }
+
+
+def test_pairs_without_a_clip_belong_to_the_only_clip(tmp_path):
+    write_flo(tmp_path / "flow/0_1.flo", np.ones((48, 80, 2), np.float32))
+    choice = choose_flow(str(tmp_path / "flow"), "medium")
+    flow = choice.of_clip(plan_of(world.make(tmp_path, ("walk",), range(2))), visibility=False, dense=False)
+    assert (flow.read(0, 1)[0] == 1).all()
+    plan, _ = plan_clips(
+        read_folder(world.make(tmp_path / "two", ("walk", "ride"), range(2)) / "predictions", [".png"])
+    )
+    with pytest.raises(UserError, match="no flow of clip ride .it has files without a clip name"):
+        choice.of_clip(plan, visibility=False, dense=False)

@@ -1,5 +1,8 @@
 """Reading pictures of ids, frames and probabilities: right values, and one line for everything else."""
 
+import os
+import zipfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -51,7 +54,7 @@ def test_truth_named_label_ids_becomes_train_ids(tmp_path):
     path = save(tmp_path / "ulm_000000_000019_gtFine_labelIds.png", np.array([[7, 26, 0, 33]], np.uint8))
     np.testing.assert_array_equal(read(path, 19, convert=True), [[0, 13, 255, 18]])
     assert CITYSCAPES.names[13] == "car"
-    with pytest.raises(UserError, match="stand for 19 classes, not 9"):
+    with pytest.raises(UserError, match="stand for 19 classes, not 9: give --label-set cityscapes"):
         read(path, 9, convert=True)
     with pytest.raises(UserError, match="id 33"):
         read(path, 19)
@@ -135,9 +138,9 @@ def one_hot(value=1.0, dtype=np.float32):
         (lambda path: np.save(path, np.array([{}], object)), "not a readable NumPy file"),
         (lambda path: np.save(path, np.zeros((3, 3), np.float32)), r"this is float32 \(3, 3\)"),
         (lambda path: np.save(path, one_hot(dtype=np.float64)), "this is float64"),
-        (lambda path: np.save(path, one_hot(3.0)), "its values are no probabilities"),
-        (lambda path: np.save(path, one_hot(np.nan)), "its values are no probabilities"),
-        (lambda path: np.save(path, one_hot() * 2 - one_hot()[::-1]), "its values are no probabilities"),
+        (lambda path: np.save(path, one_hot(3.0)), "its values are not probabilities"),
+        (lambda path: np.save(path, one_hot(np.nan)), "its values are not probabilities"),
+        (lambda path: np.save(path, one_hot() * 2 - one_hot()[::-1]), "its values are not probabilities"),
     ],
 )
 def test_what_is_no_probability_is_named(tmp_path, write, message):
@@ -156,3 +159,75 @@ def test_archives_of_probabilities(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="0.npz: not a readable NumPy file"):
         Probabilities({0: path})(0)
+
+
+@pytest.mark.parametrize(
+    ("ids", "classes", "ignore", "expected"),
+    [
+        ([[0, 1, 4, 255]], 4, (255,), [[255, 0, 3, 255]]),
+        ([[0, 1, 254, 255]], 4, (254, 255), [[255, 0, 255, 255]]),
+        ([[0, 1, 4]], 4, (1,), [[255, 255, 3]]),
+        ([[0, 1, 255]], 255, (0,), [[255, 0, 254]]),
+    ],
+)
+def test_labels_with_an_offset(tmp_path, ids, classes, ignore, expected):
+    """As in VSPW and ADE20K: the class plus 1, and 0 is void. Ignored ids are those of the file."""
+    path = save(tmp_path / "a.png", np.array(ids, np.uint8))
+    np.testing.assert_array_equal(read(path, classes, ignore=ignore, convert=True, offset=1), expected)
+
+
+def test_labels_whose_offset_is_missing_or_wrong(tmp_path):
+    path = save(tmp_path / "a.png", np.array([[0, 1, 4]], np.uint8))
+    with pytest.raises(UserError, match=r"id 4, but there are 4 classes \(0 to 3.* give --label-offset 1"):
+        read(path, 4, convert=True)
+    with pytest.raises(
+        UserError, match=r"id 4, but there are 2 classes \(1 to 2.*give --classes and --ignore that fit"
+    ):
+        read(path, 2, convert=True, offset=1)
+    path = save(tmp_path / "ulm_000000_000019_gtFine_labelIds.png", np.array([[7, 26]], np.uint8))
+    with pytest.raises(UserError, match="label ids, which have no offset: leave out --label-offset"):
+        read(path, 19, convert=True, offset=1)
+
+
+def header(shape, dtype="<f4", order=False):
+    text = f"{{'descr': '{dtype}', 'fortran_order': {order}, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (4, 6, 5),
+        (2, 6, 5),
+        (19, 10**6, 10**6),
+        (10**30, 1, 1),
+        (-3, -6, 5),
+        (0, 10**9, 10**9),
+        "(3, 6, 'x')",
+        "(" * 500,
+    ],
+)
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_shape_that_lies_is_named_before_memory_is_asked_for(tmp_path, shape, suffix):
+    data = header(shape) + np.zeros((3, 6, 5), "<f4").tobytes()
+    path = tmp_path / f"0{suffix}"
+    if suffix == ".npy":
+        path.write_bytes(data)
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.npy", data)
+    with pytest.raises(UserError, match=f"0{suffix}: not a readable NumPy file") as caught:
+        Probabilities({0: path})(0)
+    assert "\n" not in str(caught.value)
+
+
+def test_arrays_by_columns_and_of_format_2(tmp_path):
+    values = np.asfortranarray(one_hot())
+    np.save(tmp_path / "0.npy", values)
+    with open(tmp_path / "1.npy", "wb") as stream:
+        np.lib.format.write_array(stream, values, version=(2, 0))
+    for name in ("0.npy", "1.npy"):
+        np.testing.assert_array_equal(Probabilities({0: tmp_path / name})(0), values)
+    os.mkfifo(tmp_path / "2.npy")
+    with pytest.raises(UserError, match="2.npy: not a regular file"):
+        Probabilities({0: tmp_path / "2.npy"})(0)

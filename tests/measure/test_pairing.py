@@ -1,5 +1,7 @@
 """Which pairs are compared, and that no pair is dropped without a reason."""
 
+from itertools import pairwise
+
 import pytest
 
 from etc.core.errors import UserError
@@ -76,7 +78,7 @@ def test_clips_without_any_prediction(tmp_path):
     assert found == ["ulm_000001_000000-000002", "ulm_000002"]
 
 
-def test_one_prediction_of_a_longer_clip_lacks_the_others(tmp_path):
+def test_one_prediction_of_a_longer_clip_misses_the_others(tmp_path):
     (plan,) = plan_clips(folder(tmp_path / "p", {"a": [1]}), folder(tmp_path / "f", {"a": range(3)}))
     assert plan.pairs == () and [pair.target for pair in plan.skipped] == [1, 2]
 
@@ -95,7 +97,7 @@ def test_a_long_cityscapes_recording_is_cut_where_its_numbering_jumps(tmp_path):
     assert second.pairs == ((200, 201), (201, 202)) and len(second.skipped) == 1
 
 
-def test_frames_tell_a_missing_stretch_from_the_next_clip(tmp_path):
+def test_frames_distinguish_a_missing_stretch_from_the_next_clip(tmp_path):
     predictions = folder(tmp_path / "p", {"ulm_000001": [0, 1, 2, 10, 11]}, CITYSCAPES)
     assert len(plan_clips(predictions, folder(tmp_path / "f", {"ulm_000001": [0, 1, 2, 10, 11]}, CITYSCAPES))) == 2
     (plan,) = plan_clips(predictions, folder(tmp_path / "g", {"ulm_000001": range(12)}, CITYSCAPES))
@@ -135,3 +137,45 @@ def test_listed_clips_that_are_not_there(tmp_path):
 def test_folders_of_clips_may_be_listed(tmp_path):
     predictions = folder(tmp_path / "p", {"a": range(3), "b": range(3)})
     assert [plan.name for plan in plan_clips(predictions, None, ["b"])] == ["b"]
+
+
+NANOSECONDS = 1_700_000_000_000_000_000
+
+
+def times(*milliseconds):
+    return [NANOSECONDS + 1_000_000 * one for one in milliseconds]
+
+
+def test_times_are_paired_by_their_order_and_a_long_pause_is_a_gap(tmp_path):
+    numbers = times(0, 33, 67, 100, 134, 200, 233)
+    (plan,) = plan_clips(folder(tmp_path / "p", {"a": numbers}), folder(tmp_path / "f", {"a": numbers}))
+    assert plan.step == 33_000_000
+    assert plan.pairs == tuple((one, two) for one, two in pairwise(numbers) if (one, two) != (numbers[4], numbers[5]))
+    (gap,) = plan.skipped
+    assert (gap.source, gap.target) == (numbers[4], numbers[5]) and "the clip's step is 33000000" in gap.reason
+
+
+def test_missing_predictions_of_times_are_named_by_their_frames(tmp_path):
+    frames = times(0, 33, 67, 100, 134, 167, 200)
+    predictions = [frames[place] for place in (1, 2, 4, 5)]
+    (plan,) = plan_clips(folder(tmp_path / "p", {"a": predictions}), folder(tmp_path / "f", {"a": frames}))
+    assert plan.pairs == ((frames[1], frames[2]), (frames[4], frames[5]))
+    missing = [pair.reason.split(":")[0].rsplit("/", 1)[1] for pair in plan.skipped]
+    assert missing == [f"{frames[place]}.png" for place in (0, 3, 3, 6)]
+
+
+def test_predictions_of_every_second_time_lack_nothing(tmp_path):
+    frames = times(*range(0, 400, 33))
+    (plan,) = plan_clips(folder(tmp_path / "p", {"a": frames[::2]}), folder(tmp_path / "f", {"a": frames}))
+    assert plan.pairs == tuple(pairwise(frames[::2])) and plan.skipped == ()
+
+
+@pytest.mark.parametrize("far", [2_000_000_000, 9_999_999_999_999_999, 2**63 - 1])
+@pytest.mark.parametrize("with_frames", [False, True])
+def test_a_number_far_from_all_others_is_a_gap(tmp_path, far, with_frames):
+    predictions = folder(tmp_path / "p", {"a": [0, 1, 2, far]})
+    frames = folder(tmp_path / "f", {"a": [0, 1, 2, far]}) if with_frames else None
+    (plan,) = plan_clips(predictions, frames)
+    assert plan.pairs == ((0, 1), (1, 2))
+    (gap,) = plan.skipped
+    assert f"frame {far} of clip a follows frame 2, but the clip's step is 1" in gap.reason

@@ -62,6 +62,17 @@ def test_frames_in_the_root_itself(tmp_path):
     assert [frame.image for frame in found.frames] == ["a/0.png", "a/1.png", "b/0.png"]
 
 
+def test_the_layout_of_vspw(tmp_path):
+    touch(tmp_path / "data", *(f"{clip}/origin/{k:08}.jpg" for clip in ("1_a", "2_b") for k in (1, 2)))
+    touch(tmp_path / "data", *(f"{clip}/mask/{k:08}.png" for clip in ("1_a", "2_b") for k in (1, 2)))
+    found = listing(tmp_path, images="data", labels="data")
+    assert by_clip(found) == {"1_a": [1, 2], "2_b": [1, 2]}
+    first = found.frames[0]
+    assert (first.image, first.label) == ("data/1_a/origin/00000001.jpg", "data/1_a/mask/00000001.png")
+    with pytest.raises(UserError, match="walk/0.png: both a frame and a label"):
+        listing(touch(tmp_path, "other/walk/0.png", "other/walk/1.png"), images="other", labels="other")
+
+
 def test_labels_belong_by_clip_and_number(tmp_path):
     touch(tmp_path / "images", *(f"walk/{k:05d}.jpg" for k in range(8)), "ride/00000.jpg")
     touch(tmp_path / "labels", *(f"walk/frame_{k}.png" for k in (0, 2, 4, 6, 99)), "lost/1.png")

@@ -3,7 +3,18 @@
 import cv2
 import numpy as np
 
+from etc.core.errors import UserError
 from etc.flow.estimators import opencv
+
+# Smallest and largest value of each parameter; OpenCV takes others without a word, hangs or asks for all memory.
+_RANGES = {
+    "pyramid_scale": (0.01, 0.99),
+    "levels": (1, 64),
+    "window": (1, 1000),
+    "iterations": (1, 1000),
+    "neighbourhood": (3, 99),
+    "sigma": (0.01, 100),
+}
 
 
 class Farneback:
@@ -16,6 +27,9 @@ class Farneback:
         iterations: iterations at each level.
         neighbourhood: side of the pixel neighbourhood of the polynomial, 5 or 7.
         sigma: its Gaussian's standard deviation in pixels.
+
+    Raises:
+        UserError: a parameter is out of range.
     """
 
     name = "farneback"
@@ -38,6 +52,10 @@ class Farneback:
             "neighbourhood": neighbourhood,
             "sigma": sigma,
         }
+        for parameter, value in self.parameters.items():
+            low, high = _RANGES[parameter]
+            if not low <= value <= high:
+                raise UserError(f"Farnebäck flow: {parameter} is {value}, but must lie between {low} and {high}")
 
     def __call__(self, frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
         # OpenCV takes these by position, in the order of ``parameters``; the last argument is its flags.

@@ -1,7 +1,7 @@
 """RAFT (Teed and Deng, "RAFT: Recurrent all-pairs field transforms for optical flow", ECCV 2020) by torchvision.
 
 torchvision is an optional extra: ``pip install 'etc-segmentation[raft]'``. torch takes seconds to import, so it is
-imported where it is used: the other methods shall not wait for it.
+imported where it is used, so that the other methods need not wait for it.
 """
 
 import os
@@ -115,7 +115,7 @@ def _load(torch: Any, builder: Any, path: Path, size: str) -> Any:
     network = builder(weights=None, progress=False)
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch raises many kinds for a file that is none of its own
+    except Exception as error:  # torch raises many kinds for a file that is not its own
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: no weights of torchvision's raft_{size} ({reason}); give the right file") from error
     return network

@@ -22,6 +22,9 @@ from etc.sources.folder.layouts import (
     CLIP_JUMP,
     FRAME_SUFFIXES,
     ID_SUFFIXES,
+    LAST_NUMBER,
+    VSPW_FRAMES,
+    VSPW_LABELS,
     ClipFolder,
     Files,
     detected_step,
@@ -33,7 +36,6 @@ from etc.sources.splits import Candidate, deal
 
 # All of them are read by the wheels of OpenCV.
 IMAGE_SUFFIXES = (*FRAME_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp")
-LAST_NUMBER = 2**31 - 1  # a manifest holds 32-bit numbers
 MOST_NOTES = 3  # of one kind
 
 
@@ -77,7 +79,7 @@ class Folder:
             UserError: a folder, a class file or a clip of the parameters is not there, or a frame number is too large.
         """
         label_set = class_file.load(self.params.classes, root)
-        images = _read(root, "images", self.params.images, IMAGE_SUFFIXES)
+        images = _read(root, "images", self.params.images, IMAGE_SUFFIXES, VSPW_FRAMES)
         notes = _strays(images, root)
         labels: dict[str, Files] = {}
         if self.params.labels is not None:
@@ -106,12 +108,14 @@ def cut(recording: str, files: Files) -> Iterator[Piece]:
         yield Piece(recording, {number: files[number] for number in numbers[first:end]}, label)
 
 
-def _read(root: Path, key: str, folder: str, suffixes: Sequence[str], prefer: Sequence[str] = ()) -> ClipFolder:
+def _read(
+    root: Path, key: str, folder: str, suffixes: Sequence[str], vspw: str, prefer: Sequence[str] = ()
+) -> ClipFolder:
     path = root / folder
     if not path.is_dir():
         none = ", or null where there are none" if key == "labels" else ""
         raise UserError(f"{path}: no such folder, but {key} in params/frames.yaml names it; correct it{none}")
-    return read_folder(path, suffixes, prefer)
+    return read_folder(path, suffixes, prefer, vspw)
 
 
 def _labels(
@@ -119,12 +123,15 @@ def _labels(
 ) -> tuple[dict[str, Files], list[str]]:
     """The labels of each recording, and what to say about them."""
     prefer = ("color",) if label_set.in_colours else ("labelIds", "labelTrainIds")
-    folder = _read(root, "labels", folder_name, ID_SUFFIXES, prefer)
-    only = len(images.clips) == 1  # then a clip without a name may be meant
-    found = {
-        recording: (folder.match(recording) if only else folder.clips.get(recording)) or {}
-        for recording in images.clips
-    }
+    folder = _read(root, "labels", folder_name, ID_SUFFIXES, VSPW_LABELS, prefer)
+    found = {recording: folder.match(recording, images) or {} for recording in images.clips}
+    frames = {path for files in images.clips.values() for path in files.values()}
+    both = sorted(path for files in folder.clips.values() for path in files.values() if path in frames)
+    if both:
+        raise UserError(
+            f"{both[0]}: both a frame and a label, as images and labels name one folder; keep them apart, or in "
+            f"{VSPW_FRAMES}/ and {VSPW_LABELS}/ of each clip"
+        )
     matched = sum(len(files.keys() & images.clips[recording].keys()) for recording, files in found.items())
     if not matched:
         raise UserError(

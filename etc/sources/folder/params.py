@@ -40,7 +40,8 @@ class FolderParams(Params):
     def _apart(self) -> Self:
         if self.labels is not None:
             images, labels = PurePosixPath(self.images), PurePosixPath(self.labels)
-            if images.is_relative_to(labels) or labels.is_relative_to(images):
+            # One folder for both is VSPW's layout, which is seen once its files are listed.
+            if images != labels and (images.is_relative_to(labels) or labels.is_relative_to(images)):
                 raise ValueError(
                     f"images is {self.images!r} and labels is {self.labels!r}, one inside the other; "
                     "keep frames and labels in folders beside each other"
