@@ -1,7 +1,7 @@
 """``etc adopt``: a data set with a block in params/frames.yaml gets a block in every other parameter file.
 
 The blocks are those of a similar data set, which mostly say what differs from ``.shared``. Values that cannot be right
-for the new data set are changed; those that may not be are named.
+for the new data set are changed; values that may be wrong are listed.
 """
 
 import copy
@@ -68,8 +68,7 @@ def adopt(name: str, like: str, networks_of: str | None, choose: bool) -> list[A
         choose: also make it the only data set that params/experiment.yaml runs.
 
     Raises:
-        UserError: a name is wrong, there are blocks already, or the new blocks do not pass the check; no file is
-            changed then.
+        UserError: a name is wrong, blocks exist already, or the new blocks fail the check; no file is changed then.
     """
     if not re.fullmatch(experiment.NAME, name):
         raise UserError(f"{name}: use lower-case letters, digits and '_' alone in the name of a data set")
@@ -101,7 +100,7 @@ def adopt(name: str, like: str, networks_of: str | None, choose: bool) -> list[A
 
 
 def is_labelled(settings: Settings) -> bool:
-    """Whether training may use labels of a data set: videos have none, a folder may be without."""
+    """Whether a data set has labels that training may use: videos have none, a folder may have none."""
     if isinstance(settings, FolderParams):
         return settings.labels is not None and settings.annotated > 0
     return not isinstance(settings, VideoParams)
@@ -128,7 +127,7 @@ def class_names(dataset: str, settings: Settings) -> tuple[str, ...]:
 
 
 def _check_blocks(name: str, like: str) -> None:
-    """``name`` has no block but the one in frames.yaml, ``like`` has all."""
+    """``name`` has a block in frames.yaml only, ``like`` has one in every file."""
     known = {module.PATH: blocks(module.PATH) for module in PER_DATASET}
     taken = [str(path) for path, names in known.items() if name in names and path != frames.PATH]
     if taken:
@@ -151,7 +150,7 @@ def _wanted(module: ModuleType, block: Block, settings: Settings, keeps_weights:
         # Of a folder, training uses the label of every spacing-th frame; a multiple would reach no other frame.
         wanted["stride",] = 1
     if module is flow and settings.source != "street":
-        # Only rendered frames have exact flow. The judge is another method than the one trained with.
+        # Only rendered frames have exact flow. The judge's method differs from the one trained with.
         trained = block["train"]["method"]
         for purpose, one in block.items():
             if one["method"] == "exact":
@@ -167,7 +166,7 @@ def _wanted(module: ModuleType, block: Block, settings: Settings, keeps_weights:
 
 
 def _look_at(block: Block, changed: Values) -> Values:
-    """Values that stay, though the best choice depends on the frames."""
+    """Values that are kept, though the best choice depends on the frames."""
     if changed.get(("checkpoint",)):
         # The network is taken as it is: the other keys have no effect.
         return {}
@@ -191,7 +190,7 @@ def _networks(
 ) -> dict[ModuleType, Values]:
     """Values of labeller.yaml and pretrain.yaml that name the trained networks of ``owner``, if they fit ``name``."""
     architecture, *others = plan.architectures
-    # What starts from each network, and so must be the same: file, key, network.
+    # The network that starts from each, and so must be the same: file, key, network.
     starting = {}
     if teachers.start == "labeller":
         starting[labeller] = teacher.PATH, "network", teachers.network

@@ -1,4 +1,4 @@
-"""The ``etc`` command: one command a stage, and commands to look at what was made. Logic lives elsewhere."""
+"""The ``etc`` command: one command a stage, and commands to look at the results. Logic lives elsewhere."""
 
 import gc
 from pathlib import Path
@@ -73,7 +73,7 @@ def pretrain(dataset: Dataset, architecture: Architecture = "pspnet18") -> None:
 
 @app.command()
 def student(dataset: Dataset, scheme: Scheme, seed: Seed, architecture: Architecture = "pspnet18") -> None:
-    """Train one student. A killed run goes on from its last checkpoint and ends with the same weights."""
+    """Train one student. A killed run continues from its last checkpoint and ends with the same weights."""
     from etc.stages import student as stage
 
     _stage(lambda: stage.run(dataset, architecture, scheme, seed))
@@ -141,6 +141,6 @@ def check() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    # A sixth of the start of a stage is Python looking for garbage among the modules that it loads.
+    # A sixth of a stage's start-up is Python looking for garbage among the modules that it loads.
     gc.set_threshold(50_000)
     app()

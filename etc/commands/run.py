@@ -1,4 +1,4 @@
-"""Running a command: a user's error is one line and exit status 1, never a traceback."""
+"""Running a command: errors are one line and exit status 1, never a traceback."""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def run(action: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print("interrupted; run the same command to go on", file=sys.stderr)
+        print("interrupted; run the same command to continue", file=sys.stderr)
         raise SystemExit(130) from None
 
 

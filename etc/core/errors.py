@@ -1,4 +1,4 @@
-"""The one exception that means: the input is wrong, and this line says how to put it right."""
+"""The exception for bad input: one line that says what is wrong and what to do."""
 
 
 class UserError(Exception):
@@ -6,6 +6,6 @@ class UserError(Exception):
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what another library says, to be quoted in a ``UserError``; its class where it says nothing."""
+    """The first line of another library's error, for a ``UserError`` to quote; its class name if it has no text."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -26,13 +26,13 @@ _REMEDIES = {
 
 @contextlib.contextmanager
 def explained(path: str | os.PathLike | None = None) -> Iterator[None]:
-    """Turn what the system refuses (a full disk, no permission, a read-only folder) into one line with a remedy.
+    """Report operating-system errors (a full disk, no permission, a read-only folder) in one line with a remedy.
 
     Args:
-        path: the file to name; None names the one that the system names.
+        path: the file to name; None: the one that the error names.
 
     Raises:
-        UserError: in place of such an ``OSError``; others pass.
+        UserError: in place of such an ``OSError``; others are not caught.
     """
     try:
         yield
@@ -46,14 +46,13 @@ def explained(path: str | os.PathLike | None = None) -> Iterator[None]:
 def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> Iterator[IO]:
     """Open a temporary file beside ``path`` that takes its name when the block ends without an error.
 
-    The folder is made when it is missing. On any error the temporary file is removed and what was at
-    ``path`` stays as it was.
+    A missing folder is created. On any error the temporary file is removed and ``path`` stays as it was.
 
     Args:
         path: the file.
         mode: ``wb`` or ``w`` (UTF-8).
-        durable: wait until the bytes are on the disk, so that even a power cut leaves no half file. Thousands of
-            small files whose content is checked later do without.
+        durable: wait until the bytes are on the disk, so that even a power cut leaves no half file; not worth it for
+            thousands of small files whose content is checked later.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
@@ -66,7 +65,7 @@ def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> I
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
             temporary = Path(name)
-            # mkstemp makes private files; data and results are to be read by whoever may read the folder.
+            # mkstemp makes private files; whoever may read the folder may read data and results.
             temporary.chmod(0o666 & ~_umask())
             with os.fdopen(descriptor, mode, **options) as stream:
                 yield stream
@@ -80,10 +79,10 @@ def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> I
 
 
 def check_place(path: str | os.PathLike) -> None:
-    """See before a long computation that its result can be written to ``path``; nothing is left behind.
+    """Check before a long computation that its result can be written to ``path``; nothing is left behind.
 
     Raises:
-        UserError: a folder stands there, or its folder cannot be made or written.
+        UserError: ``path`` is a folder, or its folder cannot be created or written.
     """
     path = Path(path)
     if path.is_dir():

@@ -11,7 +11,7 @@ from etc.core.errors import UserError
 DIRECTORY = Path("params")
 # libyaml reads ten times as fast as the same loader in Python, which a PyYAML without it has alone.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# A block of such a name holds what data sets share, and is none itself.
+# Blocks whose names begin like this hold what data sets share and are not data sets.
 _SHARED = "."
 
 
@@ -49,10 +49,10 @@ def load_block(path: Path, dataset: str, model: type[Block]) -> Block:
 
 
 def load_key(path: Path, dataset: str, key: str) -> Any:
-    """One key of the block of one data set, unchecked: the one that says of which kind the block is.
+    """One key of the block of one data set, unchecked: the key that says what kind of block it is.
 
     Raises:
-        UserError: the file is missing, is not YAML, has no block for this data set, or the block lacks the key.
+        UserError: the file is missing, is not YAML, has no block for this data set, or the key is missing.
     """
     block = _block(Path(path), dataset)
     if not isinstance(block, dict) or key not in block:
@@ -120,7 +120,7 @@ def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def _descend(model: Any, path: list[str]) -> type[BaseModel] | None:
-    """The model that owns the key at ``path``, as far as it can be told from the annotations."""
+    """The model that owns the key at ``path``, as far as the annotations say."""
     for part in path:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return None

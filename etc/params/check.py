@@ -63,7 +63,7 @@ def _load(module: ModuleType, dataset: str) -> Any:
             raise
         raise UserError(
             f"{module.PATH}: no block for data set '{dataset}'; `etc adopt {dataset} --like DATASET` copies those of a "
-            "data set that is near to it into all files"
+            "similar data set into all files"
         ) from None
 
 
@@ -79,7 +79,7 @@ def _check_architectures(plan: experiment.ExperimentParams, students: student.St
 
 
 def _check_schemes(plan: experiment.ExperimentParams, dataset: str, schemes: Mapping[str, student.Scheme]) -> None:
-    """The schemes of experiment.yaml are defined, and each stands in the group whose dependencies it has."""
+    """The schemes of experiment.yaml are defined, and each is in the group whose dependencies it has."""
     for group_name in ("plain", "distilled", "ablation"):
         for scheme in getattr(plan, group_name).schemes:
             key = f"{experiment.PATH}: key '{group_name}.schemes'"
@@ -100,7 +100,7 @@ def _check_flow(
     one_teacher: teacher.TeacherParams,
     students: student.StudentParams,
 ) -> None:
-    """Where TL is trained, flow is there for every partner that may be drawn: it reaches ``offset`` frames."""
+    """Where TL is trained, every partner that may be drawn has flow, which reaches ``offset`` frames."""
     reaches = {}
     if one_teacher.tl:
         reaches[teacher.PATH] = one_teacher.sampling.partner_reach

@@ -9,7 +9,7 @@ from etc.core.errors import UserError
 from etc.core.params_file import DIRECTORY, Params, load_file
 
 PATH = DIRECTORY / "experiment.yaml"
-# Its former name: what is changed there has no effect.
+# Its former name; changes there would have no effect.
 _OLD_NAME = "data.yaml"
 # Snakemake and DVC join these names with '-', so a name may not hold one.
 NAME = r"^[a-z][a-z0-9_]*$"
@@ -59,7 +59,7 @@ class ExperimentParams(Params):
         names = [run.name for run in runs]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            raise ValueError(f"the runs {repeated} stand in two groups; leave each scheme and seed in one")
+            raise ValueError(f"the runs {repeated} are in two groups; leave each scheme and seed in one")
         return self
 
     def runs(self) -> list[Run]:
@@ -78,7 +78,7 @@ def load(path: Path = PATH) -> ExperimentParams:
     """Read and check ``params/experiment.yaml``.
 
     Raises:
-        UserError: the file is missing or wrong, or there is one under its old name.
+        UserError: the file is missing or wrong, or one with its old name exists.
     """
     old = path.with_name(_OLD_NAME)
     if old.exists():

@@ -24,7 +24,7 @@ class NetworkParams(Params):
 
 
 class FlowParams(Params):
-    """One use of optical flow. What the chosen method does not need is ignored."""
+    """One use of optical flow. Keys that the chosen method does not need are ignored."""
 
     method: Literal["dis", "farneback", "raft", "onnx", "folder", "exact"] = Field(description="how flow is computed")
     preset: Literal["ultrafast", "fast", "medium"] | None = Field(None, description="dis: quality")
@@ -50,13 +50,13 @@ class FlowParams(Params):
     def _complete(self) -> Self:
         if self.method in ("onnx", "folder") and self.path is None:
             raise ValueError(f"method {self.method} needs 'path'")
-        # The file's content is not in this file, its checksum is: so a changed network makes the stage due.
+        # The network is not in this file but its checksum is, so a changed network makes the stage due.
         if self.method in ("onnx", "raft") and self.path is not None and self.checksum is None:
             raise ValueError(f"method {self.method} with a file of your own needs 'checksum': sha256sum {self.path}")
         return self
 
     def options(self) -> dict[str, Any]:
-        """Arguments of ``etc.flow.methods.build`` for the chosen method, without those that are left to it."""
+        """Arguments of ``etc.flow.methods.build`` for the chosen method, without those left at their defaults."""
         network = (self.network or NetworkParams()).model_dump()
         if network["inputs"]:
             network["inputs"] = tuple(network["inputs"])

@@ -65,7 +65,7 @@ class StreetParams(Params):
         return self
 
 
-# What a block may be, by its key 'source', where somebody else made the frames; etc/sources/registry.py has the same.
+# What a block may be, by its key 'source', for third-party frames; etc/sources/registry.py has the same keys.
 SOURCES: dict[str, type[Params]] = {
     "camvid": CamVidParams,
     "cityscapes": CityscapesParams,
@@ -79,7 +79,7 @@ def load(dataset: str, path: Path = PATH) -> StreetParams | SourceParams:
     """Read and check the block of one data set.
 
     Raises:
-        UserError: its block is missing or wrong, or names a source that there is not.
+        UserError: its block is missing or wrong, or names an unknown source.
     """
     models = {"street": StreetParams, **SOURCES}
     source = load_key(path, dataset, "source")

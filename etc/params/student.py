@@ -99,10 +99,10 @@ class StudentParams(Params):
         return self.schemes[name]
 
     def network(self, architecture: str) -> NetworkParams:
-        """The network that stands under a name: one of this package with its width, or a Hugging Face model.
+        """The network with this name: one of this package with its width, or a Hugging Face model.
 
         Raises:
-            UserError: none is given.
+            UserError: there is none.
         """
         if architecture not in self.widths:
             raise UserError(f"{PATH}: no width for '{architecture}' under 'widths'; given: {', '.join(self.widths)}")

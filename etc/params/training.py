@@ -82,7 +82,7 @@ class MotionParams(Params):
 
 
 class TrainingParams(Params):
-    """What every trained network is given."""
+    """What every trained network needs."""
 
     iterations: int = Field(ge=1, description="optimiser steps")
     batch: int = Field(ge=1, description="samples a step, over all processes")
@@ -115,7 +115,7 @@ class TrainingParams(Params):
 
 
 class AnnotatedParams(Params):
-    """A network trained on the annotated frames alone, or one that is given: then the other keys have no effect."""
+    """A network trained on the annotated frames alone, or a given one: the other keys then have no effect."""
 
     seed: int = Field(ge=0, lt=2**31, description="seed of weights, batches, augmentation and dropout")
     training: TrainingParams
@@ -126,7 +126,7 @@ class AnnotatedParams(Params):
 
     @model_validator(mode="after")
     def _named_by_content(self) -> "AnnotatedParams":
-        # The weights are not in this file, their checksum is: so other weights make the stage due.
+        # The weights are not in this file but their checksum is, so other weights make the stage due.
         if self.checkpoint is not None and self.checksum is None:
             raise ValueError(f"a checkpoint needs 'checksum': sha256sum {self.checkpoint}/weights.safetensors")
         return self

@@ -103,7 +103,7 @@ def edit(name, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
-def test_data_without_labels_get_the_networks_of_another(project):
+def test_data_without_labels_takes_the_networks_of_another_data_set(project):
     before = texts()
     result = adopt("drive", "--like", "street")
     assert result.exit_code == 0, result.output
@@ -134,7 +134,7 @@ def test_data_without_labels_get_the_networks_of_another(project):
     assert "write into params/experiment.yaml: run: [street, drive], or [drive] alone" in result.output
 
 
-def test_data_with_labels_and_classes_of_their_own_are_trained_on():
+def test_data_with_labels_and_its_own_classes_is_trained_on():
     result = adopt("walk", "--like", "camvid")
     assert result.exit_code == 0, result.output
     check_dataset(experiment.load(), "walk")
@@ -178,16 +178,16 @@ def test_rendered_frames_keep_their_exact_flow():
         assert block(stage, "street_large") == block(stage, "street")
 
 
-def test_networks_of_another_data_set_are_taken_where_asked_for():
+def test_networks_of_another_data_set_are_taken_on_request():
     trained("big", CITYSCAPES)
     edit("frames.yaml", "classes: classes.yaml", "classes: cityscapes")
     assert adopt("walk", "--like", "cityscapes_small", "--networks-of", "big").exit_code == 0
     assert block("labeller", "walk")["checkpoint"] == "data/big/labeller"
-    # It has labels, on which teacher and students are trained as before.
+    # It has labels; teacher and students are trained on them as before.
     assert block("teacher", "walk") == block("teacher", "cityscapes_small")
 
 
-def test_an_adopted_data_set_is_a_pattern_in_its_turn():
+def test_an_adopted_data_set_can_be_copied_in_turn():
     assert adopt("drive", "--like", "street").exit_code == 0
     trained("drive")
     with open("params/frames.yaml", "a") as stream:
@@ -233,7 +233,7 @@ def test_run_chooses_it_and_keeps_the_comments():
         ),
     ],
 )
-def test_what_is_wrong_is_one_line_and_nothing_is_written(arguments, message):
+def test_a_mistake_is_one_line_and_nothing_is_written(arguments, message):
     before = texts()
     refused(arguments, message)
     assert texts() == before
@@ -270,8 +270,8 @@ def test_a_block_in_one_file_alone_is_enough_to_refuse():
     assert texts() == before
 
 
-def test_files_are_as_before_when_the_new_blocks_do_not_pass_the_check():
-    # camvid is not in use: nobody has looked at its blocks before.
+def test_files_are_unchanged_when_the_new_blocks_fail_the_check():
+    # camvid is not in use: its blocks have not been checked before.
     start, rest = Path("params/teacher.yaml").read_text().split("camvid:\n")
     far = rest.replace("{<<: *sampling}", "{<<: *sampling, partner_reach: 9}", 1)
     Path("params/teacher.yaml").write_text(f"{start}camvid:\n{far}")
@@ -283,7 +283,7 @@ def test_files_are_as_before_when_the_new_blocks_do_not_pass_the_check():
     assert texts() == before
 
 
-def test_files_are_as_before_when_one_cannot_be_written(monkeypatch):
+def test_files_are_unchanged_when_one_cannot_be_written(monkeypatch):
     from etc import adopt as module
     from etc.core.errors import UserError
 
@@ -300,14 +300,14 @@ def test_files_are_as_before_when_one_cannot_be_written(monkeypatch):
     assert texts() == before
 
 
-def test_a_missing_block_is_met_with_the_command():
+def test_a_missing_block_is_answered_with_the_command():
     edit("experiment.yaml", "run: [street]", "run: [street, walk]")
     result = CliRunner().invoke(app, ["check"])
     assert result.exit_code == 1
     assert "params/labeller.yaml: no block for data set 'walk'; `etc adopt walk --like DATASET`" in result.output
 
 
-def test_tuning_the_pattern_leaves_the_adopted_data_set_as_it_is():
+def test_tuning_the_copied_data_set_leaves_the_adopted_one_unchanged():
     assert adopt("drive", "--like", "street").exit_code == 0
     adopted = block("student", "drive")
     apply_overrides(
@@ -317,7 +317,7 @@ def test_tuning_the_pattern_leaves_the_adopted_data_set_as_it_is():
     assert block("student", "drive") == adopted
 
 
-def test_line_ends_of_windows_stay():
+def test_windows_line_ends_stay():
     files = ("report.yaml", "experiment.yaml")
     for name in files:
         Path("params", name).write_bytes(texts()[name].replace(b"\n", b"\r\n"))

@@ -50,7 +50,7 @@ def test_all_files_pass_the_check(project):
 
 
 @pytest.mark.parametrize("both", [True, False])
-def test_the_former_name_of_the_experiment_is_met_with_the_new_one(project, both):
+def test_the_old_name_of_the_experiment_file_is_answered_with_the_new_one(project, both):
     old, new = project / "params/data.yaml", project / "params/experiment.yaml"
     shutil.copy(new, old)
     if not both:
@@ -129,7 +129,7 @@ def mappings(value):
 
 @pytest.mark.parametrize("path", PER_DATASET, ids=lambda path: path.name)
 def test_no_data_set_shares_a_mapping(path):
-    """What sets a key in a mapping, as `dvc exp run -S` does, would set it for every data set that shares it."""
+    """Setting a key in a mapping, as `dvc exp run -S` does, would set it for every data set that shares it."""
     owners = {}
     for name, block in yaml.safe_load(path.read_text()).items():
         for mapping in mappings(block):
@@ -237,7 +237,7 @@ def test_without_tl_the_partner_needs_no_flow(project):
     check.check_all()
 
 
-def test_a_run_may_not_stand_in_two_groups(project):
+def test_a_run_may_not_be_in_two_groups(project):
     edit(project, "experiment.yaml", "schemes: [etc]", "schemes: [etc, sf]")
     with pytest.raises(UserError, match="pspnet18-sf-0.*two groups"):
         check.check_all()
@@ -249,7 +249,7 @@ def test_data_set_without_a_block_is_refused(project):
         check.check_all()
 
 
-def test_a_source_that_there_is_not_is_named(project):
+def test_an_unknown_source_is_named(project):
     edit(project, "frames.yaml", "source: camvid\n", "source: kitti\n")
     edit(project, "experiment.yaml", "run: [street]", "run: [camvid]")
     with pytest.raises(UserError, match=r"key 'camvid.source' = 'kitti': no such source; use one of street, camvid"):
