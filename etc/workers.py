@@ -37,8 +37,8 @@ def _start_worker() -> None:
 def _keep_freed_memory() -> None:
     """Let glibc reuse the memory of freed arrays instead of returning it and asking for it again.
 
-    The loops over pairs make arrays of some megabytes for each pair; clearing their pages anew each time took a sixth of
-    the time of TC at 1024x2048, see docs/benchmarks.md. Other C libraries are left as they are.
+    The loops over pairs make arrays of some megabytes for each pair; clearing their pages anew took a sixth of the time
+    of TC at 1024x2048, see docs/benchmarks.md. Other C libraries are left as they are.
     """
     if sys.platform != "linux":
         return
