@@ -7,7 +7,6 @@ for the new data set are changed; values that may be wrong are listed.
 import copy
 import functools
 import operator
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +16,8 @@ import yaml
 
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, sha256
-from etc.core.params_file import blocks
+from etc.core.names import check_name
+from etc.core.params_file import blocks, parse
 from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.models import weights
 from etc.params import experiment, flow, frames, labeller, pretrain, pseudo_labels, student, teacher
@@ -70,8 +70,10 @@ def adopt(name: str, like: str, networks_of: str | None, choose: bool) -> list[A
     Raises:
         UserError: a name is wrong, blocks exist already, or the new blocks fail the check; no file is changed then.
     """
-    if not re.fullmatch(experiment.NAME, name):
-        raise UserError(f"{name}: use lower-case letters, digits and '_' alone in the name of a data set")
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
     settings = frames.load(name)
     _check_blocks(name, like)
     plan = experiment.load()
@@ -88,7 +90,7 @@ def adopt(name: str, like: str, networks_of: str | None, choose: bool) -> list[A
     texts, added = {}, []
     for module in MODULES:
         path, text = module.PATH, _text(module.PATH)
-        block = yaml.safe_load(text)[like]
+        block = parse(text, path)[like]
         wanted = {**networks.get(module, {}), **_wanted(module, block, settings, keeps_weights)}
         changed = {keys: value for keys, value in wanted.items() if _get(block, keys) != value}
         texts[path] = _with_block(path, text, like, name, changed)
@@ -258,7 +260,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _with_block(path: Path, text: str, like: str, name: str, values: Values) -> str:
     """The text of a file and, below it, a copy of block ``like`` as block ``name`` with other values."""
-    content = yaml.safe_load(text)
+    content = parse(text, path)
     expected = copy.deepcopy(content[like])
     root = yaml.compose(text, _Loader)
     root.value = [(yaml.compose(name), node) for key, node in root.value if key.value == like]
@@ -270,8 +272,8 @@ def _with_block(path: Path, text: str, like: str, name: str, values: Values) -> 
         block = "\n" + block
     new = text + (block.replace("\n", "\r\n") if "\r\n" in text else block)
     try:
-        found = yaml.safe_load(new)
-    except yaml.YAMLError:
+        found = parse(new, path)
+    except UserError:
         found = None
     if found != {**content, name: expected}:
         raise UserError(f"{path}: written in a way that the command cannot add to; add block '{name}' by hand")
@@ -286,7 +288,11 @@ def _set(path: Path, like: str, block: yaml.MappingNode, keys: Keys, value: Any)
                 f"{path}: block '{like}' has no mapping '{key}' of its own to copy; write `{key}: {{<<: *{key}}}` there"
             )
     pairs = {key.value: (key, inner) for key, inner in block.value}
-    pairs[keys[-1]] = yaml.compose(keys[-1]), yaml.compose(yaml.safe_dump(value))
+    written = yaml.compose(yaml.safe_dump(value))
+    if isinstance(value, str):
+        # PyYAML does not know that checksums such as 12345678e901 are numbers in YAML 1.2.
+        written.style = '"'
+    pairs[keys[-1]] = yaml.compose(keys[-1]), written
     block.value = list(pairs.values())
 
 

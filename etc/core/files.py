@@ -3,14 +3,16 @@
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run again",
@@ -18,6 +20,9 @@ _REMEDIES = {
     errno.EACCES: "no permission: change the permissions, or use another folder",
     errno.EPERM: "no permission: change the permissions, or use another folder",
     errno.EROFS: "the file system is read-only: use a folder that can be written",
+    errno.ELOOP: "its symbolic links lead in a circle: replace them with the file or folder itself",
+    errno.ENAMETOOLONG: "the name is too long: use a shorter one",
+    errno.EMFILE: "too many open files: raise the limit with `ulimit -n`",
     errno.EISDIR: "a folder stands here: give the name of a file",
     errno.EEXIST: "a file stands in the way: use another folder",
     errno.ENOTDIR: "a file stands in the way: use another folder",
@@ -104,6 +109,24 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
         stream.write("\n")
 
 
+def read_text(path: str | os.PathLike) -> str:
+    """Read a text file in UTF-8.
+
+    Raises:
+        UserError: it is no regular file (reading a FIFO would wait for ever), not UTF-8, or cannot be read.
+        FileNotFoundError: it is missing.
+    """
+    path = Path(path)
+    with explained(path):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path}: not a regular file but a folder, FIFO or device; put a text file there")
+        data = path.read_bytes()
+    try:
+        return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8").read()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not text in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
+
+
 def read_json(path: str | os.PathLike) -> Any:
     """Read a JSON file.
 
@@ -112,11 +135,12 @@ def read_json(path: str | os.PathLike) -> Any:
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; the stage that makes it has not run") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not JSON ({error}); delete it and run the stage that makes it again") from error
+    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits, and deep nesting
+        reason = first_line(error)
+        raise UserError(f"{path}: not JSON ({reason}); delete it and run the stage that makes it again") from error
 
 
 def sha256(path: str | os.PathLike) -> str:

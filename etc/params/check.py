@@ -1,6 +1,5 @@
 """Every parameter file checked at once, before anything runs."""
 
-import re
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -49,7 +48,8 @@ def check_dataset(plan: experiment.ExperimentParams, dataset: str) -> None:
         UserError: the first complaint, as for :func:`check_all`.
     """
     block = {module: _load(module, dataset) for module in PER_DATASET}
-    _check_architectures(plan, block[student])
+    for architecture in plan.architectures:
+        block[student].network(architecture)
     _check_schemes(plan, dataset, block[student].schemes)
     _check_flow(plan, dataset, block[flow].train.max_offset, block[teacher], block[student])
     report.check_declared(dataset, block[report], plan.runs())
@@ -65,17 +65,6 @@ def _load(module: ModuleType, dataset: str) -> Any:
             f"{module.PATH}: no block for data set '{dataset}'; `etc adopt {dataset} --like DATASET` copies those of a "
             "similar data set into all files"
         ) from None
-
-
-def _check_architectures(plan: experiment.ExperimentParams, students: student.StudentParams) -> None:
-    """The architectures of experiment.yaml can be part of a run's name, and are defined."""
-    for name in plan.architectures:
-        if not re.fullmatch(experiment.NAME, name):
-            raise UserError(
-                f"{experiment.PATH}: key 'architectures' = '{name}': use only lower-case letters, digits and '_'; a "
-                f"Hugging Face model is given such a name in 'widths' of {student.PATH}"
-            )
-        students.network(name)
 
 
 def _check_schemes(plan: experiment.ExperimentParams, dataset: str, schemes: Mapping[str, student.Scheme]) -> None:

@@ -1,11 +1,11 @@
 """``params/flow.yaml``: the optical flow that students train with and that consistency is judged with."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from etc.core.params_file import DIRECTORY, Params, load_block
+from etc.core.params_file import DIRECTORY, Params, WholeNumber, load_block
 
 PATH = DIRECTORY / "flow.yaml"
 
@@ -43,7 +43,9 @@ class FlowParams(Params):
     splits: list[Literal["train", "dev", "test"]] = Field(min_length=1, description="splits whose clips get flow")
     max_offset: int = Field(ge=1, le=10, description="pairs (t, t+k) for all k from -max_offset to max_offset but 0")
     steps_per_pixel: int = Field(ge=1, le=128, description="flow is stored in steps of 1/steps_per_pixel pixels")
-    scale: Literal[1, 2, 4] = Field(1, description="flow is stored at 1/scale of the frame's height and width")
+    scale: Annotated[Literal[1, 2, 4], WholeNumber] = Field(
+        1, description="flow is stored at 1/scale of the frame's height and width"
+    )
     visibility: Literal["forward_backward", "exact"] = Field(description="how occluded pixels are found")
 
     @model_validator(mode="after")

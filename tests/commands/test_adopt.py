@@ -210,7 +210,7 @@ def test_run_chooses_it_and_keeps_the_comments():
     ("arguments", "message"),
     [
         (["nowhere", "--like", "street"], "params/frames.yaml: no block for data set 'nowhere'"),
-        (["My-Walk", "--like", "street"], "My-Walk: use lower-case letters, digits and '_'"),
+        (["My-Walk", "--like", "street"], "My-Walk: use only letters, digits and '_'"),
         (
             ["walk", "--like", "kitti"],
             "--like kitti: params/frames.yaml has no such block to copy; choose one of street,",

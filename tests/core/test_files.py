@@ -53,9 +53,11 @@ def test_equal_values_give_equal_bytes(tmp_path):
 def test_a_missing_or_broken_json_file_is_named(tmp_path):
     with pytest.raises(UserError, match="a.json: no such file"):
         read_json(tmp_path / "a.json")
-    (tmp_path / "a.json").write_text("{")
-    with pytest.raises(UserError, match="a.json: not JSON"):
-        read_json(tmp_path / "a.json")
+    for content in ("{", "[" * 100_000, "1" * 5000, "", "a"):
+        (tmp_path / "a.json").write_text(content)
+        with pytest.raises(UserError, match="a.json: not JSON") as error:
+            read_json(tmp_path / "a.json")
+        assert "\n" not in str(error.value)
 
 
 def test_the_cache_belongs_to_the_user(monkeypatch, tmp_path):

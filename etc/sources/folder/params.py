@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from etc.core.params_file import Params
+from etc.core.params_file import FromList, Params
 
 CLASSES = "classes: cityscapes, street, or a .yaml file of classes, below root, from the project's root or absolute"
 
@@ -109,7 +109,7 @@ class VideoParams(Params):
     root: str | None = Field(
         None, description="folder of the videos, subfolders included, or one video; null: ETC_ROOT_<DATA SET>"
     )
-    files: tuple[str, ...] = Field(
+    files: Annotated[tuple[str, ...], FromList] = Field(
         ("*.mp4", "*.avi", "*.mov", "*.mkv", "*.webm", "*.m4v"),
         min_length=1,
         description="patterns of the videos' names, or of their paths below root; !pattern leaves out",
