@@ -19,9 +19,10 @@ from etc.core.files import atomic, read_json, sha256
 from etc.core.names import check_name
 from etc.core.params_file import blocks, parse
 from etc.dataset.label_sets import CITYSCAPES, STREET
+from etc.flow.precision import most_steps
 from etc.models import weights
 from etc.params import experiment, flow, frames, labeller, pretrain, pseudo_labels, student, teacher
-from etc.params.check import PER_DATASET, check_all, check_dataset
+from etc.params.check import PER_DATASET, check_all, check_dataset, known_size
 from etc.sources.camvid.classes import SEGNET
 from etc.sources.folder import class_file
 from etc.sources.folder.params import FolderParams, VideoParams
@@ -35,6 +36,8 @@ MODULES = tuple(module for module in PER_DATASET if module is not frames)
 # Sources whose classes are fixed.
 _FIXED = {"street": STREET, "camvid": SEGNET, "cityscapes": CITYSCAPES}
 _CHECKSUM_DIGITS = 12
+# Fine enough for estimated flow, coarse enough for frames of 2048 pixels.
+_ESTIMATED_STEPS = 16
 # Keys whose best value depends on the frames.
 _LOOK_AT: tuple[Keys, ...] = (
     ("scales",),
@@ -92,6 +95,8 @@ def adopt(name: str, like: str, networks_of: str | None, choose: bool) -> list[A
         path, text = module.PATH, _text(module.PATH)
         block = parse(text, path)[like]
         wanted = {**networks.get(module, {}), **_wanted(module, block, settings, keeps_weights)}
+        if module is flow:
+            wanted |= _steps(block, known_size(name, settings), settings.source == "street")
         changed = {keys: value for keys, value in wanted.items() if _get(block, keys) != value}
         texts[path] = _with_block(path, text, like, name, changed)
         added.append(Added(path, changed, _look_at(block, changed)))
@@ -164,6 +169,17 @@ def _wanted(module: ModuleType, block: Block, settings: Settings, keeps_weights:
     # Clips are named as in the other data set.
     if clips is not None and (clips, settings.source) != ("cityscapes_tc", "cityscapes"):
         wanted["sample", "clips"] = None
+    return wanted
+
+
+def _steps(block: Block, size: tuple[int, int] | None, rendered: bool) -> Values:
+    """Steps per pixel that can hold the flow of the new frames; the fine ones of exact flow suit no estimate."""
+    wanted: Values = {}
+    for purpose, one in block.items():
+        steps = one["steps_per_pixel"]
+        if one["method"] == "exact" and not rendered:
+            steps = min(steps, _ESTIMATED_STEPS)
+        wanted[purpose, "steps_per_pixel"] = min(steps, most_steps(max(size))) if size else steps
     return wanted
 
 

@@ -1,23 +1,64 @@
 """Running a command: errors are one line and exit status 1, never a traceback."""
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line, visible
 from etc.core.files import explained
 
+LOGS = Path("logs")
+# What output may hold beside printable characters: progress bars go back to the start of the line.
+_LAYOUT = "\n\r\t"
 
-def run(action: Callable[[], None]) -> None:
-    """Call ``action``; exit with 1 after a ``UserError`` and with 130 after Ctrl-C."""
+
+class _Visible:
+    """A stream on which the control characters of file names and values are seen, not obeyed by the terminal."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(visible(text, keep=_LAYOUT))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def reported() -> Iterator[None]:
+    """End with exit status 1 and one line after any error, and with 130 after Ctrl-C.
+
+    What nobody foresaw is one line as well; its traceback goes into a file.
+    """
     try:
         with explained():
-            action()
+            yield
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        _fail(str(error))
     except KeyboardInterrupt:
         print("interrupted; run the same command to continue", file=sys.stderr)
         raise SystemExit(130) from None
+    except BrokenPipeError:
+        # Whoever reads the output has seen enough, as `head` has; Click ends quietly then.
+        raise
+    except MemoryError as error:
+        _fail(f"not enough memory: use a smaller batch, smaller frames or fewer workers ({_kept(error)})")
+    except Exception as error:
+        _fail(f"unexpected {type(error).__name__}: {first_line(error)} ({_kept(error)})")
+
+
+def run(action: Callable[[], None]) -> None:
+    """Call ``action``; exit with 1 after an error and with 130 after Ctrl-C."""
+    shown = contextlib.redirect_stdout(_Visible(sys.stdout)), contextlib.redirect_stderr(_Visible(sys.stderr))
+    with reported(), shown[0], shown[1]:
+        action()
 
 
 def run_stage(action: Callable[[], str]) -> None:
@@ -29,3 +70,22 @@ def run_stage(action: Callable[[], str]) -> None:
         print(action())
 
     run(checked)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {visible(message)}", file=sys.stderr)
+    raise SystemExit(1) from None
+
+
+def _kept(error: BaseException) -> str:
+    """Write the traceback into logs/ of a project, else into a temporary folder; say where it is."""
+    name = f"error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    text = "".join(traceback.format_exception(error))
+    for folder in (lambda: LOGS if Path("dvc.yaml").is_file() else tempfile.gettempdir(), tempfile.gettempdir):
+        with contextlib.suppress(OSError):
+            path = Path(folder(), name)
+            path.parent.mkdir(exist_ok=True)
+            with path.open("x", encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write(text)
+            return f"traceback: {path}"
+    return "its traceback could not be written anywhere"

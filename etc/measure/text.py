@@ -34,9 +34,9 @@ def show(figures: Figures, names: Sequence[str] | None = None, console: Console 
         console: where to; default: standard output, without cutting lines when it is no terminal.
     """
     if console is None:
-        console = Console(highlight=False)
+        console = Console(highlight=False, color_system=None)
         if not console.is_terminal:
-            console = Console(highlight=False, width=200)
+            console = Console(highlight=False, color_system=None, width=200)
     console.print(_about(figures), markup=False, soft_wrap=True)
     console.print(_scores(figures))
     console.print(_classes(figures, names))

@@ -1,6 +1,7 @@
 """Every parameter file checked at once, before anything runs."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +20,7 @@ from etc.params import (
     teacher,
 )
 
+MANIFEST = "data/{}/frames.parquet"
 PER_DATASET = (frames, labeller, pretrain, pseudo_labels, flow, teacher, student, evaluate, report)
 
 
@@ -52,7 +54,33 @@ def check_dataset(plan: experiment.ExperimentParams, dataset: str) -> None:
         block[student].network(architecture)
     _check_schemes(plan, dataset, block[student].schemes)
     _check_flow(plan, dataset, block[flow].train.max_offset, block[teacher], block[student])
+    _check_precision(dataset, block[frames], block[flow])
     report.check_declared(dataset, block[report], plan.runs())
+
+
+def known_size(dataset: str, settings: frames.StreetParams | frames.SourceParams) -> tuple[int, int] | None:
+    """Height and width of the largest frames of a data set, pixels, where its block or its manifest says them.
+
+    Args:
+        dataset: name of the data set.
+        settings: its block in params/frames.yaml.
+    """
+    stated = frames.stated_size(settings)
+    if None not in stated:
+        return stated
+    path = MANIFEST.format(dataset)
+    if not Path(path).is_file():
+        return None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=["height", "width"])
+    except (OSError, pa.ArrowException):
+        return None  # damaged: the stages that read it say so
+    height, width = (max(table[name].to_pylist(), default=0) for name in table.column_names)
+    # Of another height than the block says: the frames are about to be made anew.
+    return (height, width) if height and stated[0] in (None, height) else None
 
 
 def _load(module: ModuleType, dataset: str) -> Any:
@@ -101,3 +129,16 @@ def _check_flow(
                 f"{path}: key '{dataset}.sampling.partner_reach' = {reach}: there is no flow that far; "
                 f"use at most {offset}, or raise '{dataset}.train.max_offset' in {flow.PATH}"
             )
+
+
+def _check_precision(dataset: str, settings: frames.StreetParams | frames.SourceParams, block: flow.FlowBlock) -> None:
+    """Flow of the frames can be stored in the steps that are asked for, where their size is known."""
+    size = known_size(dataset, settings)
+    for purpose in type(block).model_fields if size else ():
+        try:
+            flow.check_precision(dataset, purpose, getattr(block, purpose), size)
+        except UserError as error:
+            if None not in frames.stated_size(settings):
+                raise
+            path = MANIFEST.format(dataset)
+            raise UserError(f"{error} ({path} has their size; delete it if they have changed since)") from error

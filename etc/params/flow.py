@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from etc.core.errors import UserError
 from etc.core.params_file import DIRECTORY, Params, WholeNumber, load_block
+from etc.flow.precision import most_steps
 
 PATH = DIRECTORY / "flow.yaml"
 
@@ -88,6 +90,26 @@ class FlowBlock(Params):
     train: FlowParams
     evaluate: FlowParams
     compare: FlowParams
+
+
+def check_precision(dataset: str, purpose: str, params: FlowParams, size: tuple[int, int]) -> None:
+    """Flow of these frames can be stored in the steps that are asked for.
+
+    Args:
+        dataset: name of the data set.
+        purpose: name of the block in ``FlowBlock``.
+        params: that block.
+        size: height and width of the largest frames, pixels.
+
+    Raises:
+        UserError: the steps are too fine; it names the key and how many there may be.
+    """
+    most = most_steps(max(size))
+    if params.steps_per_pixel > most:
+        raise UserError(
+            f"{PATH}: key '{dataset}.{purpose}.steps_per_pixel' = {params.steps_per_pixel}: too fine for the flow of "
+            f"frames of {size[1]}x{size[0]} pixels; use at most {most}"
+        )
 
 
 def load(dataset: str, path: Path = PATH) -> FlowBlock:

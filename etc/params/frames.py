@@ -75,6 +75,13 @@ SOURCES: dict[str, type[Params]] = {
 SourceParams = reduce(or_, SOURCES.values())  # their union
 
 
+def stated_size(settings: StreetParams | SourceParams) -> tuple[int | None, int | None]:
+    """Height and width of the frames, pixels, as far as a block says; None where it does not."""
+    if isinstance(settings, CamVidParams):
+        return (360, 480) if settings.form == "segnet" else (720, 960)
+    return getattr(settings, "height", None), getattr(settings, "width", None)
+
+
 def load(dataset: str, path: Path = PATH) -> StreetParams | SourceParams:
     """Read and check the block of one data set.
 

@@ -4,12 +4,15 @@ import re
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 from typer.testing import CliRunner
 
 from etc.cli import app
+from etc.core.errors import UserError
 from etc.core.files import sha256, write_json
 from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.params import experiment
@@ -120,7 +123,8 @@ def test_data_without_labels_takes_the_networks_of_another_data_set(project):
         assert block(stage, "drive")["training"] == block(stage, "street")["training"] | {"class_weights": None}
     for stage in ("teacher", "student"):
         assert block(stage, "drive")["sampling"] == {"pseudo_share": 1.0, "partner_reach": 3}
-    evaluate = {"method": "farneback", "visibility": "forward_backward"}
+    # The fine steps of exact flow hold only vectors up to 256 pixels.
+    evaluate = {"method": "farneback", "visibility": "forward_backward", "steps_per_pixel": 16}
     assert block("flow", "drive")["evaluate"] == block("flow", "street")["evaluate"] | evaluate
     for stage in ("pseudo_labels", "evaluate", "report"):
         assert block(stage, "drive") == block(stage, "street")
@@ -159,6 +163,38 @@ def test_class_weights_stay_for_the_same_classes():
         assert block(stage, "walk") == block(stage, "cityscapes_small")
 
 
+@pytest.mark.parametrize(("size", "steps"), [((720, 1280), 16), ((2160, 3840), 8), (None, 16)])
+def test_flow_is_stored_in_steps_that_hold_its_vectors(size, steps):
+    if size:
+        write_manifest("drive", *size)
+    assert adopt("drive", "--like", "street").exit_code == 0
+    assert {purpose: one["steps_per_pixel"] for purpose, one in block("flow", "drive").items()} == dict.fromkeys(
+        ("train", "evaluate", "compare"), steps
+    )
+
+
+def write_manifest(dataset, height, width):
+    """The two columns of a manifest that say how large the frames are."""
+    Path("data", dataset).mkdir(parents=True, exist_ok=True)
+    table = pa.table({"height": [16, height], "width": [16, width]})
+    pq.write_table(table, f"data/{dataset}/frames.parquet")
+
+
+def test_steps_too_fine_for_the_frames_are_refused_with_their_key():
+    assert adopt("drive", "--like", "street", "--run").exit_code == 0
+    edit("flow.yaml", "steps_per_pixel: 16\n", "steps_per_pixel: 128\n")
+    check_all()
+    write_manifest("drive", 256, 344)
+    message = (
+        r"params/flow.yaml: key 'drive.train.steps_per_pixel' = 128: .* of 344x256 pixels; use at most 95 \(data/drive"
+    )
+    with pytest.raises(UserError, match=message):
+        check_all()
+    edit("frames.yaml", "  source: video\n", "  source: video\n  height: 128\n")
+    # The manifest is of an earlier height.
+    check_all()
+
+
 def test_the_paper_s_clips_are_those_of_cityscapes_alone():
     trained("cityscapes", CITYSCAPES, (64, 64))
     edit("teacher.yaml", "pspnet101", "pspnet18")
@@ -174,8 +210,11 @@ def test_rendered_frames_keep_their_exact_flow():
     with open("params/frames.yaml", "a") as stream:
         stream.write("\nstreet_large:\n  source: street\n  height: 256\n  width: 512\n")
     assert adopt("street_large", "--like", "street").exit_code == 0
-    for stage in ("labeller", "pretrain", "teacher", "student", "flow"):
+    for stage in ("labeller", "pretrain", "teacher", "student"):
         assert block(stage, "street_large") == block(stage, "street")
+    # Twice as wide, so half as fine.
+    evaluate = block("flow", "street")["evaluate"] | {"steps_per_pixel": 64}
+    assert block("flow", "street_large") == block("flow", "street") | {"evaluate": evaluate}
 
 
 def test_networks_of_another_data_set_are_taken_on_request():
@@ -285,7 +324,6 @@ def test_files_are_unchanged_when_the_new_blocks_fail_the_check():
 
 def test_files_are_unchanged_when_one_cannot_be_written(monkeypatch):
     from etc import adopt as module
-    from etc.core.errors import UserError
 
     write = module._replace
 
