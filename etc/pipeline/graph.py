@@ -37,6 +37,8 @@ class Stage:
     name: str
     outputs: tuple[str, ...]
     due: bool
+    # Makes the same bytes whenever it succeeds, so that what follows is not due with it.
+    steady: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ class Graph:
         inputs = [str(marker(stage))]
         for name in self.predecessors.get(stage, ()):
             before = self.stages[name]
-            inputs += [path if before.due else ancient(path) for path in before.outputs]
+            inputs += [path if before.due and not before.steady else ancient(path) for path in before.outputs]
         return inputs
 
     @property
@@ -239,13 +241,14 @@ def _read(changed: Callable[[Any], bool]) -> Graph:
         graph = index.graph
         changed_ones = {stage.addressing for stage in index.stages if changed(stage)}
         outputs = {stage.addressing: tuple(out.def_path for out in stage.outs) for stage in index.stages}
+        steady = {stage.addressing for stage in index.stages if (stage.meta or {}).get("steady")}
     names = networkx.DiGraph()
     names.add_nodes_from(outputs)
     names.add_edges_from((after.addressing, before.addressing) for after, before in graph.edges)
-    due = changed_ones | {name for name in outputs if networkx.descendants(names, name) & changed_ones}
+    due = changed_ones | {name for name in outputs if networkx.descendants(names, name) & (changed_ones - steady)}
     definitions = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["stages"]
     return Graph(
-        stages={name: Stage(name, paths, name in due) for name, paths in outputs.items()},
+        stages={name: Stage(name, paths, name in due, name in steady) for name, paths in outputs.items()},
         predecessors={name: sorted(names.successors(name)) for name in outputs},
         definitions=definitions,
         matrices={family: _matrix(family, definition, list(outputs)) for family, definition in definitions.items()},
