@@ -172,7 +172,10 @@ class Graph:
         inputs = [str(marker(stage))]
         for name in self.predecessors.get(stage, ()):
             before = self.stages[name]
-            inputs += [path if before.due and not before.steady else ancient(path) for path in before.outputs]
+            if before.steady and not self.stages[stage].due:
+                # Not even as ancient: Snakemake looks for no other reason to run what follows a job that runs.
+                continue
+            inputs += [path if before.due else ancient(path) for path in before.outputs]
         return inputs
 
     @property
@@ -182,9 +185,11 @@ class Graph:
 
     @cached_property
     def targets(self) -> list[str]:
-        """What the pipeline is run for: outputs of the stages that no other stage needs."""
+        """What the pipeline is run for: outputs of the stages that no other stage needs, or always has as input."""
         needed = {name for names in self.predecessors.values() for name in names}
-        return [path for stage in self.stages.values() if stage.name not in needed for path in stage.outputs]
+        return [
+            path for stage in self.stages.values() if stage.steady or stage.name not in needed for path in stage.outputs
+        ]
 
     def write_markers(self) -> None:
         """Tell Snakemake which stages are due."""
