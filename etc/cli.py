@@ -13,7 +13,7 @@ from etc.commands.arguments import Dataset
 from etc.commands.flow import flow
 from etc.commands.frames import frames
 from etc.commands.predict import predict
-from etc.commands.run import reported
+from etc.commands.run import check_address_space, reported
 from etc.commands.run import run as _run
 from etc.commands.run import run_stage as _stage
 from etc.commands.tc import tc
@@ -168,6 +168,7 @@ def main() -> None:
     # A sixth of a stage's start-up is Python looking for garbage among the modules that it loads.
     gc.set_threshold(50_000)
     with reported():
+        check_address_space()
         use_own_code()
         app(prog_name="etc")
 

@@ -16,6 +16,7 @@ from etc.core.files import explained
 LOGS = Path("logs")
 # What output may hold beside printable characters: progress bars go back to the start of the line.
 _LAYOUT = "\n\r\t"
+_LEAST_ADDRESS_SPACE = 1500 << 20
 
 
 class _Visible:
@@ -52,6 +53,24 @@ def reported() -> Iterator[None]:
         _fail(f"not enough memory: use a smaller batch, smaller frames or fewer workers ({_kept(error)})")
     except Exception as error:
         _fail(f"unexpected {type(error).__name__}: {first_line(error)} ({_kept(error)})")
+
+
+def check_address_space() -> None:
+    """Where the system limits addresses, there are enough: with fewer, PyArrow waits for ever and torch aborts.
+
+    Raises:
+        UserError: the limit is too low.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE:
+        raise UserError(
+            f"memory is limited to {limit >> 20} MB of addresses (`ulimit -v`); "
+            f"allow at least {_LEAST_ADDRESS_SPACE >> 20} MB, for training more"
+        )
 
 
 def run(action: Callable[[], None]) -> None:

@@ -76,6 +76,7 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "own").mkdir()
     (tmp_path / "own/classes.yaml").write_text(CLASSES)
     trained("street")
+    return tmp_path
 
 
 def trained(owner, classes=STREET, widths=(16, 8), start="pspnet18"):
@@ -178,6 +179,24 @@ def write_manifest(dataset, height, width):
     Path("data", dataset).mkdir(parents=True, exist_ok=True)
     table = pa.table({"height": [16, height], "width": [16, width]})
     pq.write_table(table, f"data/{dataset}/frames.parquet")
+
+
+def test_the_blocks_and_commands_of_the_documents_work_as_written(project, monkeypatch):
+    text = (ROOT / "docs/datasets.md").read_text()
+    blocks = re.findall(r"^```yaml\n((?:walk|drive):\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    path = Path("params/frames.yaml")
+    path.write_text((ROOT / "params/frames.yaml").read_text() + "\n".join(["", *blocks]))
+    monkeypatch.setenv("HOME", str(project))
+    Path("videos/walk").mkdir(parents=True)
+    Path("videos/walk/classes.yaml").write_text(CLASSES)
+    commands = re.findall(r"^etc (adopt (\w+) --like \w+)", text, re.MULTILINE)
+    assert len(blocks) == 2 and [name for _, name in commands] == ["walk", "drive"]
+    for command, name in commands:
+        result = CliRunner().invoke(app, command.split())
+        assert result.exit_code == 0, result.output
+        # Frames of 16:9 of the height that the block of drive asks for: the flow of each purpose can be stored.
+        write_manifest(name, 256, 456)
+        check_dataset(experiment.load(), name)
 
 
 def test_steps_too_fine_for_the_frames_are_refused_with_their_key():

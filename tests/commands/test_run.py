@@ -117,6 +117,16 @@ def command(*arguments, **environment):
     )
 
 
+def test_too_few_addresses_are_refused_before_a_library_hangs_or_aborts():
+    limited = f"ulimit -v 600000 && exec {sys.executable} -m etc check"
+    done = command("bash", "-c", limited, PYTHONPATH=str(ROOT))
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "error: memory is limited to 585 MB of addresses (`ulimit -v`); allow at least 1500 MB, for training more\n"
+    )
+
+
 @pytest.mark.parametrize("module", ["etc", "etc.cli"])
 def test_the_package_is_the_command(module):
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
