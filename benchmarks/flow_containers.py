@@ -29,7 +29,7 @@ import numpy as np
 
 from etc.flow.io import read_flo, read_kitti_png, write_flo, write_kitti_png
 from etc.flow.methods import build
-from etc.flow.store import FlowReader, FlowWriter
+from etc.flow.store import FlowWriter, StoredFlow
 from etc.params import frames as params
 from etc.sources.street.street import generate_clip
 
@@ -70,7 +70,7 @@ def write_arrow(path: Path, flows: list[np.ndarray]) -> None:
 
 
 def read_arrow(path: Path, t: int, shape: tuple[int, int]) -> np.ndarray:
-    return FlowReader(path).read(t, t + 1)[0]
+    return StoredFlow(path).read(t, t + 1)[0]
 
 
 def write_zarr(path: Path, flows: list[np.ndarray]) -> None:

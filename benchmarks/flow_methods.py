@@ -20,8 +20,9 @@ import cv2
 import numpy as np
 
 from etc.core.errors import UserError
+from etc.flow.estimators.estimator import Estimator
 from etc.flow.io import read_flow
-from etc.flow.methods import FlowMethod, build
+from etc.flow.methods import build
 from etc.flow.visibility import forward_backward_visible
 from etc.flow.warp import inside_frame
 from etc.params import frames as params
@@ -70,7 +71,7 @@ def samples(folder: Path) -> dict[str, Pair]:
     return found
 
 
-def available(arguments: argparse.Namespace) -> tuple[dict[str, FlowMethod], list[str]]:
+def available(arguments: argparse.Namespace) -> tuple[dict[str, Estimator], list[str]]:
     """Methods that can run, and a line for each that cannot."""
     asked = [(f"dis, {preset}", "dis", {"preset": preset}) for preset in ("ultrafast", "fast", "medium")]
     asked += [("farneback", "farneback", {})]

@@ -24,7 +24,7 @@ from etc.core.errors import UserError
 from etc.dataset import label_sets
 from etc.evaluation.tc import pair_counts, pool, temporal_consistency
 from etc.flow.methods import build
-from etc.flow.store import FlowReader, FlowWriter
+from etc.flow.store import FlowWriter, StoredFlow
 from etc.flow.visibility import forward_backward_visible
 from etc.params import frames as params
 from etc.sources.street.street import generate_clip
@@ -102,7 +102,7 @@ def measure(clip: Clip, folder: Path) -> tuple[float, dict[tuple[int, int], list
             for t in pairs:
                 writer.write(t, t + 1, forward[t], visible[t][0])
                 writer.write(t + 1, t, backward[t], visible[t][1])
-        reader = FlowReader(path)
+        reader = StoredFlow(path)
         read = [reader.read(t, t + 1)[0] for t in pairs]
         errors = [np.linalg.norm(one - other, axis=2) for one, other in zip(read, forward, strict=True)]
         results[scale, steps] = [

@@ -19,11 +19,13 @@ import numpy as np
 
 from etc.core.progress import track
 from etc.dataset import label_sets as classes
-from etc.dataset import manifest
-from etc.evaluation.protocols import PROTOCOLS, PairCounts
+from etc.dataset.dataset import Dataset
+from etc.evaluation.iou import IouCounts
+from etc.evaluation.protocols import PROTOCOLS
 from etc.evaluation.tc import pair_counts, pixel_agreement, pool, temporal_consistency
 from etc.flow import methods
-from etc.flow.store import FlowReader
+from etc.flow.estimators.estimator import Estimator
+from etc.flow.store import StoredFlow
 from etc.flow.visibility import forward_backward_visible
 from etc.params import frames as params
 from etc.sources.street.street import flow_path, generate_clip
@@ -57,7 +59,7 @@ def main() -> None:
     clips = stored_clips(options.data, count) if options.data else rendered_clips(count)
     predict = student(options.run) if options.run else None
 
-    truth: dict[tuple[str, str], list[PairCounts]] = {(flow, name): [] for flow in flows for name in PROTOCOLS}
+    truth: dict[tuple[str, str], list[IouCounts]] = {(flow, name): [] for flow in flows for name in PROTOCOLS}
     judged = {cell: [] for cell in truth}
     errors: dict[str, list[float]] = {flow: [] for flow in flows}
     for clip in track(clips, count, "clips"):
@@ -91,14 +93,13 @@ def rendered_clips(count: int) -> Iterator[KnownClip]:
 
 def stored_clips(folder: Path, count: int) -> Iterator[KnownClip]:
     """The test clips as the ``frames`` stage wrote them."""
-    frames = manifest.read(folder / "frames.parquet")
-    frames = frames[frames["split"] == "test"]
-    root = folder / "root"
+    dataset = Dataset(folder.name, folder.parent)
+    frames = dataset.frames[dataset.frames["split"] == "test"]
     for name, group in list(frames.groupby("clip", sort=True))[:count]:
         rows = group.to_dict("records")
-        images = np.stack([manifest.load_image(root, row) for row in rows])
-        ids = np.stack([manifest.load_label(root, row, classes.STREET) for row in rows])
-        yield KnownClip(images, ids, FlowReader(root / flow_path("test", name)).read)
+        images = np.stack([dataset.image(row) for row in rows])
+        ids = np.stack([dataset.label(row) for row in rows])
+        yield KnownClip(images, ids, StoredFlow(dataset.root / flow_path("test", name)).read)
 
 
 def student(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -110,7 +111,7 @@ def student(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: predict(network, images, batch=4)
 
 
-def pair_flows(clip: KnownClip, source: int, exact: Flow, estimators: dict[str, methods.FlowMethod]) -> dict[str, Flow]:
+def pair_flows(clip: KnownClip, source: int, exact: Flow, estimators: dict[str, Estimator]) -> dict[str, Flow]:
     """Every flow of one pair with its own visibility: exact, or found by the forward-backward check."""
     flows = {"exact": exact}
     frames = clip.images[source], clip.images[source + 1]
@@ -122,11 +123,11 @@ def pair_flows(clip: KnownClip, source: int, exact: Flow, estimators: dict[str, 
     return flows
 
 
-def tc(counts: list[PairCounts], protocol: str) -> float:
+def tc(counts: list[IouCounts], protocol: str) -> float:
     return 100 * temporal_consistency(pool(counts), protocol)
 
 
-def agreement(counts: list[PairCounts], protocol: str) -> float:
+def agreement(counts: list[IouCounts], protocol: str) -> float:
     return 100 * pixel_agreement(pool(counts))
 
 

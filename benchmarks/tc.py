@@ -22,10 +22,10 @@ from measuring import Measured, Timed, measure, timed
 from tc_files import CLASSES, PAIRS_PER_CLIP, SIZE, UNIQUE, link_clips, make_files
 
 from etc.evaluation.consistency import Clip, evaluate_pairs
-from etc.evaluation.protocols import PROTOCOLS, PairCounts
+from etc.evaluation.iou import IouCounts
+from etc.evaluation.protocols import PROTOCOLS
 from etc.evaluation.tc import pair_counts, pool
-from etc.flow.providers import StoredFlow
-from etc.flow.store import FlowReader
+from etc.flow.store import StoredFlow
 from etc.measure.run import Request, evaluate_folders
 from etc.workers import Workers
 
@@ -124,7 +124,7 @@ def ours(root: Path, protocol: str, workers: int) -> Timed:
         return timed(lambda: pool(processes.map(functools.partial(judge, protocol=protocol), clips)))
 
 
-def judge(clip: Clip, protocol: str) -> PairCounts:
+def judge(clip: Clip, protocol: str) -> IouCounts:
     return pool(result.counts[protocol] for result in evaluate_pairs([clip], CLASSES, [protocol]))
 
 
@@ -156,7 +156,7 @@ def evaluate_model(files: Path, frames: int) -> Timed:
 
     torch.manual_seed(0)
     network = build("pspnet18", CLASSES, 64).eval().to(memory_format=torch.channels_last)
-    flows = FlowReader(files / "flow.arrow")
+    flows = StoredFlow(files / "flow.arrow")
     image = cv2.imread(str(files / "frame_0.png"))[None]
     predict(network, image, batch=1)
     inference = metric = 0.0

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from etc.flow.io import write_flo
-from etc.flow.store import FlowReader, FlowWriter
+from etc.flow.store import FlowWriter, StoredFlow
 
 SIZE = (1024, 2048)
 CLASSES = 19
@@ -60,7 +60,7 @@ def _write_flows(folder: Path) -> None:
     with FlowWriter(folder / "flow.arrow", "benchmark", SIZE, scale=SCALE) as store:
         for pair in range(PAIRS_PER_CLIP):
             store.write(pair, pair + 1, flows[pair % UNIQUE], visible)
-    reader = FlowReader(folder / "flow.arrow")
+    reader = StoredFlow(folder / "flow.arrow")
     for number in range(UNIQUE):
         write_flo(folder / f"flow_{number}.flo", reader.read(number, number + 1)[0])
         (folder / f"flow_{number}.npy").unlink()

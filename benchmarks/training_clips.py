@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 
 from etc.flow.methods import Dis
-from etc.flow.store import FlowReader, FlowWriter
+from etc.flow.store import FlowWriter, StoredFlow
 from etc.flow.visibility import forward_backward_visible
 from etc.params import frames, student
 from etc.sources.street.street import generate_clip
 from etc.stages.flow import frame_pairs
-from etc.training.data import Clips, Labelled
+from etc.training.data import Clips, Labelled, ReadFlow
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
 # Frames of Cityscapes' size, the paper's crop (769) as a multiple of 8, the published width.
@@ -28,7 +28,7 @@ class OnlineFlow:
     images: dict[int, Callable[[], np.ndarray]]
     method: Method
 
-    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
         """F_{source->target}, float32 (H, W, 2), and where it is visible, bool (H, W)."""
         one, other = self.images[source](), self.images[target]()
         flow, back = self.method(one, other), self.method(other, one)
@@ -97,8 +97,8 @@ def cached(
             for source, target in pairs:
                 flow = flows[source, target]
                 writer.write(source, target, flow, forward_backward_visible(flow, flows[target, source]))
-    return Clips(images, labelled, flow=partial(_read_flow, folder))
+    return Clips(images, labelled, flow=partial(_open_flow, folder))
 
 
-def _read_flow(folder: Path, clip: str) -> FlowReader:
-    return FlowReader(folder / f"{clip}.arrow")
+def _open_flow(folder: Path, clip: str) -> ReadFlow:
+    return StoredFlow(folder / f"{clip}.arrow").read

@@ -27,6 +27,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from training_clips import Method, Scale, enlarged, street
 
+from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import STREET
 from etc.flow.estimators.raft import Raft
 from etc.flow.methods import Dis
@@ -80,9 +81,11 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     settings = student.load("street")
     with tempfile.TemporaryDirectory() as folder:
-        clips = (
-            training_clips(options.data, STREET, flow=opener(options.data)) if options.data else street(Path(folder))
-        )
+        if options.data:
+            dataset = Dataset(options.data.name, options.data.parent)
+            clips = training_clips(dataset, flow=opener(dataset))
+        else:
+            clips = street(Path(folder))
         small = Scale(
             clips,
             settings,

@@ -18,15 +18,17 @@ from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, sha256
 from etc.core.names import check_name
 from etc.core.params_file import blocks, parse
+from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.flow.precision import most_steps
 from etc.models import weights
 from etc.params import experiment, flow, frames, labeller, pretrain, pseudo_labels, student, teacher
 from etc.params.check import PER_DATASET, check_all, check_dataset, known_size
+from etc.sources import class_file
 from etc.sources.camvid.classes import SEGNET
-from etc.sources.folder import class_file
-from etc.sources.folder.params import FolderParams, VideoParams
+from etc.sources.folder.params import FolderParams
 from etc.sources.registry import build
+from etc.sources.video.params import VideoParams
 
 Keys = tuple[str, ...]
 Values = dict[Keys, Any]
@@ -221,7 +223,7 @@ def _networks(
             )
     networks = {}
     for module, place in ((labeller, "labeller"), (pretrain, f"pretrained/{architecture}")):
-        folder = Path("data", owner, place)
+        folder = Dataset(owner).folder / place
         config = _config(folder, owner, name, classes)
         if module in starting:
             path, key, network = starting[module]
@@ -336,5 +338,6 @@ def _write(texts: Mapping[Path, str], check: Callable[[], Any]) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    with atomic(path) as stream:
+    # A file that is linked from elsewhere is edited where it lies.
+    with atomic(path.resolve()) as stream:
         stream.write(content)

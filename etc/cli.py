@@ -16,6 +16,7 @@ from etc.commands.predict import predict
 from etc.commands.run import check_address_space, reported
 from etc.commands.run import run as _run
 from etc.commands.run import run_stage as _stage
+from etc.commands.show import show
 from etc.commands.tc import tc
 
 app = typer.Typer(
@@ -102,14 +103,7 @@ def report(dataset: Dataset) -> None:
 
 app.command()(predict)
 app.command()(tc)
-
-
-@app.command()
-def show() -> None:
-    """Print the table of schemes of every data set and where the other results are."""
-    from etc.commands import show as overview
-
-    _run(lambda: print(overview.text()))
+app.command()(show)
 
 
 @app.command()
@@ -141,7 +135,7 @@ def check() -> None:
     """Check all files of params/ without running anything."""
     from etc.stages import check as stage
 
-    _run(lambda: print(stage.run()))
+    _stage(stage.run)
 
 
 def _print_version(asked: bool) -> None:

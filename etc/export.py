@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 
 from etc.core.errors import UserError
 from etc.core.files import atomic
+from etc.core.outputs import check_files
 from etc.models import weights
 
 INSTALL = "pip install 'etc-segmentation[export]'"
@@ -46,10 +47,12 @@ def export(run: Path, target: Path, size: tuple[int, int]) -> str:
         The closing line.
 
     Raises:
-        UserError: the run is not whole, the ending is another, a package is missing, or the network cannot be exported.
+        UserError: the run is incomplete, the suffix is not supported, a package is missing, the network cannot be
+            exported, or ``target`` is a file that this function did not write.
     """
     if target.suffix not in WRITERS:
         raise UserError(f"{target}: files that end in {' or '.join(WRITERS)} can be written; name one")
+    check_files({target: is_export}, [run / weights.WEIGHTS, run / weights.CONFIG])
     network, config = weights.load(run)
     metadata = {key: json.dumps(config[key]) for key in KEYS}
     with warnings.catch_warnings():
@@ -59,6 +62,12 @@ def export(run: Path, target: Path, size: tuple[int, int]) -> str:
     with atomic(target) as stream:
         stream.write(content)
     return f"{run} exported to {target} for images of {size[0]} x {size[1]} ({len(content) / 1e6:.1f} MB)"
+
+
+def is_export(path: Path) -> bool:
+    """Whether a file was written by :func:`export`: both formats hold the names of the metadata as they are."""
+    content = path.read_bytes()
+    return all(key.encode() in content for key in KEYS)
 
 
 def _pt2(network: nn.Module, image: Tensor, metadata: dict[str, str], target: Path) -> bytes:

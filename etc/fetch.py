@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from etc.core.errors import UserError
-from etc.core.files import explained, sha256
+from etc.core.files import os_errors_in_one_line, sha256
 from etc.core.progress import LOG_SECONDS
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def download(url: str, path: str | os.PathLike, checksum: str = "") -> Path:
         if not _is_right(path, checksum):
             part = path.with_name(f"{path.name}.part")
             try:
-                with explained(path):
+                with os_errors_in_one_line(path):
                     _bring(url, part, checksum)
                     os.replace(part, path)
             finally:
@@ -112,7 +112,7 @@ def locked(path: Path) -> Iterator[None]:
 
     The lock is the file ``.NAME.lock`` beside it, which stays. The system releases it when its process dies.
     """
-    with explained(path.parent):
+    with os_errors_in_one_line(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))
         try:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from etc.core.errors import UserError, first_line
-from etc.core.files import explained
+from etc.core.files import os_errors_in_one_line
 from etc.core.progress import track
 from etc.fetch import ensure_space, locked
 
@@ -44,7 +44,7 @@ def unzip(archive: Path, folder: Path, include: str = "*") -> Path:
         part = folder.with_name(f"{folder.name}.unzipping")
         shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
         try:
-            with explained(folder):
+            with os_errors_in_one_line(folder):
                 _extract(archive, part, include)
                 part.rename(folder)
         finally:

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from etc.core.errors import UserError
-from etc.export import export
+from etc.core.outputs import check_files
+from etc.export import export, is_export
 from etc.models import weights
 from tests.models.build import seeded, shake
 
@@ -45,6 +46,7 @@ def test_program_computes_the_same(run, expected, tmp_path):
     torch.testing.assert_close(program.module()(image), scores)
     assert json.loads(metadata["class_names"]) == NAMES
     assert json.loads(metadata["architecture"]) == "mobilenetv2"
+    check_files({tmp_path / "network.pt2": is_export})
 
 
 def test_onnx_computes_the_same(run, expected, tmp_path):
@@ -56,6 +58,7 @@ def test_onnx_computes_the_same(run, expected, tmp_path):
     (computed,) = session.run(["scores"], {"image": image.numpy()})
     torch.testing.assert_close(torch.from_numpy(computed), scores, rtol=1e-4, atol=1e-5)
     assert json.loads(session.get_modelmeta().custom_metadata_map["class_names"]) == NAMES
+    check_files({tmp_path / "network.onnx": is_export})
 
 
 def test_missing_package_is_named(run, tmp_path, monkeypatch):
@@ -73,3 +76,14 @@ def test_other_endings_are_refused_before_anything_is_read(tmp_path):
 def test_missing_run_is_named(tmp_path):
     with pytest.raises(UserError, match="config.json: no such file"):
         export(tmp_path / "nothing", tmp_path / "network.pt2", SIZE)
+
+
+@pytest.mark.parametrize("name", ["network.pt2", "network.onnx"])
+def test_only_an_earlier_export_is_replaced(run, tmp_path, name):
+    (tmp_path / name).write_bytes(b"of someone else")
+    with pytest.raises(UserError, match=f"{name}: exists and was not made by this command"):
+        export(run, tmp_path / name, SIZE)
+    (tmp_path / f"link_{name}").symlink_to(run / weights.WEIGHTS)
+    with pytest.raises(UserError, match=f"link_{name}: the same as the input"):
+        export(run, tmp_path / f"link_{name}", SIZE)
+    assert (tmp_path / name).read_bytes() == b"of someone else"

@@ -44,9 +44,9 @@ def export_flow(
     ] = Format.flo,
 ) -> None:
     """Write stored flow as .flo or KITTI PNG, one file a pair, for other programs."""
-    from etc.flow import exchange
+    from etc import flow_exchange
 
-    run(lambda: print(exchange.export(source, to, format.value)))
+    run(lambda: print(flow_exchange.export(source, to, format.value)))
 
 
 @flow.command("import")
@@ -59,6 +59,6 @@ def import_flow(
     scale: Annotated[int, typer.Option(help="Stored size: 1/N of the frame's sides; 1, 2 or 4.")] = 1,
 ) -> None:
     """Pack .flo files or KITTI PNGs into flow files, one a clip."""
-    from etc.flow import exchange
+    from etc import flow_exchange
 
-    run(lambda: print(exchange.pack(source, to, 1 / steps_per_pixel, scale)))
+    run(lambda: print(flow_exchange.pack(source, to, 1 / steps_per_pixel, scale)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from etc.core.errors import UserError, first_line, visible
-from etc.core.files import explained
+from etc.core.files import os_errors_in_one_line
 
 LOGS = Path("logs")
 # What output may hold beside printable characters: progress bars go back to the start of the line.
@@ -39,7 +39,7 @@ def reported() -> Iterator[None]:
     What nobody foresaw is one line as well; its traceback goes into a file.
     """
     try:
-        with explained():
+        with os_errors_in_one_line():
             yield
     except UserError as error:
         _fail(str(error))
@@ -83,9 +83,11 @@ def run(action: Callable[[], None]) -> None:
 def run_stage(action: Callable[[], str]) -> None:
     """Run one stage after checking all parameters, then print its closing line."""
     from etc.params.check import check_all
+    from etc.pipeline import lockfile
 
     def checked() -> None:
         check_all()
+        lockfile.start_guard()
         print(action())
 
     run(checked)

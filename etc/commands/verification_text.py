@@ -3,7 +3,7 @@
 from rich import box
 from rich.table import Table
 
-from etc.reporting.terminal import plain_text
+from etc.reporting.tables import plain_text
 from etc.sources.check.verification import KINDS, Report
 
 Cells = tuple[str, str, str, str]

@@ -7,15 +7,16 @@ import io
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from etc.core.errors import UserError, first_line
+from etc.core.outputs import begin, finish
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run again",
+    errno.EFBIG: "the file is larger than the file system or `ulimit -f` allows: use another file system or limit",
     errno.EDQUOT: "the disk quota is used up: free some space and run again",
     errno.EACCES: "no permission: change the permissions, or use another folder",
     errno.EPERM: "no permission: change the permissions, or use another folder",
@@ -30,7 +31,7 @@ _REMEDIES = {
 
 
 @contextlib.contextmanager
-def explained(path: str | os.PathLike | None = None) -> Iterator[None]:
+def os_errors_in_one_line(path: str | os.PathLike | None = None) -> Iterator[None]:
     """Report operating-system errors (a full disk, no permission, a read-only folder) in one line with a remedy.
 
     Args:
@@ -51,7 +52,8 @@ def explained(path: str | os.PathLike | None = None) -> Iterator[None]:
 def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> Iterator[IO]:
     """Open a temporary file beside ``path`` that takes its name when the block ends without an error.
 
-    A missing folder is created. On any error the temporary file is removed and ``path`` stays as it was.
+    A missing folder is created. On any error the temporary file is removed and ``path`` stays as it was. Inside
+    :func:`etc.core.outputs.together` it takes its name when that block ends.
 
     Args:
         path: the file.
@@ -60,41 +62,24 @@ def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> I
             thousands of small files whose content is checked later.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written.
+        UserError: the disk is full, the folder cannot be written, or ``path`` is no regular file.
     """
     path = Path(path)
     options = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     temporary = None
     try:
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-            temporary = Path(name)
-            # mkstemp makes private files; whoever may read the folder may read data and results.
-            temporary.chmod(0o666 & ~_umask())
+        with os_errors_in_one_line(path):
+            descriptor, temporary = begin(path)
             with os.fdopen(descriptor, mode, **options) as stream:
                 yield stream
                 stream.flush()
                 if durable:
                     os.fsync(stream.fileno())
-            os.replace(temporary, path)
+            finish(temporary, path)
+            temporary = None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def check_place(path: str | os.PathLike) -> None:
-    """Check before a long computation that its result can be written to ``path``; nothing is left behind.
-
-    Raises:
-        UserError: ``path`` is a folder, or its folder cannot be created or written.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{path}: {_REMEDIES[errno.EISDIR]}")
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    with explained(path), tempfile.TemporaryFile(dir=there):
-        pass
 
 
 def cache_folder() -> Path:
@@ -117,7 +102,7 @@ def read_text(path: str | os.PathLike) -> str:
         FileNotFoundError: it is missing.
     """
     path = Path(path)
-    with explained(path):
+    with os_errors_in_one_line(path):
         if not stat.S_ISREG(path.stat().st_mode):
             raise UserError(f"{path}: not a regular file but a folder, FIFO or device; put a text file there")
         data = path.read_bytes()
@@ -154,9 +139,3 @@ def sha256(path: str | os.PathLike) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UserError(f"{path}: no such file; give the path of an existing one") from error
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 
 from etc.core.errors import UserError
@@ -57,6 +58,25 @@ class LabelSet:
     def in_colours(self) -> bool:
         """Whether label files are RGB pictures."""
         return bool(self.colours)
+
+    def content(self, pixels: np.ndarray, name: str) -> np.ndarray:
+        """A decoded label file as :meth:`encode` takes it: ids, uint8 (H, W), or RGB, uint8 (H, W, 3).
+
+        Args:
+            pixels: as OpenCV decodes it unchanged: grey, BGR or BGRA.
+            name: what to call the file in the message.
+
+        Raises:
+            UserError: it is of another kind.
+        """
+        kind = f"{pixels.dtype} {pixels.shape}"
+        if self.in_colours:
+            if pixels.ndim == 3 and pixels.dtype == np.uint8:
+                return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
+            raise UserError(f"{name}: a label of '{self.name}' must be an 8-bit RGB picture, not {kind}")
+        if pixels.ndim != 2 or pixels.dtype != np.uint8:
+            raise UserError(f"{name}: a label must be an 8-bit grey PNG of class ids, not {kind}")
+        return pixels
 
     def encode(self, source: np.ndarray) -> np.ndarray:
         """Content of label files to train ids.

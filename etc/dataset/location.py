@@ -37,8 +37,8 @@ class Location:
     archive: str = ""
 
     @property
-    def own(self) -> Path | None:
-        """Where what we fetch lies, whether it is there or not; None for what cannot be fetched."""
+    def download_folder(self) -> Path | None:
+        """Where a download is put, whether it is there or not; None for what cannot be downloaded."""
         return data_folder() / self.fetched if self.fetched else None
 
     def find(self) -> Path | None:
@@ -59,7 +59,7 @@ class Location:
                     remedy = "only root in params/frames.yaml may name a .zip, and only CamVid's"
                 raise UserError(f"{folder}: no such folder, but {origin} names it; {remedy}")
             return folder.resolve()
-        return self.own if self.own and self.own.is_dir() else None
+        return self.download_folder if self.download_folder and self.download_folder.is_dir() else None
 
     def require(self, name: str) -> Path:
         """The folder, which must be there.
@@ -73,7 +73,8 @@ class Location:
         folder = self.find()
         if folder is None and self.archive:
             raise UserError(
-                f"{name}: what {self.archive} held is not in {self.own} any more; run the frames stage again"
+                f"{name}: the content of {self.archive} is no longer in {self.download_folder}; "
+                "run the frames stage again"
             )
         if folder is None:
             raise UserError(f"{name}: the folder of this data set is not found; {self.remedies()}")

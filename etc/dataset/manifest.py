@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -20,7 +19,6 @@ import pyarrow.parquet as pq
 
 from etc.core.errors import UserError, first_line
 from etc.core.files import atomic
-from etc.dataset import location
 from etc.dataset.label_sets import LabelSet
 
 SPLITS = ("train", "dev", "test")
@@ -162,61 +160,6 @@ def validate(frames: pd.DataFrame, name: str) -> None:
         stop(int(np.flatnonzero(order != frames.index)[0]), "rows must be sorted by clip, then frame; sort them")
 
 
-def load_image(root: str | Path, row: Row) -> np.ndarray:
-    """Read the image of a row. Returns uint8 (H, W, 3) RGB.
-
-    Raises:
-        UserError: the file is missing, damaged, changed since the manifest was written, or not of the row's size.
-    """
-    image = _decode(location.locate(root, row["image"]), cv2.IMREAD_COLOR, row, row["checksum"])
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def load_label(root: str | Path, row: Row, label_set: LabelSet) -> np.ndarray:
-    """Read the label of a row as train ids. Returns uint8 (H, W), 255 = ignore.
-
-    Raises:
-        UserError: the row has no label, or the file is missing, damaged, changed since the manifest was written, not of
-            the label set's kind (8-bit grey or RGB), not of the row's size, or holds an id that it does not know.
-    """
-    if not row["label"]:
-        raise UserError(f"clip {row['clip']!r}, frame {row['frame']}: the frame has no label; choose an annotated one")
-    path = location.locate(root, row["label"])
-    label = label_content(_decode(path, cv2.IMREAD_UNCHANGED, row, row["label_checksum"]), label_set, str(path))
-    foreign = label_set.foreign(label)
-    if foreign:
-        what = "colour" if label_set.in_colours else "id"
-        raise UserError(
-            f"{path}: {what} {foreign[0]} is neither of a class nor ignored in '{label_set.name}'; "
-            "give the label file of this data set (Cityscapes: *_labelIds.png), or correct it"
-        )
-    return label_set.encode(label)
-
-
-def label_content(pixels: np.ndarray, label_set: LabelSet, name: str) -> np.ndarray:
-    """A decoded label file as its label set takes it: ids, uint8 (H, W), or RGB, uint8 (H, W, 3).
-
-    Args:
-        pixels: as OpenCV decodes it unchanged: grey, BGR or BGRA.
-        label_set: of the data set.
-        name: what to call the file in the message.
-
-    Raises:
-        UserError: it is of another kind.
-    """
-    if label_set.in_colours:
-        if pixels.ndim == 3 and pixels.dtype == np.uint8:
-            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
-        raise UserError(f"{name}: a label of '{label_set.name}' must be an 8-bit RGB picture, not {_kind(pixels)}")
-    if pixels.ndim != 2 or pixels.dtype != np.uint8:
-        raise UserError(f"{name}: a label must be an 8-bit grey PNG of class ids, not {_kind(pixels)}")
-    return pixels
-
-
-def _kind(pixels: np.ndarray) -> str:
-    return f"{pixels.dtype} {pixels.shape}"
-
-
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
@@ -225,26 +168,3 @@ def _readable(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: no such manifest; run the frames stage first") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: not a Parquet file ({first_line(error)}); run the frames stage again") from error
-
-
-def _decode(path: Path, mode: int, row: Row, expected: str) -> np.ndarray:
-    data = _read_bytes(path)
-    if checksum(data) != expected:
-        raise UserError(f"{path}: its content is not that of the manifest; get the file or run etc frames again")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
-    if pixels is None:
-        raise UserError(f"{path}: not a readable picture; get or make the file again")
-    if pixels.shape[:2] != (row["height"], row["width"]):
-        height, width = pixels.shape[:2]
-        raise UserError(f"{path}: {width}x{height} pixels, the manifest says {row['width']}x{row['height']}")
-    return pixels
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"{path}: no such file; get or make it again") from error
-    if not data:
-        raise UserError(f"{path}: the file is empty; get or make it again")
-    return data

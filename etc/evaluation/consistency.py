@@ -11,11 +11,11 @@ import numpy as np
 
 from etc.core.errors import UserError
 from etc.evaluation.flips import FlipCounts, change_map, flip_counts
-from etc.evaluation.iou import joint_histogram
-from etc.evaluation.protocols import PairCounts, protocol_named, seen_from
+from etc.evaluation.iou import IouCounts, joint_histogram
+from etc.evaluation.protocols import protocol_named, seen_from
 from etc.evaluation.tc import DEFAULT_PROTOCOL
 from etc.evaluation.warp_error import WarpError, warp_error
-from etc.flow.providers import FlowProvider
+from etc.flow.store import FlowReader
 
 Load = Callable[[int], np.ndarray]
 
@@ -40,7 +40,7 @@ class Clip:
     name: str
     pairs: Sequence[tuple[int, int]]
     prediction: Load
-    flow: FlowProvider
+    flow: FlowReader
     probability: Load | None = None
     describe: Callable[[int], str] = _prediction
 
@@ -61,7 +61,7 @@ class PairResult:
     clip: str
     source: int
     target: int
-    counts: Mapping[str, PairCounts] = field(default_factory=dict)
+    counts: Mapping[str, IouCounts] = field(default_factory=dict)
     flips: FlipCounts | None = None
     warp_error: WarpError | None = None
     skipped: str = ""

@@ -16,13 +16,20 @@ Record = dict[str, Any]
 
 
 def pair_records(pair: PairResult) -> list[Record]:
-    """One record per protocol of a pair: clip, source, target, protocol, intersection (C,), union (C,)."""
+    """One record per protocol of a pair: clip, source, target, protocol, same, counted, intersection (C,), union (C,).
+
+    ``same`` and ``counted`` belong to the pair, not to a class, so the rows of all its classes repeat them, as they do
+    its clip: to sum them over pairs, take the rows of one class. A table of their own would be a second file that has
+    to fit the first, and Parquet stores repeated values in little space (a sixth of the file).
+    """
     return [
         {
             "clip": pair.clip,
             "source": pair.source,
             "target": pair.target,
             "protocol": protocol,
+            "same": counts.same,
+            "counted": counts.counted,
             "intersection": counts.intersection,
             "union": counts.union,
         }

@@ -1,5 +1,6 @@
 """Intersection over union from integer counts: accumulate first, divide last."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import cv2
@@ -13,19 +14,19 @@ _EXACT = 1 << 24
 
 
 class IouCounts(NamedTuple):
-    """Counts of one or many frames.
+    """Counts of two label maps, or of many such pairs: a prediction and the truth, or the next prediction warped back.
 
     Attributes:
-        intersection: int64 (C,), pixels of class c that are predicted as c.
-        union: int64 (C,), pixels that are c in the truth or in the prediction.
-        correct: number of pixels predicted right.
-        counted: number of pixels compared.
+        intersection: int64 (..., C), pixels of class c in both maps.
+        union: int64 (..., C), pixels of class c in either.
+        same: int64 (...,), pixels with the same class in both.
+        counted: int64 (...,), pixels compared.
     """
 
     intersection: np.ndarray
     union: np.ndarray
-    correct: int
-    counted: int
+    same: np.ndarray
+    counted: np.ndarray
 
 
 def joint_histogram(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -82,11 +83,25 @@ def confusion_matrix(
     return joint[:classes, :classes]
 
 
-def iou_counts(confusion: np.ndarray) -> IouCounts:
-    """Counts from a confusion matrix int64 (C, C)."""
-    intersection = np.diag(confusion).copy()
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - intersection
-    return IouCounts(intersection, union, int(intersection.sum()), int(confusion.sum()))
+def tp_fp_fn(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True positives, false positives and false negatives, each int64 (C,), of a confusion matrix int64 (C, C)."""
+    tp = np.diag(confusion).copy()
+    return tp, confusion.sum(axis=0) - tp, confusion.sum(axis=1) - tp
+
+
+def iou_counts(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> IouCounts:
+    """Counts from true positives, false positives and false negatives, each int64 (..., C)."""
+    return IouCounts(tp, tp + fp + fn, tp.sum(axis=-1), (tp + fn).sum(axis=-1))
+
+
+def stacked(counts: Iterable[IouCounts]) -> IouCounts:
+    """Several counts (at least one) along a new first axis."""
+    return IouCounts(*map(np.stack, zip(*counts, strict=True)))
+
+
+def total(counts: IouCounts) -> IouCounts:
+    """Sums over the first axis."""
+    return IouCounts(*(values.sum(axis=0) for values in counts))
 
 
 def class_ratio(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:

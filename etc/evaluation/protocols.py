@@ -10,34 +10,17 @@ The two released protocols reproduce those scripts with their faults, for compar
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from etc.core.errors import UserError
 from etc.dataset.label_sets import IGNORE
-from etc.evaluation.iou import check_ids, mean_ratio
+from etc.evaluation.iou import IouCounts, check_ids, iou_counts, mean_ratio, tp_fp_fn
 from etc.flow.warp import check_flow, check_flow_shape, floor_positions_in_steps, warp_labels_only
 
 # Rows warped at a time, see ``_targets``.
 _BLOCK = 16
-
-
-class PairCounts(NamedTuple):
-    """Counts of one pair of frames, or of many.
-
-    Attributes:
-        intersection: int64 (C,), pixels of class c in both maps.
-        union: int64 (C,), pixels of class c in either.
-        same: pixels with the same class in both.
-        counted: pixels compared.
-    """
-
-    intersection: np.ndarray
-    union: np.ndarray
-    same: int
-    counted: int
 
 
 @dataclass(frozen=True)
@@ -48,14 +31,14 @@ class TemporalProtocol:
         name: name in tables and on the command line.
         needs_visibility: whether the visibility mask is used.
         warp: (label of t+1, flow t to t+1, visible or None) to the label seen from t, uint8 (H, W).
-        count: (joint histogram of the prediction at t and the warped one, C) to ``PairCounts``.
+        count: (joint histogram of the prediction at t and the warped one, C) to ``IouCounts``.
         mean: (intersection (..., C), union (..., C)), pooled, to TC (...,).
     """
 
     name: str
     needs_visibility: bool
     warp: Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
-    count: Callable[[np.ndarray, int], PairCounts]
+    count: Callable[[np.ndarray, int], IouCounts]
     mean: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -100,16 +83,10 @@ def _warp_visible(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | Non
     return seen_from(label, flow, visible)
 
 
-def _count(joint: np.ndarray, classes: int) -> PairCounts:
+def _count(joint: np.ndarray, classes: int) -> IouCounts:
     check_ids(joint.sum(axis=1), classes, "the prediction")
     check_ids(joint.sum(axis=0), classes, "the next prediction")
-    return _count_matrix(joint[:classes, :classes])
-
-
-def _count_matrix(matrix: np.ndarray) -> PairCounts:
-    intersection = np.diag(matrix).copy()
-    union = matrix.sum(axis=0) + matrix.sum(axis=1) - intersection
-    return PairCounts(intersection, union, int(intersection.sum()), int(matrix.sum()))
+    return iou_counts(*tp_fp_fn(joint[:classes, :classes]))
 
 
 def _warp_etc(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
@@ -205,7 +182,7 @@ def _look_up(values: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndar
     return cv2.remap(values, positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
 
 
-def _count_etc(joint: np.ndarray, classes: int) -> PairCounts:
+def _count_etc(joint: np.ndarray, classes: int) -> IouCounts:
     """``intersectionAndUnion`` of the script, which pools with ``np.histogram``.
 
     Every pixel is counted. 255 is ignored on one side only: where the warped map is 255. The last bin of
@@ -217,7 +194,7 @@ def _count_etc(joint: np.ndarray, classes: int) -> PairCounts:
     intersection, first, second = (
         _closed_bins(pixels, classes) for pixels in (np.diag(joint), joint.sum(axis=1), joint.sum(axis=0))
     )
-    return PairCounts(intersection, first + second - intersection, int(intersection.sum()), int(second.sum()))
+    return IouCounts(intersection, first + second - intersection, intersection.sum(), second.sum())
 
 
 def _closed_bins(pixels: np.ndarray, classes: int) -> np.ndarray:
@@ -253,13 +230,13 @@ def _grid_sample_index(position: np.ndarray, size: int) -> np.ndarray:
     return np.rint(((normalised + one) * np.float32(size) - one) / two)
 
 
-def _count_vspw(joint: np.ndarray, classes: int) -> PairCounts:
+def _count_vspw(joint: np.ndarray, classes: int) -> IouCounts:
     """Confusion matrix of the script. Ids from C on in the prediction at t are left out.
 
     For such ids in the next prediction the script's result is not defined (they alias other classes, or it stops);
     they are left out too.
     """
-    return _count_matrix(joint[:classes, :classes])
+    return iou_counts(*tp_fp_fn(joint[:classes, :classes]))
 
 
 PROTOCOLS = {

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from etc.evaluation.iou import class_ratio, joint_histogram
-from etc.evaluation.protocols import PairCounts, protocol_named
+from etc.evaluation.iou import IouCounts, class_ratio, joint_histogram, stacked, total
+from etc.evaluation.protocols import protocol_named
 
 DEFAULT_PROTOCOL = "corrected"
 
@@ -21,7 +21,7 @@ def pair_counts(
     visible: np.ndarray | None,
     classes: int,
     protocol: str = DEFAULT_PROTOCOL,
-) -> PairCounts:
+) -> IouCounts:
     """Compare the predictions of two frames.
 
     Args:
@@ -43,22 +43,24 @@ def pair_counts(
     return chosen.count(joint_histogram(prediction, chosen.warp(prediction_next, flow, visible)), classes)
 
 
-def pool(counts: Iterable[PairCounts]) -> PairCounts:
+def pool(counts: Iterable[IouCounts]) -> IouCounts:
     """Add the counts of several pairs (at least one)."""
-    intersections, unions, same, counted = zip(*counts, strict=True)
-    return PairCounts(np.sum(intersections, axis=0), np.sum(unions, axis=0), sum(same), sum(counted))
+    return total(stacked(counts))
 
 
-def class_consistency(counts: PairCounts) -> np.ndarray:
+def class_consistency(counts: IouCounts) -> np.ndarray:
     """IoU of each class over pooled counts, float64 (C,); NaN for a class that does not occur."""
     return class_ratio(counts.intersection, counts.union)
 
 
-def temporal_consistency(counts: PairCounts, protocol: str = DEFAULT_PROTOCOL) -> float:
+def temporal_consistency(counts: IouCounts, protocol: str = DEFAULT_PROTOCOL) -> float:
     """TC of pooled counts, 0 to 1. Classes that do not occur are left out (``etc_released`` counts them as 0)."""
     return float(protocol_named(protocol).mean(counts.intersection, counts.union))
 
 
-def pixel_agreement(counts: PairCounts) -> float:
-    """Share of counted pixels that have the same class in both frames, 0 to 1; NaN when none was counted."""
-    return counts.same / counts.counted if counts.counted else float("nan")
+def pixel_agreement(counts: IouCounts) -> float:
+    """Share of compared pixels that have the same class in both maps, 0 to 1; NaN when none was compared.
+
+    Of a prediction and the truth it is the pixel accuracy.
+    """
+    return float(counts.same / counts.counted) if counts.counted else float("nan")

@@ -1,142 +1,141 @@
-"""Flow of one clip that others made: ``.flo`` files, KITTI PNG files, or such files packed by ``etc flow import``."""
+"""Flow made elsewhere: a folder of ``.flo`` files or KITTI PNGs, one a pair of frames.
 
+Two layouts are understood, also mixed; the numbers are frame numbers of the manifest, with or without leading zeros:
+
+- ``<folder>/…/<clip>/<source>_<target>.flo``, one folder a clip;
+- ``<folder>/…/<clip>_<source>_<target>.flo``, as Cityscapes names its files; ``_flow`` may stand before the suffix.
+
+``.png`` instead of ``.flo`` means KITTI's 16-bit PNG. The file of a pair holds F_{source->target} on the source's grid.
+"""
+
+import glob
+import hashlib
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from etc.core.errors import UserError
-from etc.flow.io import beyond_frame, read_flo, read_kitti_png
-from etc.flow.store import FlowReader
-from etc.flow.visibility import forward_backward_visible
+from etc.flow.io import read_flow
 
-# Name of the method in files of ``etc flow import``.
-IMPORTED = "import"
+SUFFIXES = (".flo", ".png")
+# Stem of a file that holds the flow of one pair: ``<source>_<target>``, with the clip's name before it or not.
+PAIR_STEM = re.compile(r"(?:(?P<clip>.+)_)?(?P<source>\d+)_(?P<target>\d+)(?:_flow)?")
 
-# Longer than any frame: a warp takes it as out of frame.
-_OUT_OF_FRAME = np.float32(1e6)
-
-
-class _Foreign(ABC):
-    """What all of it has in common: it is checked, unknown vectors lead out of the frame, the way back may be needed.
-
-    Attributes:
-        visibility: also read F_{target->source}, with which the forward-backward check tells what is visible.
-        dense: every pixel is counted, so a pixel without a valid vector is an error and not left out.
-    """
-
-    visibility: bool
-    dense: bool
-
-    @abstractmethod
-    def describe(self, source: int, target: int) -> str:
-        """See ``etc.flow.providers.FlowProvider``."""
-
-    @abstractmethod
-    def _load(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """F_{source->target} and where it is known, bool (H, W); None = everywhere."""
-
-    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """See ``etc.flow.providers.FlowProvider``. Pixels without a known vector lead out of the frame.
-
-        Raises:
-            UserError: flow is missing, damaged, or has values that cannot be a motion inside its frame.
-        """
-        flow = self._checked(source, target)
-        if not self.visibility:
-            return flow, None
-        backward = self._checked(target, source)
-        if backward.shape != flow.shape:
-            raise UserError(
-                f"{self.describe(target, source)}: {backward.shape[1]}x{backward.shape[0]} pixels, the flow the other "
-                f"way has {flow.shape[1]}x{flow.shape[0]}"
-            )
-        return flow, forward_backward_visible(flow, backward)
-
-    def _checked(self, source: int, target: int) -> np.ndarray:
-        flow, known = self._load(source, target)
-        where = self.describe(source, target)
-        unknown = np.zeros(flow.shape[:2], bool) if known is None else ~known
-        _check_length(where, flow, unknown)
-        if self.dense and unknown.any():
-            raise UserError(
-                f"{where}: {np.count_nonzero(unknown)} pixels have no valid vector, and this protocol counts every "
-                "pixel"
-            )
-        flow[unknown] = _OUT_OF_FRAME
-        return flow
+PairFiles = Mapping[tuple[int, int], Path]
 
 
 @dataclass(frozen=True)
-class FlowFiles(_Foreign):
-    """Flow files of one clip.
+class FlowFiles:
+    """The flow files of one clip.
 
     Attributes:
         files: (source, target) frame numbers to the file of F_{source->target}.
         folder: where they are, for messages.
-        visibility, dense: see above.
+        clip: its name, for messages.
+        shape: (H, W) of the clip's frames; flow of another size is refused. None takes any size.
+        advice: what to do about a missing pair, for the message.
     """
 
-    files: Mapping[tuple[int, int], Path]
+    files: PairFiles
     folder: Path
-    visibility: bool = False
-    dense: bool = False
+    clip: str
+    shape: tuple[int, int] | None = None
+    advice: str = ""
 
-    def describe(self, source: int, target: int) -> str:
-        return str(self.files.get((source, target), self.folder))
+    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+        """See ``etc.flow.store.FlowReader``.
 
-    def _load(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:
-        path = self.files.get((source, target))
-        if path is None:
-            raise UserError(f"{self.folder}: no flow from frame {source} to {target}")
-        if path.suffix.lower() == ".flo":
-            return read_flo(path), None
-        return read_kitti_png(path)
-
-
-class ShardFlow(_Foreign):
-    """A ``.arrow`` file of one clip, opened at the first pair. Can be pickled.
-
-    Files of the stage ``flow`` are taken as they are, with the visibility that they hold. In files of ``etc flow
-    import`` the mask says where flow is known, not what is visible; they are treated as the files they were made of.
-
-
-    Args:
-        path: the file, ``<clip>.arrow``.
-        visibility, dense: see above.
-    """
-
-    def __init__(self, path: str | os.PathLike, visibility: bool = False, dense: bool = False):
-        self.path, self.visibility, self.dense = path, visibility, dense
-        self._reader: FlowReader | None = None
-
-    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """See ``etc.flow.providers.FlowProvider``.
+        Returns:
+            F_{source->target}, float32 (H, W, 2), pixels; unknown vectors are ``etc.flow.io.UNKNOWN`` and so end out
+            of every frame. Known, bool (H, W).
 
         Raises:
-            UserError: the file is missing, damaged or of another version, or, as above, what it holds is of no use.
+            UserError: the file is missing or damaged, holds NaN or infinite values, is of another size, or has a known
+                vector longer than its frame's diagonal.
         """
-        if self._reader is None:
-            self._reader = FlowReader(self.path)
-        return super().read(source, target) if self._reader.method == IMPORTED else self._reader.read(source, target)
+        path = self._path(source, target)
+        flow, known = read_flow(path)
+        height, width = known.shape
+        if self.shape is not None and known.shape != tuple(self.shape):
+            raise UserError(
+                f"{path}: {width}x{height} pixels, the frames of clip '{self.clip}' have "
+                f"{self.shape[1]}x{self.shape[0]}"
+            )
+        # Other units than pixels, and other marks for unknown vectors, are never counted silently.
+        beyond = known & (np.abs(flow).max(axis=2) > np.hypot(height, width))
+        if number := np.count_nonzero(beyond):
+            raise UserError(
+                f"{path}: {number} vectors are longer than the diagonal of the {width}x{height} frame (largest "
+                f"component {np.abs(flow[beyond]).max():.4g} px): not a flow in pixels; mark unknown vectors by 1e10 "
+                "(.flo) or as not valid (PNG)"
+            )
+        return flow, known
 
     def describe(self, source: int, target: int) -> str:
-        return os.fspath(self.path)
+        """See ``etc.flow.store.FlowReader``."""
+        return str(self.files.get((source, target), self.folder))
 
-    def _load(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:
-        return self._reader.read(source, target)
+    def checksums(self, pairs: Iterable[tuple[int, int]]) -> list[str]:
+        """BLAKE2b of the files of these pairs, 32 hex digits each: what a key of stored flow needs.
+
+        Raises:
+            UserError: naming the first pair that has no file.
+        """
+        return [hashlib.blake2b(self._path(*pair).read_bytes(), digest_size=16).hexdigest() for pair in pairs]
+
+    def _path(self, source: int, target: int) -> Path:
+        if (source, target) not in self.files:
+            raise UserError(
+                f"{self.folder}: no flow from frame {source} to {target} of clip '{self.clip}'{self.advice}"
+            )
+        return self.files[source, target]
 
 
-def _check_length(where: str, flow: np.ndarray, unknown: np.ndarray) -> None:
-    """Other units than pixels, or marks for unknown vectors, are never counted silently."""
-    height, width = flow.shape[:2]
-    beyond = beyond_frame(flow) & ~unknown
-    if number := np.count_nonzero(beyond):
-        raise UserError(
-            f"{where}: {number} vectors are longer than the {width}x{height} frame's diagonal (largest component "
-            f"{np.abs(flow[beyond]).max():.4g} px): not a flow in pixels, or marks for unknown motion; write a KITTI "
-            "PNG with a valid mask"
-        )
+def find_flow(folder: str | os.PathLike, clip: str, shape: tuple[int, int] | None = None) -> FlowFiles:
+    """The flow files of one clip, anywhere below a folder.
+
+    Args:
+        folder: the folder.
+        clip: name of the clip.
+        shape: (H, W) of its frames.
+
+    Raises:
+        UserError: there is no such folder, or two files are of the same pair.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of flow files; give the one that holds <clip>/<source>_<target>.flo")
+    name = glob.escape(clip)
+    nested = (file for below in folder.rglob(name) if below.is_dir() for file in below.iterdir())
+    files = files_by_pair({*nested, *folder.rglob(f"{name}_*")}).get(clip, {})
+    advice = f"; add {clip}/<source>_<target>.flo (or .png), or lower max_offset"
+    return FlowFiles(files, folder, clip, shape, advice)
+
+
+def files_by_pair(
+    files: Iterable[Path], clip_of: Callable[[Path], str] = lambda file: file.parent.name
+) -> dict[str, PairFiles]:
+    """Those of ``files`` that hold flow of a pair: clip name to (source, target), in this order, to file.
+
+    Args:
+        files: any files.
+        clip_of: the clip of a file whose own name says only the pair.
+
+    Raises:
+        UserError: two files are of the same pair.
+    """
+    clips: defaultdict[str, dict[tuple[int, int], Path]] = defaultdict(dict)
+    for file in sorted(files):
+        match = PAIR_STEM.fullmatch(file.stem)
+        if match is None or file.suffix.lower() not in SUFFIXES:
+            continue
+        clip, pair = match["clip"] or clip_of(file), (int(match["source"]), int(match["target"]))
+        first = clips[clip].setdefault(pair, file)
+        if first != file:
+            raise UserError(f"{first} and {file} are both flow of clip '{clip}', pair {pair}: remove one")
+    return {clip: dict(sorted(pairs.items())) for clip, pairs in clips.items()}

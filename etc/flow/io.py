@@ -1,7 +1,6 @@
 """Flow files of the field: Middlebury ``.flo`` and KITTI 16-bit PNG."""
 
 import os
-import re
 from pathlib import Path
 
 import cv2
@@ -13,11 +12,10 @@ from etc.flow.warp import check_flow
 
 _FLO_TAG = np.float32(202021.25)
 _FLO_HEADER = 12
-# Middlebury marks a vector as unknown by a component above 1e9 and writes 1e10.
+# Middlebury's flow code takes a vector as unknown when a component lies above 1e9, and writes 1e10. It does so for NaN,
+# too; here NaN is an error, because it is what a network that has diverged writes.
 _UNKNOWN_ABOVE = 1e9
 UNKNOWN = 1e10
-# Stem of a file that holds the flow of one pair: ``<source>_<target>``, with the clip's name before it or not.
-PAIR_STEM = re.compile(r"(?:(?P<clip>.+)_)?(?P<source>\d+)_(?P<target>\d+)(?:_flow)?")
 
 # KITTI 2015 development kit: value = flow * 64 + 2^15 in 16 bits.
 _KITTI_SCALE = 64.0
@@ -123,18 +121,13 @@ def read_flow(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: see ``read_flo`` and ``read_kitti_png``.
     """
-    if Path(path).suffix == ".png":
+    if Path(path).suffix.lower() == ".png":
         flow, known = read_kitti_png(path)
     else:
         flow = read_flo(path)
         known = (np.abs(flow) <= _UNKNOWN_ABOVE).all(axis=2)
     flow[~known] = UNKNOWN
     return flow, known
-
-
-def beyond_frame(flow: np.ndarray) -> np.ndarray:
-    """Vectors with a component longer than the frame's diagonal, which say nothing about this frame: bool (H, W)."""
-    return np.abs(flow).max(axis=2) > np.hypot(*flow.shape[:2])
 
 
 def _read_bytes(path: str | os.PathLike) -> bytes:

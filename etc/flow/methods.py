@@ -1,42 +1,20 @@
-"""Where flow comes from, by name. Estimators take two frames; ``exact`` and ``folder`` read flow that is there."""
+"""The methods that compute flow from two frames, by name."""
 
 import inspect
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from etc.core.errors import UserError
 from etc.flow.estimators.dis import Dis
-from etc.flow.estimators.exact import ExactFlow
+from etc.flow.estimators.estimator import Estimator
 from etc.flow.estimators.farneback import Farneback
-from etc.flow.estimators.folder import FolderFlow
 from etc.flow.estimators.onnx import OnnxNetwork
 from etc.flow.estimators.raft import Raft
 
-
-class FlowMethod(Protocol):
-    """Estimates the flow between two frames.
-
-    ``name``, ``version`` and ``parameters`` enter the key of every stored flow: two methods that can give different
-    flow must differ in one of them.
-    """
-
-    name: str
-    version: str
-    parameters: dict[str, Any]
-
-    def __call__(self, frame0: np.ndarray, frame1: np.ndarray) -> np.ndarray:
-        """F_{0->1}, float32 (H, W, 2) in pixels, from two frames uint8 (H, W, 3) RGB."""
-        ...
+METHODS: dict[str, type] = {method.name: method for method in (Dis, Farneback, Raft, OnnxNetwork)}
 
 
-METHODS: dict[str, type] = {
-    method.name: method for method in (Dis, Farneback, Raft, OnnxNetwork, FolderFlow, ExactFlow)
-}
-
-
-def build(name: str, **parameters: Any) -> FlowMethod | ExactFlow | FolderFlow:
-    """Make a flow method by name: ``dis``, ``farneback``, ``raft``, ``onnx``, ``folder`` or ``exact``.
+def build(name: str, **parameters: Any) -> Estimator:
+    """Make a flow estimator by name: ``dis``, ``farneback``, ``raft`` or ``onnx``.
 
     Args:
         name: the method.

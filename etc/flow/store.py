@@ -16,7 +16,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -42,6 +42,34 @@ _COLUMNS = [
 ]
 # Frame numbers of the seal, the last row; it has no flow.
 _SEAL = (-1, -1)
+
+
+class FlowReader(Protocol):
+    """Flow between the frames of one clip.
+
+    There are three: ``StoredFlow`` (this project's files), ``etc.flow.files.FlowFiles`` (``.flo`` files and KITTI PNGs)
+    and ``etc.flow.estimated.EstimatedFlow`` (computed from the frames).
+    """
+
+    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Flow of one pair.
+
+        Args:
+            source: frame number t.
+            target: frame number s.
+
+        Returns:
+            F_{t->s} on the grid of frame t, float32 (H, W, 2), pixels; where it counts, bool (H, W): what is visible,
+            or, in flow made elsewhere, what is known; None where nothing is said.
+
+        Raises:
+            UserError: there is no flow of this pair, or it is damaged.
+        """
+        ...
+
+    def describe(self, source: int, target: int) -> str:
+        """What the flow of a pair comes from, for messages: a file, or a method and its frame."""
+        ...
 
 
 def content_key(checksums: Iterable[str], method: str, parameters: dict[str, Any], version: str) -> str:
@@ -155,7 +183,7 @@ class FlowWriter:
         self._file.write_batch(pa.record_batch(arrays, schema=self._schema))
 
 
-class FlowReader:
+class StoredFlow:
     """Random access to the pairs of a clip's flow file. Can be pickled (the copy opens the file again).
 
     Args:
@@ -206,7 +234,7 @@ class FlowReader:
             self._index = {pair: index for index, pair in enumerate(checksums)}
 
     def __reduce__(self) -> tuple:
-        return FlowReader, (self.path, self._expected_key)
+        return StoredFlow, (self.path, self._expected_key)
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -216,7 +244,7 @@ class FlowReader:
         """Read one pair and check its integrity.
 
         Returns:
-            F_{source->target}, float32 (H, W, 2), pixels; visible, bool (H, W), or None where it was not stored.
+            F_{source->target}, float32 (H, W, 2), pixels; the mask that was stored, bool (H, W), or None.
 
         Raises:
             UserError: there is no such pair, or its data is damaged.
@@ -236,6 +264,10 @@ class FlowReader:
             size = self.shape[0] * self.shape[1]
             bits = np.frombuffer(_unpack(mask, (size + 7) // 8), np.uint8)
             return flow, np.unpackbits(bits, count=size).view(bool).reshape(self.shape)
+
+    def describe(self, source: int, target: int) -> str:
+        """See ``FlowReader``."""
+        return os.fspath(self.path)
 
     def _row(self, index: int) -> tuple[tuple[int, int], int]:
         """The pair and the checksum in record batch ``index``; the compressed data is not touched."""

@@ -8,11 +8,10 @@ A folder holds one of
   on. With ``forward/`` and ``backward/`` folders of them, what is visible is known too.
 """
 
-import functools
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,14 @@ import yaml
 from etc.core.errors import UserError
 from etc.flow import methods
 from etc.flow.estimated import EstimatedFlow
-from etc.flow.files import FlowFiles, ShardFlow
-from etc.flow.io import PAIR_STEM
-from etc.flow.providers import FlowProvider
+from etc.flow.estimators.estimator import Estimator
+from etc.flow.files import PAIR_STEM, SUFFIXES, FlowFiles, PairFiles, files_by_pair
+from etc.flow.store import FlowReader, StoredFlow
+from etc.measure.clip_flow import ClipFlow
 from etc.measure.id_maps import Frames
-from etc.sources.folder.layouts import ClipFolder, read_folder, some, visible_files
-from etc.sources.folder.pairing import ClipPlan
-
-FILE_SUFFIXES = (".flo", ".png")
-
-Pairs = Mapping[tuple[int, int], Path]
+from etc.measure.pairing import ClipPlan
+from etc.sources.clip_names import first_names
+from etc.sources.folder.layouts import ClipFolder, read_folder, visible_files
 
 # {city}_{sequence}_{frame} looks like a pair, but names one frame.
 _ONE_FRAME = re.compile(r"[A-Za-z][A-Za-z-]*(?:_\d\d)?_\d{6}_\d{6}(?:_[A-Za-z]\w*)?")
@@ -64,7 +61,7 @@ class FlowChoice:
     label: str
     method: Method | None = None
     shards: Mapping[str, Path] | None = None
-    pairs: Mapping[str, Pairs] | None = None
+    pairs: Mapping[str, PairFiles] | None = None
     forward: ClipFolder | None = None
     backward: ClipFolder | None = None
 
@@ -76,37 +73,40 @@ class FlowChoice:
                 "backward/ folders, or let the flow be estimated"
             )
 
-    def of_clip(self, plan: ClipPlan, visibility: bool, dense: bool) -> FlowProvider:
+    def of_clip(self, plan: ClipPlan, visibility: bool, dense: bool) -> ClipFlow:
         """Flow of one clip.
 
         Args:
             plan: the clip.
             visibility: find what is visible too.
-            dense: pixels without a valid vector are an error.
+            dense: pixels without a known vector are an error.
 
         Raises:
             UserError: the folder has no flow of this clip.
         """
+        return ClipFlow(self._opener(plan), visibility, dense)
+
+    def _opener(self, plan: ClipPlan) -> Callable[[], FlowReader]:
         if self.method is not None:
             frames = Frames(plan.frames)
-            return EstimatedFlow(frames, self.method, visibility, self.label, frames.describe)
+            return partial(EstimatedFlow, frames, self.method, self.label, frames.describe)
         if self.shards is not None:
-            return ShardFlow(self._known(self.shards, plan), visibility, dense)
+            return partial(StoredFlow, self._known(self.shards, plan))
         if self.pairs is not None:
             files = self._known(self.pairs, plan)
-            return FlowFiles(files, next(iter(files.values())).parent, visibility, dense)
+            return partial(FlowFiles, files, next(iter(files.values())).parent, plan.name)
         forward = self.forward.match(plan.video)
         if forward is None:
             raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {self.forward.known()})")
         backward = (self.backward.match(plan.video) if self.backward else None) or {}
         files = {(source, target): forward[source] for source, target in plan.pairs if source in forward}
         files |= {(target, source): backward[target] for source, target in plan.pairs if target in backward}
-        return FlowFiles(files, next(iter(forward.values())).parent, visibility, dense)
+        return partial(FlowFiles, files, next(iter(forward.values())).parent, plan.name)
 
     def _known(self, clips: Mapping[str, Any], plan: ClipPlan) -> Any:
         found = clips.get(plan.name, clips.get(plan.video))
         if found is None:
-            raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {some(clips)})")
+            raise UserError(f"{self.label}: no flow of clip {plan.name} (it has {first_names(clips)})")
         return found
 
 
@@ -162,9 +162,9 @@ def _folder(root: Path) -> FlowChoice:
     shards = {path.relative_to(root).with_suffix("").as_posix(): path for path in present if path.suffix == ".arrow"}
     if shards:
         return FlowChoice(str(root), shards=shards)
-    files = [path for path in present if path.suffix.lower() in FILE_SUFFIXES]
+    files = [path for path in present if path.suffix.lower() in SUFFIXES]
     if files and all(PAIR_STEM.fullmatch(path.stem) and not _ONE_FRAME.fullmatch(path.stem) for path in files):
-        return FlowChoice(str(root), pairs=_by_pair(root, files))
+        return FlowChoice(str(root), pairs=files_by_pair(files, lambda path: path.parent.relative_to(root).as_posix()))
     if (root / "forward").is_dir():
         backward = root / "backward"
         return FlowChoice(
@@ -175,24 +175,13 @@ def _folder(root: Path) -> FlowChoice:
     return FlowChoice(str(root), forward=_by_frame(root))
 
 
-def _by_pair(root: Path, files: list[Path]) -> Mapping[str, Pairs]:
-    clips: defaultdict[str, dict[tuple[int, int], Path]] = defaultdict(dict)
-    for path in files:
-        found = PAIR_STEM.fullmatch(path.stem)
-        clip = found["clip"] or path.parent.relative_to(root).as_posix()
-        first = clips[clip].setdefault((int(found["source"]), int(found["target"])), path)
-        if first != path:
-            raise UserError(f"{path}: the same clip and pair as {first}; keep one of them")
-    return clips
-
-
 def _by_frame(root: Path) -> ClipFolder:
-    folder = read_folder(root, FILE_SUFFIXES)
+    folder = read_folder(root, SUFFIXES)
     if folder.strays:
         raise UserError(folder.strays[0])
     return folder
 
 
-@functools.lru_cache(maxsize=1)
-def _built(method: Method) -> methods.FlowMethod:
+@lru_cache(maxsize=1)
+def _built(method: Method) -> Estimator:
     return methods.build(method.name, **dict(method.parameters))

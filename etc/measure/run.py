@@ -10,13 +10,19 @@ from etc.core.progress import track
 from etc.evaluation.consistency import Clip, ClipJudge, PairResult
 from etc.evaluation.protocols import protocol_named
 from etc.evaluation.samples import BUNDLED, clip_list, random_share
-from etc.flow.providers import LastPair
 from etc.measure.flow_choice import FlowChoice, choose_flow
 from etc.measure.id_maps import IdPictures, Probabilities, largest_id, looks_like_label_ids
+from etc.measure.pairing import ClipPlan, SkippedPair, plan_clips, unpredicted_clips
 from etc.measure.summary import clip_truth_figures, compare, summarise, truth_figures
 from etc.measure.truth import TruthCounts, truth_counts
-from etc.sources.folder.layouts import FRAME_SUFFIXES, ID_SUFFIXES, ClipFolder, is_cityscapes, read_folder
-from etc.sources.folder.pairing import ClipPlan, SkippedPair, detected_step, plan_clips, unpredicted_clips
+from etc.sources.folder.layouts import (
+    FRAME_SUFFIXES,
+    ID_SUFFIXES,
+    ClipFolder,
+    detected_step,
+    is_cityscapes,
+    read_folder,
+)
 from etc.workers import Workers
 
 PROBABILITY_SUFFIXES = (".npy", ".npz")
@@ -267,18 +273,17 @@ def _tasks(
         if not any(pairs):
             continue
         try:
-            provider = flow.of_clip(plan, visibility, dense)
+            clip_flow = flow.of_clip(plan, visibility, dense)
         except UserError as error:
             bad.pairs([SkippedPair(name, None, None, str(error))])
             continue
-        provider = LastPair(provider) if len(plans) > 1 else provider
         chances = None
         if probabilities:
             chances = Probabilities(probabilities.match(plan.video) or {}, request.classes)
         pictures = [IdPictures(one.predictions, classes, request.ignore) for one in plans]
         clips = tuple(
             # The probabilities are those of the first folder.
-            Clip(name, one.pairs, ids, provider, None if number else chances, ids.describe)
+            Clip(name, one.pairs, ids, clip_flow, None if number else chances, ids.describe)
             for number, (one, ids) in enumerate(zip(plans, pictures, strict=True))
         )
         truth = (labels.match(plan.video) if labels else None) or {}

@@ -11,18 +11,16 @@ from typing import Any
 import numpy as np
 
 from etc.core.errors import UserError
-from etc.evaluation.bootstrap import interval, paired_difference
 from etc.evaluation.consistency import PairResult
-from etc.evaluation.iou import iou_counts, mean_ratio
-from etc.evaluation.permutation import EXACT_CLIPS, paired_p_value
-from etc.evaluation.protocols import PairCounts, protocol_named
+from etc.evaluation.iou import IouCounts, iou_counts, mean_ratio, stacked, total, tp_fp_fn
+from etc.evaluation.protocols import protocol_named
 from etc.evaluation.tc import class_consistency, pixel_agreement, pool, temporal_consistency
 from etc.measure.truth import VC_LENGTHS, TruthCounts
 from etc.measure.vc import mean_video_consistency, video_consistency
+from etc.resampling import EXACT_CLIPS, Counts, interval, paired_difference, paired_p_value
 
 RESAMPLES = 2000
 LEVEL = 0.95
-Counts = tuple[np.ndarray, np.ndarray]  # numerator and denominator, each (clips, C) or (clips, 1)
 Clips = Mapping[str, Sequence[PairResult]]
 
 
@@ -51,16 +49,17 @@ def summarise(results: Iterable[PairResult], protocol: str, seed: int = 0) -> di
     if not clips:
         reason = f"; the first was skipped because of {skipped[0]['reason']}" if skipped else ""
         raise UserError(f"no pair of frames could be compared{reason}")
-    pooled = pool(one.counts[protocol] for ones in clips.values() for one in ones)
+    counts = clip_counts(clips, protocol)
+    pooled = total(counts)
     if not pooled.counted:
         raise UserError("no pixel could be compared: every one is ignored, or leaves the frame")
     many = len(clips) > 1
     return {
         "protocol": protocol,
-        **_score("tc", tc_counts(clips, protocol), many, seed, protocol_named(protocol).mean),
+        **_score("tc", (counts.intersection, counts.union), many, seed, protocol_named(protocol).mean),
         "interval": f"{LEVEL:.0%} bootstrap over {len(clips)} clips" if many else "none: one clip",
         "per_class": {str(one): _number(value) for one, value in enumerate(class_consistency(pooled))},
-        **_score("agreement", _agreement_counts(clips, protocol), many, seed),
+        **_score("agreement", (counts.same[:, None], counts.counted[:, None]), many, seed),
         **_score("flip_rate", _sums(clips, "flips"), many, seed),
         **_score("warp_error", _sums(clips, "warp_error"), many, seed),
         "pairs": sum(map(len, clips.values())),
@@ -92,11 +91,11 @@ def compare(
     common = [key for key in runs[0] if key in runs[1]]
     if not common:
         raise UserError("the two folders of predictions have no pair of frames in common")
-    clips = [by_clip(run[key] for key in common) for run in runs]
-    mean = protocol_named(protocol).mean
-    first, second = (tc_counts(one, protocol) for one in clips)
+    counts = [clip_counts(by_clip(run[key] for key in common), protocol) for run in runs]
+    scores = [temporal_consistency(total(one), protocol) for one in counts]
+    first, second = ((one.intersection, one.union) for one in counts)
     number = len(first[0])
-    scores = [float(mean(*(one.sum(axis=0) for one in counts))) for counts in (first, second)]
+    mean = protocol_named(protocol).mean
     low = high = p_value = None
     if number > 1:
         _, low, high = paired_difference(second, first, RESAMPLES, LEVEL, seed, mean)
@@ -121,7 +120,7 @@ def compare(
 
 def truth_figures(truths: Mapping[str, TruthCounts]) -> dict[str, Any]:
     """mIoU over all labelled frames, and VC_n as the mean over clips, from the counts of each clip."""
-    counts = iou_counts(sum(one.confusion for one in truths.values()))
+    counts = iou_counts(*tp_fp_fn(sum(one.confusion for one in truths.values())))
     figures: dict[str, Any] = {
         "miou": _number(mean_ratio(counts.intersection, counts.union)),
         "labelled_frames": sum(one.frames for one in truths.values()),
@@ -135,7 +134,7 @@ def truth_figures(truths: Mapping[str, TruthCounts]) -> dict[str, Any]:
 
 def clip_truth_figures(truth: TruthCounts) -> dict[str, Any]:
     """mIoU and VC_n of one clip."""
-    counts = iou_counts(truth.confusion)
+    counts = iou_counts(*tp_fp_fn(truth.confusion))
     figures = {"miou": _number(mean_ratio(counts.intersection, counts.union))}
     return figures | {f"vc{length}": _number(video_consistency(truth.windows[length])) for length in VC_LENGTHS}
 
@@ -149,15 +148,9 @@ def by_clip(results: Iterable[PairResult]) -> dict[str, list[PairResult]]:
     return clips
 
 
-def tc_counts(clips: Clips, protocol: str) -> Counts:
-    """Intersections and unions of each clip, int64 (clips, C)."""
-    pooled = [_pooled(ones, protocol) for ones in clips.values()]
-    return np.stack([one.intersection for one in pooled]), np.stack([one.union for one in pooled])
-
-
-def _agreement_counts(clips: Clips, protocol: str) -> Counts:
-    pooled = [_pooled(ones, protocol) for ones in clips.values()]
-    return np.array([[one.same] for one in pooled]), np.array([[one.counted] for one in pooled])
+def clip_counts(clips: Clips, protocol: str) -> IouCounts:
+    """Pooled counts of each clip, with an axis of clips in front."""
+    return stacked(_pooled(ones, protocol) for ones in clips.values())
 
 
 def _sums(clips: Clips, what: str) -> Counts:
@@ -190,7 +183,7 @@ def _score(name: str, counts: Counts, many: bool, seed: int, mean=mean_ratio) ->
     return {name: _number(value), f"{name}_low": _number(low), f"{name}_high": _number(high)}
 
 
-def _pooled(results: Sequence[PairResult], protocol: str) -> PairCounts:
+def _pooled(results: Sequence[PairResult], protocol: str) -> IouCounts:
     return pool(one.counts[protocol] for one in results)
 
 

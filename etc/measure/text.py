@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from etc.sources.folder.layouts import some
+from etc.sources.clip_names import first_names
 
 Figures = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ _SCORES = (
 )
 
 
-def show(figures: Figures, names: Sequence[str] | None = None, console: Console | None = None) -> None:
+def print_figures(figures: Figures, names: Sequence[str] | None = None, console: Console | None = None) -> None:
     """Print the figures of ``etc tc``.
 
     Args:
@@ -98,7 +98,7 @@ def _notes(figures: Figures) -> list[str]:
     if figures["unpredicted"]:
         notes.append(
             f"frames of {_many(len(figures['unpredicted']), 'more clip')} have no prediction: "
-            f"{some(figures['unpredicted'])}"
+            f"{first_names(figures['unpredicted'])}"
         )
     if "vc8" in figures:
         windows = ", ".join(f"VC{length}: {figures[f'vc{length}_windows']}" for length in (8, 16))

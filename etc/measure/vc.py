@@ -4,8 +4,7 @@ Over windows of n consecutive frames: of the pixels whose truth stays the same o
 prediction is right in every frame. Mean over the windows of a video, then over videos.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -24,26 +23,6 @@ class WindowCounts(NamedTuple):
 
     right: np.ndarray
     stable: np.ndarray
-
-
-def window_counts(predictions: Iterable[np.ndarray], truths: Iterable[np.ndarray], length: int) -> WindowCounts:
-    """Count the windows of one video, one frame in memory at a time.
-
-    Args:
-        predictions: uint8 (H, W) of consecutive frames.
-        truths: uint8 (H, W) of the same frames; pixels that are 255 are not counted.
-        length: n, at least 2.
-
-    Returns:
-        Counts of the T - n + 1 windows; empty when the video is shorter than n.
-
-    Raises:
-        UserError: n below 2, different numbers of frames or different sizes.
-    """
-    counter = WindowCounter((length,))
-    for prediction, truth in _paired(predictions, truths):
-        counter.add(prediction, truth)
-    return counter.counts(length)
 
 
 class WindowCounter:
@@ -88,7 +67,7 @@ class WindowCounter:
                 right.append(np.count_nonzero(unchanged & (self._correct >= length)))
 
     def counts(self, length: int) -> WindowCounts:
-        """Counts of the windows of one length so far; empty while the video is shorter."""
+        """Counts of the T - n + 1 windows of one length n after T frames; empty while the video is shorter."""
         right, stable = self._found[length]
         return WindowCounts(np.array(right, np.int64), np.array(stable, np.int64))
 
@@ -106,13 +85,3 @@ def mean_video_consistency(videos: Iterable[WindowCounts]) -> float:
     values = np.array([video_consistency(counts) for counts in videos])
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else float("nan")
-
-
-def _paired(predictions: Iterable[np.ndarray], truths: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for frame, (prediction, truth) in enumerate(zip_longest(predictions, truths)):
-        if prediction is None or truth is None:
-            missing = "prediction" if prediction is None else "truth"
-            raise UserError(f"frame {frame} of the video has no {missing}: give as many predictions as truths")
-        if prediction.shape != truth.shape:
-            raise UserError(f"frame {frame} of the video: prediction {prediction.shape}, truth {truth.shape} differ")
-        yield prediction, truth

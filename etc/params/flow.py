@@ -60,7 +60,7 @@ class FlowParams(Params):
         return self
 
     def options(self) -> dict[str, Any]:
-        """Arguments of ``etc.flow.methods.build`` for the chosen method, without those left at their defaults."""
+        """Arguments of ``etc.flow.methods.build`` for the chosen estimator, without those left at their defaults."""
         network = (self.network or NetworkParams()).model_dump()
         if network["inputs"]:
             network["inputs"] = tuple(network["inputs"])
@@ -79,7 +79,6 @@ class FlowParams(Params):
                 "device": self.device,
                 "checksum": self.checksum,
             },
-            "folder": {"path": self.path},
         }
         return {name: value for name, value in names.get(self.method, {}).items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""From what a source lists to the rows of a manifest."""
+"""From what a source lists to the rows of a manifest, and back."""
 
 import pandas as pd
 
@@ -7,7 +7,7 @@ from etc.dataset import manifest
 from etc.sources.source import Frame, Listing
 
 
-def rows(listing: Listing, files: pd.DataFrame, name: str, remedy: str) -> pd.DataFrame:
+def manifest_rows(listing: Listing, files: pd.DataFrame, name: str, remedy: str) -> pd.DataFrame:
     """Rows of a manifest.
 
     Args:
@@ -40,6 +40,6 @@ def rows(listing: Listing, files: pd.DataFrame, name: str, remedy: str) -> pd.Da
     return frames[manifest.SCHEMA.names].sort_values(["clip", "frame"], ignore_index=True)
 
 
-def listed(frames: pd.DataFrame) -> list[Frame]:
+def listed_frames(frames: pd.DataFrame) -> list[Frame]:
     """The frames of a manifest as a source would list them."""
     return [Frame(*values) for values in frames[list(Frame._fields)].itertuples(index=False, name=None)]

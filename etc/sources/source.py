@@ -35,13 +35,13 @@ class Frame(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Frames that a recording lacks: one clip ends there, and another begins behind them.
+    """Frames that are missing in a recording: one clip ends before them, and another begins after them.
 
     Attributes:
-        clip: name of the clip that begins behind the gap.
+        clip: name of the clip that begins after the gap.
         frame: number of its first frame.
         after: number of the last frame before the gap.
-        missing: how many frames lack, >= 1.
+        missing: how many frames are missing, >= 1.
     """
 
     clip: str
@@ -58,8 +58,8 @@ class Listing:
         frames: in any order.
         label_set: the classes, and how label files are read.
         notes: one line each for what a user should know: what was left out and why.
-        gaps: where a recording was cut because frames lack, not where its frames are far apart by nature or it was cut
-            on purpose; in any order. What they tell is shown by ``--verify``.
+        gaps: where a recording was cut because frames are missing, not where its frames are far apart by nature or it
+            was cut on purpose; in any order. ``--verify`` shows them.
     """
 
     frames: list[Frame]

@@ -11,18 +11,18 @@ import pyarrow.parquet as pq
 
 from etc.core.errors import UserError
 from etc.core.files import atomic, sha256, write_json
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.models import weights
 from etc.params.training import AnnotatedParams, NetworkParams
 from etc.training import session
 from etc.training.clips import frame_inputs, training_clips
 
 
-def run(dataset: str, name: str, output: Path, network: NetworkParams, settings: AnnotatedParams) -> str:
+def run(dataset: Dataset, name: str, output: Path, network: NetworkParams, settings: AnnotatedParams) -> str:
     """Train a network or copy a trained one, write it to ``output`` and its history; return the closing line.
 
     Args:
-        dataset: data set name.
+        dataset: the data set.
         name: of the training.
         output: folder of the trained network.
         network: architecture and width of a network that is trained here.
@@ -33,8 +33,6 @@ def run(dataset: str, name: str, output: Path, network: NetworkParams, settings:
     """
     if settings.checkpoint is not None:
         return _copy_trained(dataset, name, output, Path(settings.checkpoint), settings.checksum)
-    folder = Path("data") / dataset
-    classes = manifest.read_label_set(folder / "frames.parquet")
     seed, training = settings.seed, settings.training
     return session.run(
         session.Plan(
@@ -42,22 +40,21 @@ def run(dataset: str, name: str, output: Path, network: NetworkParams, settings:
             name=name,
             output=output,
             network=network,
-            label_set=classes,
             seed=seed,
             training=training,
             iterations=training.iterations,
             described={"network": network.model_dump(), "seed": seed, "training": training.model_dump()},
-            inputs=frame_inputs(folder),
-            clips=partial(training_clips, folder, classes),
+            inputs=frame_inputs(dataset),
+            clips=partial(training_clips, dataset),
         )
     )
 
 
-def _copy_trained(dataset: str, name: str, output: Path, checkpoint: Path, checksum: str) -> str:
+def _copy_trained(dataset: Dataset, name: str, output: Path, checkpoint: Path, checksum: str) -> str:
     """Copy a trained network to ``output``, with the files that a training writes; return the closing line.
 
     Args:
-        dataset: data set name; its classes must be those of the network.
+        dataset: the data set; its classes must be those of the network.
         name: of the training that it stands in for.
         output: folder to write.
         checkpoint: folder of the network, as the stages leave it.
@@ -70,14 +67,12 @@ def _copy_trained(dataset: str, name: str, output: Path, checkpoint: Path, check
     if not found.startswith(checksum.lower()):
         file = checkpoint / weights.WEIGHTS
         raise UserError(f"{file}: its SHA-256 begins {found[:16]}, not {checksum}; correct 'checkpoint' or 'checksum'")
-    folder = Path("data") / dataset
-    classes = manifest.read_label_set(folder / "frames.parquet")
     network, config = weights.load(checkpoint)
     remedy = "use a network of these classes, or give the data set its classes"
-    weights.check_classes(checkpoint, config, classes.names, f"the data set '{dataset}'", remedy)
+    weights.check_classes(checkpoint, config, dataset.label_set.names, f"the data set '{dataset.name}'", remedy)
     weights.save(output, network, config)
     write_json(output / "timing.json", {"iterations": 0, "train_seconds": 0.0})
     none = pa.schema([(column, pa.float64()) for column in session.HISTORY]).empty_table()
-    with atomic(folder / "history" / f"{name}.parquet") as stream:
+    with atomic(dataset.folder / "history" / f"{name}.parquet") as stream:
         pq.write_table(none, stream)
     return f"{name} in {output} (taken from {checkpoint})"

@@ -1,7 +1,6 @@
 """Stage ``evaluate``: judge one student, frame by frame, and keep counts, from which any table can be pooled."""
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,12 @@ import torch
 from etc.core.errors import UserError
 from etc.core.files import atomic
 from etc.core.progress import track
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.evaluation.consistency import Clip, evaluate_pairs
 from etc.evaluation.counts import pair_records, write_counts
-from etc.evaluation.iou import confusion_matrix
+from etc.evaluation.iou import confusion_matrix, tp_fp_fn
 from etc.evaluation.samples import BUNDLED, checked_list, clip_list, random_share, select
-from etc.flow.providers import StoredFlow
+from etc.flow.store import StoredFlow
 from etc.inference import choose_device, fused, predict
 from etc.models import weights
 from etc.params import evaluate as params
@@ -31,8 +30,9 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
 
     - ``iou.parquet``: clip, frame, class, tp, fp, fn; one row per labelled frame of the split and class; none where
       no frame has a label.
-    - ``tc.parquet``: clip, source, target, flow, protocol, class, intersection, union; one row per pair of the sampled
-      clips, flow (a purpose of params/flow.yaml), protocol and class.
+    - ``tc.parquet``: clip, source, target, flow, protocol, same, counted, class, intersection, union; one row per pair
+      of the sampled clips, flow (a purpose of params/flow.yaml), protocol and class; all classes of a pair repeat
+      ``same`` and ``counted``.
     - ``sample.npz``: clip, frames, predictions uint8 (K, H, W) of the first sampled clips.
 
     Raises:
@@ -41,16 +41,13 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     settings = params.load(dataset)
     set_determinism(0, settings.threads)
     run_name = f"{architecture}-{scheme}-{seed}"
-    folder = Path("data") / dataset
-    frames = manifest.read(folder / "frames.parquet")
+    data = Dataset(dataset)
+    frames, label_set = data.frames, data.label_set
     clips = sorted(frames.loc[frames["split"] == settings.split, "clip"].unique())
     sampled = set(sample_clips(frames, settings.split, settings.sample))
     if not sampled:
-        raise UserError(
-            f"{folder / 'frames.parquet'}: no clip in split '{settings.split}'; change 'split' in {params.PATH}"
-        )
-    label_set = manifest.read_label_set(folder / "frames.parquet")
-    network, _ = weights.load(folder / "students" / run_name)
+        raise UserError(f"{data.manifest}: no clip in split '{settings.split}'; change 'split' in {params.PATH}")
+    network, _ = weights.load(data.folder / "students" / run_name)
     network = fused(network) if settings.fuse else network
     network = network.to(choose_device(settings.device), memory_format=torch.channels_last)
 
@@ -62,25 +59,25 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             rows = [row for row in rows if row["label"]]
             if not rows:
                 continue
-        images = np.stack([manifest.load_image(folder / "root", row) for row in rows])
+        images = np.stack([data.image(row) for row in rows])
         predictions = predict(network, images, settings.batch)
         for row, prediction in zip(rows, predictions, strict=True):
             if row["label"]:
-                truth = manifest.load_label(folder / "root", row, label_set)
+                truth = data.label(row)
                 accuracy.append(_accuracy(clip, row["frame"], confusion_matrix(prediction, truth, label_set.count)))
         if clip not in sampled:
             continue
         numbers = [row["frame"] for row in rows]
         by_number = dict(zip(numbers, predictions, strict=True))
         for judge, protocols in JUDGES.items() if len(rows) > 1 else ():
-            flow = StoredFlow(folder / "flow" / judge / f"{clip}.arrow")
+            flow = StoredFlow(data.folder / "flow" / judge / f"{clip}.arrow")
             judged = Clip(clip, list(pairwise(numbers)), by_number.__getitem__, flow)
             for pair in evaluate_pairs([judged], label_set.count, protocols):
                 consistency += [{"flow": judge, **record} for record in pair_records(pair)]
         if len(samples) < settings.sample_clips and len(rows) > 1:
             samples.append((clip, numbers, predictions))
 
-    output = folder / "evaluation" / run_name
+    output = data.folder / "evaluation" / run_name
     none = _accuracy("", 0, np.zeros((label_set.count, label_set.count), np.int64))
     write_counts(output / "iou.parquet", accuracy, label_set.count, like=none)
     write_counts(output / "tc.parquet", consistency, label_set.count)
@@ -104,8 +101,8 @@ def sample_clips(frames: pd.DataFrame, split: str, sample: params.Sample) -> lis
 
 
 def _accuracy(clip: str, frame: int, confusion: np.ndarray) -> dict[str, Any]:
-    tp = np.diag(confusion)
-    return {"clip": clip, "frame": frame, "tp": tp, "fp": confusion.sum(axis=0) - tp, "fn": confusion.sum(axis=1) - tp}
+    tp, fp, fn = tp_fp_fn(confusion)
+    return {"clip": clip, "frame": frame, "tp": tp, "fp": fp, "fn": fn}
 
 
 def _sample_arrays(samples: list[tuple[str, list[int], np.ndarray]]) -> dict[str, np.ndarray]:

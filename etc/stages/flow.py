@@ -4,7 +4,6 @@ import functools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -12,10 +11,13 @@ import pandas as pd
 
 from etc.core.errors import UserError
 from etc.core.progress import track
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
+from etc.dataset.manifest import checksum
 from etc.flow import methods
 from etc.flow.estimated import EstimatedFlow
-from etc.flow.store import FlowReader, FlowWriter, content_key
+from etc.flow.estimators.estimator import Estimator
+from etc.flow.files import find_flow
+from etc.flow.store import FlowReader, FlowWriter, StoredFlow, content_key
 from etc.flow.visibility import forward_backward_visible
 from etc.flow.warp import check_flow
 from etc.params import flow as params
@@ -23,7 +25,7 @@ from etc.workers import Workers
 
 # Raised when this module would compute other flow from the same frames and parameters.
 VERSION = "2"
-# Methods that read the flow of a clip instead of computing it.
+# Methods that read the flow of a clip and estimate nothing.
 _READ = ("exact", "folder")
 
 
@@ -32,7 +34,7 @@ class Task:
     """One clip: all that a worker process needs."""
 
     clip: str
-    root: Path
+    dataset: Dataset
     rows: list[dict]
     settings: params.FlowParams
     path: Path
@@ -46,14 +48,6 @@ class Task:
     def pairs(self) -> list[tuple[int, int]]:
         """The pairs to make, each followed by its opposite."""
         return frame_pairs([row["frame"] for row in self.rows], self.settings.max_offset)
-
-
-class Source(Protocol):
-    """Where the flow of one clip comes from."""
-
-    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """F_{source->target}, float32 (H, W, 2), pixels; and bool (H, W): folder, where it is known; exact, visible."""
-        ...
 
 
 def run(dataset: str, purpose: str, workers: int) -> str:
@@ -74,22 +68,19 @@ def run(dataset: str, purpose: str, workers: int) -> str:
     if purpose not in type(block).model_fields:
         raise UserError(f"unknown purpose '{purpose}'; use one of {', '.join(type(block).model_fields)}")
     settings = getattr(block, purpose)
-    folder = Path("data") / dataset
-    frames = manifest.read(folder / "frames.parquet")
-    frames = frames[frames["split"].isin(settings.splits)]
+    data = Dataset(dataset)
+    frames = data.frames[data.frames["split"].isin(settings.splits)]
     if frames.empty:
-        raise UserError(
-            f"{folder / 'frames.parquet'}: no frame in the splits {settings.splits}; change them in {params.PATH}"
-        )
-    scratch, output = Path("work") / dataset / "flow" / purpose, folder / "flow" / purpose
+        raise UserError(f"{data.manifest}: no frame in the splits {settings.splits}; change them in {params.PATH}")
+    scratch, output = Path("work") / dataset / "flow" / purpose, data.folder / "flow" / purpose
     tasks = [
-        Task(str(clip), folder / "root", _rows(group), settings, scratch / f"{clip}.arrow")
+        Task(str(clip), data, _rows(group), settings, scratch / f"{clip}.arrow")
         for clip, group in frames.groupby("clip", sort=True)
         if len(group) > 1
     ]
     if not tasks:
         raise UserError(
-            f"{folder / 'frames.parquet'}: no clip of the splits {settings.splits} has two frames: there is no pair; "
+            f"{data.manifest}: no clip of the splits {settings.splits} has two frames: there is no pair; "
             "give frames of a video, see docs/datasets.md"
         )
     for task in tasks:
@@ -116,14 +107,14 @@ def compute_clip(task: Task) -> int:
     if _is_complete(task.path, key, task.pairs):
         return len(task.pairs)
     settings = task.settings
-    source = _source(task)
-    exact = _exact_flow(task) if settings.visibility == "exact" else None
+    reader = _reader(task)
+    exact = StoredFlow(_exact_path(task)) if settings.visibility == "exact" else None
     with FlowWriter(
         task.path, key, task.shape, 1 / settings.steps_per_pixel, settings.method, settings.scale
     ) as writer:
         # A pair and its opposite at a time: a long clip of large frames does not fit into memory.
         for there, back in zip(task.pairs[::2], task.pairs[1::2], strict=True):
-            flows = {pair: source.read(*pair) for pair in (there, back)}
+            flows = {pair: reader.read(*pair) for pair in (there, back)}
             for pair, opposite in ((there, back), (back, there)):
                 flow = _checked(task, pair, flows[pair][0])
                 visible = exact.read(*pair)[1] if exact else forward_backward_visible(flow, flows[opposite][0])
@@ -154,36 +145,36 @@ def clip_key(task: Task) -> str:
     stored = settings.model_dump(include={"max_offset", "steps_per_pixel", "scale", "visibility"})
     content = [row["checksum"] for row in task.rows]
     if "exact" in (settings.method, settings.visibility):
-        content.append(manifest.checksum(_exact_path(task).read_bytes()))
+        content.append(checksum(_exact_path(task).read_bytes()))
     if settings.method == "folder":
-        content += methods.build("folder", **settings.options()).clip(task.clip).checksums(task.pairs)
+        content += find_flow(settings.path, task.clip).checksums(task.pairs)
     if settings.method in _READ:
         return content_key(content, settings.method, stored, VERSION)
     method = _method(settings)
     return content_key(content, method.name, {**stored, **method.parameters}, f"{VERSION} {method.version}")
 
 
-def _method(settings: params.FlowParams) -> methods.FlowMethod:
+def _method(settings: params.FlowParams) -> Estimator:
     """The estimator, made once in a process: a network takes its time to load."""
     return _built(settings.method, tuple(settings.options().items()))
 
 
 @functools.lru_cache(maxsize=1)
-def _built(name: str, options: tuple) -> methods.FlowMethod:
+def _built(name: str, options: tuple) -> Estimator:
     return methods.build(name, **dict(options))
 
 
-def _source(task: Task) -> Source:
+def _reader(task: Task) -> FlowReader:
     if task.settings.method == "exact":
-        return _exact_flow(task)
+        return StoredFlow(_exact_path(task))
     if task.settings.method == "folder":
-        return methods.build("folder", **task.settings.options()).clip(task.clip, task.shape)
-    images = {row["frame"]: manifest.load_image(task.root, row) for row in task.rows}
+        return find_flow(task.settings.path, task.clip, task.shape)
+    images = {row["frame"]: task.dataset.image(row) for row in task.rows}
     return EstimatedFlow(images.__getitem__, _method(task.settings))
 
 
 def _checked(task: Task, pair: tuple[int, int], flow: np.ndarray) -> np.ndarray:
-    """What a source gave, unless it cannot be flow of this clip."""
+    """What a reader gave, unless it cannot be flow of this clip."""
     name = f"{task.settings.method} flow of clip '{task.clip}' from frame {pair[0]} to {pair[1]}"
     if flow.shape[:2] != task.shape:
         raise UserError(f"{name}: its size {flow.shape[:2]} differs from the frames' size {task.shape}")
@@ -196,24 +187,21 @@ def _checked(task: Task, pair: tuple[int, int], flow: np.ndarray) -> np.ndarray:
 
 def _exact_path(task: Task) -> Path:
     """The flow that a generated data set brings along, ``<root>/flow/<split>/<city>/<clip>.arrow``."""
-    found = next((task.root / "flow").rglob(f"{task.clip}.arrow"), None)
+    folder = task.dataset.root / "flow"
+    found = next(folder.rglob(f"{task.clip}.arrow"), None)
     if found is None:
         raise UserError(
-            f"{task.root / 'flow'}: no exact flow of clip '{task.clip}'; only generated data sets have it: "
+            f"{folder}: no exact flow of clip '{task.clip}'; only generated data sets have it: "
             f"use another 'method' and 'visibility' in {params.PATH}"
         )
     return found
-
-
-def _exact_flow(task: Task) -> FlowReader:
-    return methods.build("exact", folder=_exact_path(task).parent).clip(task.clip)
 
 
 def _is_complete(path: Path, key: str, pairs: list[tuple[int, int]]) -> bool:
     if not path.exists():
         return False
     try:
-        return FlowReader(path, key).pairs == pairs
+        return StoredFlow(path, key).pairs == pairs
     except UserError:
         path.unlink()
         return False

@@ -9,17 +9,17 @@ import pandas as pd
 from etc.core.errors import UserError
 from etc.core.files import atomic
 from etc.dataset import location, manifest
+from etc.dataset.dataset import Dataset
 from etc.flow.store import FlowWriter
 from etc.params import frames as params
-from etc.params.frames import SourceParams, StreetParams
-from etc.sources import registry as sources
-from etc.sources import rows as gather
-from etc.sources.check import gaps
+from etc.params.frames import SourceParams
+from etc.sources import registry
+from etc.sources.check import gaps, verification
 from etc.sources.check.inspection import inspect
-from etc.sources.check.verification import Report
-from etc.sources.check.verification import verify as check
+from etc.sources.rows import listed_frames, manifest_rows
 from etc.sources.source import Listing
 from etc.sources.street import street
+from etc.sources.street.params import StreetParams
 
 # Exact flow is stored finer than estimated flow: it serves as the truth.
 EXACT_STEP = 1 / 128
@@ -28,9 +28,9 @@ EXACT_STEP = 1 / 128
 def run(dataset: str, workers: int, agreed: bool = False) -> str:
     """Write ``data/<dataset>/root`` and ``data/<dataset>/frames.parquet``; return the closing line.
 
-    Frames of others stay where they are: ``root`` then says where to look for them. Frames that are made, rendered or
-    cut from a video, are made in ``work/`` and moved into place at the end: both tools delete declared outputs before a
-    stage starts, and a killed run shall go on with what it has finished.
+    Third-party frames stay where they are: ``root`` then says where to look for them. Frames that are rendered, or cut
+    from a video, are made in ``work/`` and moved into place at the end: both tools delete declared outputs before a
+    stage starts, and a killed run must be able to resume.
 
     Args:
         dataset: data set name.
@@ -41,18 +41,22 @@ def run(dataset: str, workers: int, agreed: bool = False) -> str:
         UserError: unknown data set, frames that are missing or wrong, or a folder that cannot be written.
     """
     settings = params.load(dataset)
-    folder, scratch = Path("data") / dataset, Path("work") / dataset / "frames"
-    make = _render if isinstance(settings, StreetParams) else _gather
-    frames = make(dataset, settings, scratch, workers, agreed)
-    replace_folder(scratch / "root", folder / "root")
-    shutil.move(scratch / "frames.parquet", folder / "frames.parquet")
-    shutil.rmtree(scratch)
-    where = location.external(folder / "root") or folder / "root"
+    data, scratch = Dataset(dataset), Dataset("frames", Path("work") / dataset)
+    if isinstance(settings, StreetParams):
+        frames = street.generate(
+            settings, scratch.root, scratch.manifest, workers, save_exact_flow, scratch.folder / "clips"
+        )
+    else:
+        frames = _list(dataset, settings, scratch, workers, agreed)
+    replace_folder(scratch.root, data.root)
+    shutil.move(scratch.manifest, data.manifest)
+    shutil.rmtree(scratch.folder)
+    where = location.external(data.root) or data.root
     clips = frames["clip"].nunique()
-    return f"{len(frames)} frames in {clips} clips in {where}, manifest {folder / 'frames.parquet'}"
+    return f"{len(frames)} frames in {clips} clips in {where}, manifest {data.manifest}"
 
 
-def verify(dataset: str, workers: int) -> Report:
+def verify(dataset: str, workers: int) -> verification.Report:
     """Read every file of a data set and say what is wrong; nothing is changed but ``work/<dataset>``.
 
     Looks at the frames of the manifest, and before there is one at those that the source lists.
@@ -61,15 +65,14 @@ def verify(dataset: str, workers: int) -> Report:
         UserError: unknown data set, or its folder is not found.
     """
     settings = params.load(dataset)
-    folder = Path("data") / dataset
-    path = folder / "frames.parquet"
-    if path.is_file():
-        known = manifest.read(path)
-        listing = Listing(gather.listed(known), manifest.read_label_set(path), gaps=gaps.read(path, known))
-        return _look(dataset, folder / "root", listing, workers, known)
+    data = Dataset(dataset)
+    if data.manifest.is_file():
+        known = data.frames
+        listing = Listing(listed_frames(known), data.label_set, gaps=gaps.read(data.manifest, known))
+        return _look(dataset, data.root, listing, workers, known)
     if isinstance(settings, StreetParams):
-        raise UserError(f"{path}: no such manifest; run: etc frames {dataset}")
-    source = sources.build(dataset, settings)
+        raise UserError(f"{data.manifest}: no such manifest; run: etc frames {dataset}")
+    source = registry.build(dataset, settings)
     scratch = Path("work") / dataset / "verify"
     try:
         # An archive that the user has is unpacked for this too; nothing is downloaded.
@@ -82,34 +85,31 @@ def verify(dataset: str, workers: int) -> Report:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _look(dataset: str, root: Path, listing: Listing, workers: int, known: pd.DataFrame | None = None) -> Report:
+def _look(
+    dataset: str, root: Path, listing: Listing, workers: int, known: pd.DataFrame | None = None
+) -> verification.Report:
     frames, label_set = listing.frames, listing.label_set
     files = inspect(root, frames, label_set, _records(dataset), workers, deep=True, label=f"verify {dataset}")
-    return check(frames, files, label_set, known, listing.gaps)
+    return verification.verify(frames, files, label_set, known, listing.gaps)
 
 
-def _render(dataset: str, settings: StreetParams, scratch: Path, workers: int, agreed: bool) -> pd.DataFrame:
-    return street.generate(
-        settings, scratch / "root", scratch / "frames.parquet", workers, save_exact_flow, scratch / "clips"
-    )
-
-
-def _gather(dataset: str, settings: SourceParams, scratch: Path, workers: int, agreed: bool) -> pd.DataFrame:
-    source = sources.build(dataset, settings)
+def _list(dataset: str, settings: SourceParams, scratch: Dataset, workers: int, agreed: bool) -> pd.DataFrame:
+    """Find the frames of a source, check their files, and write a manifest of them; returns its rows."""
+    source = registry.build(dataset, settings)
     place = source.location.find()
     # What we fetched ourselves may lack what the parameters need by now; a user's own folder is never added to.
-    if place is None or place == source.location.own:
+    if place is None or place == source.location.download_folder:
         place = source.fetch(agreed)
-    made = scratch / "root"
+    made = scratch.root
     _keep_only_if_same(made, settings.model_dump_json())
     listing = source.list(place, made, workers)
     _tell(listing.notes)
     if any(not (made / frame.image).exists() for frame in listing.frames):
         location.write_pointer(made, source.location)
     files = inspect(made, listing.frames, listing.label_set, _records(dataset), workers, False, f"frames {dataset}")
-    rows = gather.rows(listing, files, dataset, f"'etc frames {dataset} --verify' lists them all")
-    manifest.write(scratch / "frames.parquet", rows, listing.label_set)
-    gaps.add(scratch / "frames.parquet", listing.gaps)
+    rows = manifest_rows(listing, files, dataset, f"'etc frames {dataset} --verify' lists them all")
+    manifest.write(scratch.manifest, rows, listing.label_set)
+    gaps.add(scratch.manifest, listing.gaps)
     return rows
 
 

@@ -1,7 +1,6 @@
 """Stage ``labeller``: a network trained on the annotated frames, which then labels the others."""
 
-from pathlib import Path
-
+from etc.dataset.dataset import Dataset
 from etc.params import labeller as params
 from etc.stages import annotated
 
@@ -16,4 +15,5 @@ def run(dataset: str) -> str:
         UserError: a parameter or an input is missing or wrong, or the training diverges.
     """
     settings = params.load(dataset)
-    return annotated.run(dataset, "labeller", Path("data") / dataset / "labeller", settings.network, settings)
+    data = Dataset(dataset)
+    return annotated.run(data, "labeller", data.folder / "labeller", settings.network, settings)

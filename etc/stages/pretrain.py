@@ -1,7 +1,6 @@
 """Stage ``pretrain``: the weights that every student of one architecture starts from."""
 
-from pathlib import Path
-
+from etc.dataset.dataset import Dataset
 from etc.params import pretrain as params
 from etc.params import student
 from etc.stages import annotated
@@ -25,5 +24,6 @@ def run(dataset: str, architecture: str) -> str:
         UserError: a parameter or an input is missing or wrong, or the training diverges.
     """
     network = student.load(dataset).network(architecture)
-    output = Path("data") / dataset / "pretrained" / architecture
-    return annotated.run(dataset, f"pretrained-{architecture}", output, network, params.load(dataset))
+    data = Dataset(dataset)
+    output = data.folder / "pretrained" / architecture
+    return annotated.run(data, f"pretrained-{architecture}", output, network, params.load(dataset))

@@ -12,7 +12,7 @@ import torch
 from etc.core.errors import UserError
 from etc.core.files import atomic
 from etc.core.progress import track
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import IGNORE
 from etc.inference import choose_device, probabilities, to_tensor
 from etc.models import weights
@@ -42,22 +42,21 @@ def run(dataset: str) -> str:
     """
     settings = params.load(dataset)
     set_determinism(0, settings.threads)
-    folder = Path("data") / dataset
-    frames = manifest.read(folder / "frames.parquet")
-    label_set = manifest.read_label_set(folder / "frames.parquet")
-    network, _ = weights.load(folder / "labeller")
+    data = Dataset(dataset)
+    label_set = data.label_set
+    network, _ = weights.load(data.folder / "labeller")
     device = choose_device(settings.device)
     network = network.to(device, memory_format=torch.channels_last)
-    chosen = choose_frames(frames, settings.stride)
+    chosen = choose_frames(data.frames, settings.stride)
     if chosen.empty:
-        raise UserError(f"{folder / 'frames.parquet'}: no unlabelled training frame to label; lower 'stride'")
+        raise UserError(f"{data.manifest}: no unlabelled training frame to label; lower 'stride'")
 
     predictions = []
     histogram = np.zeros((label_set.count, 256), np.int64)
     rows = chosen.to_dict("records")
     batches = [rows[start : start + settings.batch] for start in range(0, len(rows), settings.batch)]
     for batch in track(batches, len(batches), f"pseudo-labels {dataset}"):
-        images = np.stack([manifest.load_image(folder / "root", row) for row in batch])
+        images = np.stack([data.image(row) for row in batch])
         with torch.inference_mode():
             mean = probabilities(network, to_tensor(images, device), tuple(settings.scales), settings.flip)
             confidence, prediction = (part.cpu().numpy() for part in mean.max(dim=1))
@@ -68,13 +67,13 @@ def run(dataset: str) -> str:
 
     threshold = thresholds(histogram, settings.keep_share, settings.min_confidence)
     audit = Audit(label_set.names)
-    output = folder / "pseudo_labels.parquet"
+    output = data.folder / "pseudo_labels.parquet"
     # PNG bytes do not compress further.
     with atomic(output) as stream, pq.ParquetWriter(stream, SCHEMA, compression="none") as writer:
         for row, (one, sure) in zip(rows, predictions, strict=True):
             prediction, level = _decode(one), _decode(sure)
             label = keep_confident(prediction, level, threshold)
-            truth = manifest.load_label(folder / "root", row, label_set) if row["label"] else None
+            truth = data.label(row) if row["label"] else None
             audit.add(prediction, label, truth)
             values = [row["clip"]], [row["frame"]], [_png(label)], [sure], [float((label != IGNORE).mean())]
             writer.write_table(pa.table(list(map(pa.array, values)), names=SCHEMA.names).cast(SCHEMA))

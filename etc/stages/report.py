@@ -12,19 +12,20 @@ import pyarrow as pa
 
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, write_json
-from etc.dataset import label_sets as labels
-from etc.dataset import manifest
+from etc.core.outputs import together
+from etc.core.progress import track
+from etc.dataset.dataset import Dataset
 from etc.params import experiment, report
 from etc.params.experiment import Run
 from etc.reporting import page, plots, strip, tables, video
-from etc.reporting.differences import Evaluation
+from etc.reporting.evaluations import Evaluation
 
 # Results live in git, which is no place for big files.
 MOST_BYTES = 500_000
-# Networks beside the students that leave a history.
+# Networks other than students that leave a history.
 NETWORKS = ("labeller", "teacher")
 IOU = ["clip", "frame", "class", "tp", "fp", "fn"]
-TC = ["clip", "source", "target", "flow", "protocol", "class", "intersection", "union"]
+TC = ["clip", "source", "target", "flow", "protocol", "same", "counted", "class", "intersection", "union"]
 HISTORY = ["step", *plots.TERMS]
 AUDIT = ["class", "kept_share", "accuracy_before", "accuracy_kept"]
 
@@ -60,24 +61,24 @@ def run(dataset: str) -> str:
     """
     settings, runs = report.load(dataset), experiment.load().runs()
     report.check_declared(dataset, settings, runs)
-    folder, output = Path("data") / dataset, Path("results") / dataset
-    evaluations = [_evaluation(folder, one) for one in runs]
-    history = pd.concat([_history(folder, one) for one in runs], ignore_index=True)
+    data, output = Dataset(dataset), Path("results") / dataset
+    evaluations = [_evaluation(data, one) for one in runs]
+    history = pd.concat([_history(data, one) for one in runs], ignore_index=True)
     audit = _audit(output / "tables" / "pseudo_labels.csv")
     shown = {name: next(one for one in runs if one.scheme == name) for name in settings.shown()}
-    sample = _sample(folder, shown)
-    records = _records(folder, sample)
+    sample = _sample(data, shown)
+    records = _records(data, sample)
     declared, aside = {one.name for one in runs}, Path("work") / "undeclared" / dataset
-    set_aside(folder / "evaluation", declared, aside)
+    set_aside(data.folder / "evaluation", declared, aside)
     starts = {f"pretrained-{one.architecture}" for one in runs}
-    set_aside(folder / "history", declared | starts | {*NETWORKS}, aside)
+    set_aside(data.folder / "history", declared | starts | {*NETWORKS}, aside)
 
-    label_set = manifest.read_label_set(folder / "frames.parquet")
     run_table = tables.run_table(evaluations)
     schemes = tables.scheme_table(evaluations, settings.baseline, settings.bootstrap)
-    classes = tables.class_table(evaluations, label_set)
-    note = tables.note(settings.bootstrap.confidence)
+    classes = tables.class_table(evaluations, data.label_set)
+    note = " ".join(filter(None, (tables.note(settings.bootstrap.confidence), tables.few_clips_note(schemes))))
     text = tables.display(schemes)
+    labelled = bool(run_table["miou"].notna().any())
     files = {
         "tables/schemes.csv": tables.csv(schemes),
         "tables/schemes.md": tables.markdown(text, note),
@@ -85,29 +86,33 @@ def run(dataset: str) -> str:
         "tables/runs.csv": tables.csv(run_table),
         "tables/runs.md": tables.markdown(tables.display_runs(run_table), tables.RUN_NOTE),
         "tables/classes.csv": tables.csv(classes),
-        "tables/data.csv": tables.data_table(manifest.read(folder / "frames.parquet")).to_csv(index=False),
+        "tables/data.csv": tables.data_table(data.frames).to_csv(index=False),
     }
-    pictures = {
-        "plots/schemes.png": plots.png(plots.scheme_scatter(run_table, settings.baseline), settings.plots.dpi),
-        "plots/losses.png": plots.png(plots.loss_curves(history, settings.plots.smoothing), settings.plots.dpi),
-        "plots/pseudo_labels.png": plots.png(plots.pseudo_label_bars(audit), settings.plots.dpi),
-        "plots/strip.png": _strip(folder, sample, records, label_set, settings.strip),
-        "plots/overlay.webp": _animation(folder, sample, records, label_set, settings.overlay),
+    dpi = settings.plots.dpi
+    drawings = {
+        "plots/schemes.png": lambda: plots.png(plots.scheme_scatter(run_table, settings.baseline), dpi),
+        "plots/losses.png": lambda: plots.png(plots.loss_curves(history, settings.plots.smoothing), dpi),
+        "plots/pseudo_labels.png": lambda: plots.png(plots.pseudo_label_bars(audit), dpi),
+        "plots/strip.png": lambda: _strip(data, sample, records, settings.strip),
+        "plots/overlay.webp": lambda: _animation(data, sample, records, settings.overlay),
     }
-    captions = page.pictures(sample.clip, [one.name for one in shown.values()], settings.plots.smoothing)
-    files["index.html"] = page.render(
-        dataset, text, note, tables.display_classes(classes), tables.CLASS_NOTE, captions, list(files)
-    )
-    for name, content in {**{name: text.encode() for name, text in files.items()}, **pictures}.items():
-        _write(output / name, content)
-    write_json(output / "metrics.json", tables.metrics(schemes))
+    pictures = {name: draw() for name, draw in track(drawings.items(), len(drawings), "pictures")}
+    audited = bool(audit["accuracy_before"].notna().any())
+    runs_shown = [one.name for one in shown.values()]
+    captions = page.pictures(sample.clip, runs_shown, settings.plots.smoothing, labelled, audited)
+    class_text = tables.display_classes(classes) if labelled else None
+    files["index.html"] = page.render(dataset, text, note, class_text, tables.CLASS_NOTE, captions, list(files))
+    with together():
+        for name, content in {**{name: text.encode() for name, text in files.items()}, **pictures}.items():
+            _write(output / name, content)
+        write_json(output / "metrics.json", tables.metrics(schemes))
     return (
         f"{len(schemes)} schemes, {len(runs)} runs compared; tables and plots in {output}, page {output / 'index.html'}"
     )
 
 
 def set_aside(folder: Path, keep: set[str], target: Path) -> None:
-    """Move what ``folder`` holds beyond the names in ``keep`` (without suffix) to ``target``, with a notice on stderr.
+    """Move everything in ``folder`` but the names in ``keep`` (without suffix) to ``target``, with a notice on stderr.
 
     Hidden files stay: another process may be writing them.
     """
@@ -123,24 +128,25 @@ def set_aside(folder: Path, keep: set[str], target: Path) -> None:
         print(f"{folder}: {names} not declared in {experiment.PATH}; moved to {target}", file=sys.stderr)
 
 
-def _evaluation(folder: Path, one: Run) -> Evaluation:
-    dataset = folder.name
-    remedy = f"run: etc evaluate {dataset} {_options(one)}"
-    # Data without labels have consistency alone.
+def _evaluation(data: Dataset, one: Run) -> Evaluation:
+    folder = data.folder
+    remedy = f"run: etc evaluate {data.name} {_options(one)}"
+    # Data without labels has no IoU.
     iou = _parquet(folder / "evaluation" / one.name / "iou.parquet", IOU, remedy, may_be_empty=True)
     tc = _parquet(folder / "evaluation" / one.name / "tc.parquet", TC, remedy)
     path = folder / "students" / one.name / "timing.json"
-    _require(path, f"run: etc student {dataset} {_options(one)}")
+    _require(path, f"run: etc student {data.name} {_options(one)}")
     timing = read_json(path)
     for key in ("iterations", "train_seconds"):
         if not isinstance(timing.get(key), int | float):
-            raise UserError(f"{path}: key '{key}' is missing; run: etc student {dataset} {_options(one)}")
-    return Evaluation(one, iou, tc, timing["iterations"], timing["train_seconds"])
+            raise UserError(f"{path}: key '{key}' is missing; run: etc student {data.name} {_options(one)}")
+    classes = data.label_set.count
+    return Evaluation.from_tables(one, iou, tc, classes, timing["iterations"], timing["train_seconds"])
 
 
-def _history(folder: Path, one: Run) -> pd.DataFrame:
-    remedy = f"run: etc student {folder.name} {_options(one)}"
-    history = _parquet(folder / "history" / f"{one.name}.parquet", HISTORY, remedy)
+def _history(data: Dataset, one: Run) -> pd.DataFrame:
+    remedy = f"run: etc student {data.name} {_options(one)}"
+    history = _parquet(data.folder / "history" / f"{one.name}.parquet", HISTORY, remedy)
     return history[HISTORY].assign(architecture=one.architecture, scheme=one.scheme, seed=one.seed)
 
 
@@ -154,12 +160,12 @@ def _audit(path: Path) -> pd.DataFrame:
     return _with_columns(path, audit, AUDIT, remedy)
 
 
-def _sample(folder: Path, shown: dict[str, Run]) -> Sample:
-    """The sample clip as predicted by each shown run; all must have kept the same frames."""
+def _sample(data: Dataset, shown: dict[str, Run]) -> Sample:
+    """The sample clip as predicted by each shown run; all must hold the same frames."""
     first, predictions = None, {}
     for scheme, one in shown.items():
-        path = folder / "evaluation" / one.name / "sample.npz"
-        remedy = f"run: etc evaluate {folder.name} {_options(one)}"
+        path = data.folder / "evaluation" / one.name / "sample.npz"
+        remedy = f"run: etc evaluate {data.name} {_options(one)}"
         _require(path, remedy)
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -175,46 +181,39 @@ def _sample(folder: Path, shown: dict[str, Run]) -> Sample:
     return Sample(*first, predictions)
 
 
-def _strip(
-    folder: Path, sample: Sample, records: dict[int, dict], label_set: labels.LabelSet, settings: report.Strip
-) -> bytes:
+def _strip(data: Dataset, sample: Sample, records: dict[int, dict], settings: report.Strip) -> bytes:
     count = min(settings.frames, len(sample.frames))
     start = (len(sample.frames) - count) // 2
     chosen = range(start, start + count)
-    images = np.stack([manifest.load_image(folder / "root", records[sample.frames[i]]) for i in chosen])
-    truths = [_truth(folder, records[sample.frames[i]], label_set) for i in chosen]
+    shown = [records[sample.frames[i]] for i in chosen]
+    images = np.stack([data.image(row) for row in shown])
+    truths = [data.label(row) if row["label"] else None for row in shown]
     rows = [("truth", truths)] if any(truth is not None for truth in truths) else []
     rows += [(scheme, [maps[i] for i in chosen]) for scheme, maps in sample.predictions.items()]
-    return strip.png(strip.strip(images, rows, [sample.frames[i] for i in chosen], label_set, settings.panel_width))
+    return strip.png(strip.strip(images, rows, [row["frame"] for row in shown], data.label_set, settings.panel_width))
 
 
-def _animation(
-    folder: Path, sample: Sample, records: dict[int, dict], label_set: labels.LabelSet, settings: report.Overlay
-) -> bytes:
-    pictures = []
+def _animation(data: Dataset, sample: Sample, records: dict[int, dict], settings: report.Overlay) -> bytes:
+    pictures, label_set = [], data.label_set
     for i, number in enumerate(sample.frames[: settings.frames]):
-        image = manifest.load_image(folder / "root", records[number])
+        image = data.image(records[number])
         layers = [video.overlay(image, maps[i], label_set, settings.opacity) for maps in sample.predictions.values()]
         note = f"{sample.clip} {number}"
         pictures.append(video.side_by_side(layers, list(sample.predictions), note, settings.panel_width))
     return video.webp(pictures, settings.milliseconds, settings.quality)
 
 
-def _records(folder: Path, sample: Sample) -> dict[int, dict]:
+def _records(data: Dataset, sample: Sample) -> dict[int, dict]:
     """Rows of the manifest for the sample's frames, by frame number."""
-    frames = manifest.read(folder / "frames.parquet")
+    frames = data.frames
     records = {row["frame"]: row for row in frames[frames["clip"] == sample.clip].to_dict("records")}
     missing = [number for number in sample.frames if number not in records]
     if missing:
         raise UserError(
-            f"{folder / 'frames.parquet'}: no frame {missing[0]} of clip '{sample.clip}', which the evaluation holds; "
+            f"{data.manifest}: no frame {missing[0]} of clip '{sample.clip}', which the evaluation holds; "
             "run the evaluate stage again"
         )
     return records
-
-
-def _truth(folder: Path, row: dict, label_set: labels.LabelSet) -> np.ndarray | None:
-    return manifest.load_label(folder / "root", row, label_set) if row["label"] else None
 
 
 def _parquet(path: Path, columns: list[str], remedy: str, may_be_empty: bool = False) -> pd.DataFrame:

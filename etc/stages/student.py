@@ -6,8 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from etc.core.errors import UserError
-from etc.dataset import manifest
-from etc.dataset.label_sets import LabelSet
+from etc.dataset.dataset import Dataset
 from etc.models import weights
 from etc.params import student as params
 from etc.terms import flow as flows
@@ -38,8 +37,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     settings = params.load(dataset)
     if seed < 0:
         raise UserError(f"seed {seed}: a seed is a whole number >= 0")
-    folder = Path("data") / dataset
-    classes = manifest.read_label_set(folder / "frames.parquet")
+    data = Dataset(dataset)
     term_weights = dict(settings.scheme(scheme))
     network = settings.network(architecture)
     iterations = max(1, round(settings.training.iterations * settings.iterations_factor.get(scheme, 1.0)))
@@ -57,43 +55,43 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
         "sampling": settings.sampling.model_dump(),
         **settings.training.model_dump(exclude={"iterations"}),
     }
-    inputs = frame_inputs(folder, pseudo)
+    inputs = frame_inputs(data, pseudo)
     if flow:
-        inputs |= flows.flow_inputs(folder)
+        inputs |= flows.flow_inputs(data)
     if distils:
-        inputs |= {"teacher": hash_files([_teacher_file(folder)])}
+        inputs |= {"teacher": hash_files([_teacher_file(data)])}
     name = f"{architecture}-{scheme}-{seed}"
     return session.run(
         session.Plan(
-            dataset=dataset,
+            dataset=data,
             name=name,
-            output=folder / "students" / name,
+            output=data.folder / "students" / name,
             network=network,
-            label_set=classes,
             seed=seed,
             training=settings.training,
             iterations=iterations,
             described=described,
             inputs=inputs,
-            clips=partial(training_clips, folder, classes, pseudo, flows.opener(folder) if flow else None),
+            clips=partial(training_clips, data, pseudo, flows.opener(data) if flow else None),
             terms=lambda: build_terms(term_weights, settings.losses),
             term_weights=term_weights,
-            teacher=partial(_read_teacher, folder, classes) if distils else None,
-            start=folder / "pretrained" / architecture if settings.start == "pretrained" else None,
+            teacher=partial(_read_teacher, data) if distils else None,
+            start=data.folder / "pretrained" / architecture if settings.start == "pretrained" else None,
             reach=settings.sampling.partner_reach,
             pseudo_share=settings.sampling.pseudo_share,
         )
     )
 
 
-def _teacher_file(folder: Path) -> Path:
-    path = folder / "teacher" / weights.WEIGHTS
+def _teacher_file(data: Dataset) -> Path:
+    path = data.folder / "teacher" / weights.WEIGHTS
     if not path.is_file():
         raise UserError(f"{path}: no such file; run the stage 'teacher', or use a scheme without sf, pf and mf")
     return path
 
 
-def _read_teacher(folder: Path, classes: LabelSet) -> nn.Module:
-    network, config = weights.load(folder / "teacher")
-    weights.check_classes(folder / "teacher", config, classes.names, "the data set", "train the teacher again")
+def _read_teacher(data: Dataset) -> nn.Module:
+    folder = data.folder / "teacher"
+    network, config = weights.load(folder)
+    weights.check_classes(folder, config, data.label_set.names, "the data set", "train the teacher again")
     return network

@@ -1,9 +1,8 @@
 """Stage ``teacher``: the network that students learn from, trained with cross-entropy and the temporal loss."""
 
 from functools import partial
-from pathlib import Path
 
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.params import teacher as params
 from etc.terms import flow as flows
 from etc.terms.motion import MotionTerm
@@ -18,27 +17,25 @@ def run(dataset: str) -> str:
         UserError: a parameter or an input is missing or wrong, or the training diverges.
     """
     settings = params.load(dataset)
-    folder = Path("data") / dataset
-    classes = manifest.read_label_set(folder / "frames.parquet")
+    data = Dataset(dataset)
     pseudo = settings.sampling.pseudo_share > 0
     weights = {"tl": settings.tl} if settings.tl else {}
     return session.run(
         session.Plan(
-            dataset=dataset,
+            dataset=data,
             name="teacher",
-            output=folder / "teacher",
+            output=data.folder / "teacher",
             network=settings.network,
-            label_set=classes,
             seed=settings.seed,
             training=settings.training,
             iterations=settings.training.iterations,
             described=settings.model_dump(),
-            inputs=frame_inputs(folder, pseudo) | (flows.flow_inputs(folder) if weights else {}),
-            clips=partial(training_clips, folder, classes, pseudo, flows.opener(folder) if weights else None),
+            inputs=frame_inputs(data, pseudo) | (flows.flow_inputs(data) if weights else {}),
+            clips=partial(training_clips, data, pseudo, flows.opener(data) if weights else None),
             terms=lambda: {name: MotionTerm(settings.motion) for name in weights},
             term_weights=weights,
             reach=settings.sampling.partner_reach,
-            start=folder / "labeller" if settings.start == "labeller" else None,
+            start=data.folder / "labeller" if settings.start == "labeller" else None,
             pseudo_share=settings.sampling.pseudo_share,
         )
     )

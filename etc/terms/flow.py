@@ -6,35 +6,35 @@ from functools import partial
 from pathlib import Path
 
 from etc.core.errors import UserError
-from etc.flow.store import FlowReader
+from etc.dataset.dataset import Dataset
+from etc.flow.store import StoredFlow
+from etc.training.data import ReadFlow
 
 
-def open_flow(folder: Path, clip: str) -> FlowReader:
-    """Flow of one training clip of the data set in ``folder``.
+def opener(dataset: Dataset) -> Callable[[str], ReadFlow]:
+    """Picklable function from the name of a training clip to what reads its flow.
 
-    Raises:
-        UserError: the file is missing or damaged.
+    The function raises ``UserError`` when the file is missing or damaged.
     """
-    return FlowReader(_flows(folder) / f"{clip}.arrow")
+    return partial(_open, _flows(dataset))
 
 
-def opener(folder: Path) -> Callable[[str], FlowReader]:
-    """Picklable function that opens the flow of a clip by its name."""
-    return partial(open_flow, folder)
-
-
-def flow_inputs(folder: Path) -> dict[str, str]:
+def flow_inputs(dataset: Dataset) -> dict[str, str]:
     """Hash of the content keys of all flow files.
 
     Raises:
         UserError: there is none, or one is damaged.
     """
-    paths = sorted(_flows(folder).glob("*.arrow"))
+    paths = sorted(_flows(dataset).glob("*.arrow"))
     if not paths:
-        raise UserError(f"{_flows(folder)}: no flow; run the stage 'flow' for 'train', or train without the term tl")
-    keys = [f"{path.name} {FlowReader(path).key}" for path in paths]
+        raise UserError(f"{_flows(dataset)}: no flow; run the stage 'flow' for 'train', or train without the term tl")
+    keys = [f"{path.name} {StoredFlow(path).key}" for path in paths]
     return {"flow": hashlib.blake2b("\n".join(keys).encode(), digest_size=16).hexdigest()}
 
 
-def _flows(folder: Path) -> Path:
-    return folder / "flow" / "train"
+def _open(flows: Path, clip: str) -> ReadFlow:
+    return StoredFlow(flows / f"{clip}.arrow").read
+
+
+def _flows(dataset: Dataset) -> Path:
+    return dataset.folder / "flow" / "train"

@@ -9,52 +9,50 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from etc.core.errors import UserError
-from etc.dataset import manifest
-from etc.dataset.label_sets import IGNORE, LabelSet
-from etc.training.data import Clips, FlowFile, Labelled
+from etc.dataset.dataset import Dataset
+from etc.dataset.label_sets import IGNORE
+from etc.training.data import Clips, Labelled, ReadFlow
 from etc.training.fingerprint import hash_files
 
 PSEUDO_LABELS = "pseudo_labels.parquet"
 
 
 def training_clips(
-    folder: Path, label_set: LabelSet, pseudo_labels: bool = False, flow: Callable[[str], FlowFile] | None = None
+    dataset: Dataset, pseudo_labels: bool = False, flow: Callable[[str], ReadFlow] | None = None
 ) -> Clips:
     """Frames of the training split, read only when they are drawn.
 
     Args:
-        folder: folder of the data set, e.g. ``data/street``.
-        label_set: classes of the data set.
+        dataset: the data set.
         pseudo_labels: read ``pseudo_labels.parquet`` as well.
-        flow: opens the flow of a clip.
+        flow: clip name to what reads its flow.
 
     Raises:
         UserError: the manifest or the pseudo-labels are missing or do not fit each other.
     """
-    frames = manifest.read(folder / "frames.parquet")
-    train = frames[frames["split"] == "train"]
-    root = folder / "root"
+    train = dataset.frames[dataset.frames["split"] == "train"]
     images: dict[str, dict[int, Callable[[], np.ndarray]]] = {}
     annotated = []
     for row in train.to_dict("records"):
         clip, frame = row["clip"], row["frame"]
-        images.setdefault(clip, {})[frame] = partial(manifest.load_image, root, row)
+        images.setdefault(clip, {})[frame] = partial(dataset.image, row)
         if row["annotated"]:
-            annotated.append(Labelled(clip, frame, partial(manifest.load_label, root, row, label_set)))
-    pseudo = _pseudo_labelled(folder / PSEUDO_LABELS, images, label_set.count) if pseudo_labels else []
+            annotated.append(Labelled(clip, frame, partial(dataset.label, row)))
+    path = dataset.folder / PSEUDO_LABELS
+    pseudo = _pseudo_labelled(path, images, dataset.label_set.count) if pseudo_labels else []
     return Clips(images, annotated, pseudo, flow)
 
 
-def frame_inputs(folder: Path, pseudo_labels: bool = False) -> dict[str, str]:
+def frame_inputs(dataset: Dataset, pseudo_labels: bool = False) -> dict[str, str]:
     """Content hash of everything that :func:`training_clips` reads except the flow.
 
     Raises:
         UserError: the manifest or the pseudo-labels are missing.
     """
     # The manifest has the checksums of images and labels, and they are held against it when they are read.
-    files = {"manifest": folder / "frames.parquet"}
+    files = {"manifest": dataset.manifest}
     if pseudo_labels:
-        files["pseudo-labels"] = folder / PSEUDO_LABELS
+        files["pseudo-labels"] = dataset.folder / PSEUDO_LABELS
     for path in files.values():
         if not path.is_file():
             raise UserError(f"{path}: no such file; run the stage that makes it")

@@ -6,7 +6,7 @@ training goes on from any step without replaying the ones before.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -18,11 +18,8 @@ from etc.training.augment import apply, draw
 # First word of the seeds of the shuffles; those of the samples begin with 0.
 _SAMPLE, _SHUFFLE = 0, 1
 
-
-class FlowFile(Protocol):
-    """Flow of one clip, e.g. ``etc.flow.store.FlowReader``."""
-
-    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]: ...
+# Reads a pair of one clip, as ``etc.flow.store.FlowReader.read`` does.
+ReadFlow = Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]
 
 
 @dataclass(frozen=True)
@@ -48,13 +45,13 @@ class Clips:
         images: per clip and frame number, a function that reads the frame, uint8 (H, W, 3) RGB.
         annotated: frames with a label made by hand.
         pseudo: frames with a pseudo-label.
-        flow: opens the flow of a clip; None when no loss needs it.
+        flow: clip name to what reads its flow; None when no loss needs it.
     """
 
     images: Mapping[str, Mapping[int, Callable[[], np.ndarray]]]
     annotated: Sequence[Labelled]
     pseudo: Sequence[Labelled] = ()
-    flow: Callable[[str], FlowFile] | None = None
+    flow: Callable[[str], ReadFlow] | None = None
 
 
 class Samples(Dataset):
@@ -96,7 +93,7 @@ class Samples(Dataset):
         )  # fmt: skip
         self.pseudo_share = pseudo_share
         self._cache = _Cache(cache_mb * 2**20)
-        self._flows: dict[str, FlowFile] = {}
+        self._flows: dict[str, ReadFlow] = {}
         self._shuffles: dict[int, tuple[int, np.ndarray]] = {}
         self._check()
 
@@ -118,7 +115,7 @@ class Samples(Dataset):
         flow, visible = None, None
         if self.clips.flow is not None and self.frames > 1:
             alone = numbers[0] == numbers[1]
-            flow, visible = _no_flow(label.shape) if alone else self._flow(chosen.clip).read(*numbers[:2])
+            flow, visible = _no_flow(label.shape) if alone else self._flow(chosen.clip)(*numbers[:2])
         readers = self.clips.images[chosen.clip]
         images = [self._cache.get((chosen.clip, frame), readers[frame]) for frame in numbers]
         sample = apply(augmentation, images, label, flow, visible)
@@ -156,7 +153,7 @@ class Samples(Dataset):
             places.append(min(others, key=lambda place: abs(place - (2 * centre - partner)), default=centre))
         return [existing[place] for place in places]
 
-    def _flow(self, clip: str) -> FlowFile:
+    def _flow(self, clip: str) -> ReadFlow:
         if clip not in self._flows:
             self._flows[clip] = self.clips.flow(clip)
         return self._flows[clip]

@@ -15,7 +15,7 @@ from torch import nn
 
 from etc.core.errors import UserError
 from etc.core.files import atomic, write_json
-from etc.dataset.label_sets import LabelSet
+from etc.dataset.dataset import Dataset
 from etc.models import huggingface, registry, weights
 from etc.models.load_report import LoadReport
 from etc.models.memory import advising
@@ -37,11 +37,10 @@ class Plan:
     """Everything that decides a training.
 
     Attributes:
-        dataset: data set name.
+        dataset: the data set; its label set gives the classes.
         name: of the training: labeller, teacher, or that of a student's run.
         output: folder of the trained network.
         network: architecture and width.
-        label_set: classes.
         seed: seed of the run.
         training: optimiser, schedule, augmentation, machine.
         iterations: optimiser steps.
@@ -56,11 +55,10 @@ class Plan:
         pseudo_share: share of pseudo-labelled samples.
     """
 
-    dataset: str
+    dataset: Dataset
     name: str
     output: Path
     network: NetworkParams
-    label_set: LabelSet
     seed: int
     training: TrainingParams
     iterations: int
@@ -85,7 +83,7 @@ def run(plan: Plan) -> str:
     set_determinism(plan.seed, training.machine.threads)
     accelerator = start_accelerator(training.machine)
     objective = make_objective(plan, tell=_tell if accelerator.is_main_process else None)
-    work = WorkFolder(Path("work") / plan.dataset / plan.name, fingerprint(plan.described, _inputs(plan)))
+    work = WorkFolder(Path("work") / plan.dataset.name / plan.name, fingerprint(plan.described, _inputs(plan)))
     with contextlib.ExitStack() as stack:
         done = [False]
         if accelerator.is_main_process:
@@ -109,7 +107,7 @@ def run(plan: Plan) -> str:
         if samples.note and accelerator.is_main_process:
             print(samples.note, file=sys.stderr, flush=True)
         teacher = plan.teacher() if plan.teacher is not None else None
-        label = f"{plan.dataset} {plan.name}"
+        label = f"{plan.dataset.name} {plan.name}"
         with advising(memory_advice(training, accelerator.num_processes)):
             history = train(objective, teacher, samples, training, plan.iterations, plan.seed, accelerator, work, label)
         if accelerator.is_main_process:
@@ -159,12 +157,12 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
         UserError: unknown architecture, weights that do not fit, or a wrong number of class weights.
     """
     training = plan.training
-    if training.class_weights is not None and len(training.class_weights) != plan.label_set.count:
+    if training.class_weights is not None and len(training.class_weights) != plan.dataset.label_set.count:
         raise UserError(
-            f"class_weights {training.class_weights}: give one for each of the {plan.label_set.count} classes "
-            f"{', '.join(plan.label_set.names)}, or null"
+            f"class_weights {training.class_weights}: give one for each of the {plan.dataset.label_set.count} classes "
+            f"{', '.join(plan.dataset.label_set.names)}, or null"
         )
-    student = registry.build(plan.network.architecture, plan.label_set.count, plan.network.width)
+    student = registry.build(plan.network.architecture, plan.dataset.label_set.count, plan.network.width)
     reports = [getattr(student, "report", None)]
     if training.backbone is not None:
         reports.append(weights.load_backbone(student, training.backbone))
@@ -184,14 +182,14 @@ def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path
     config = {
         "architecture": plan.network.architecture,
         "width": plan.network.width,
-        "classes": plan.label_set.count,
-        "class_names": list(plan.label_set.names),
-        "dataset": plan.dataset,
+        "classes": plan.dataset.label_set.count,
+        "class_names": list(plan.dataset.label_set.names),
+        "dataset": plan.dataset.name,
         "seed": plan.seed,
         "iterations": plan.iterations,
         "terms": dict(plan.term_weights or {}),
     }
-    curve = Path("data") / plan.dataset / "history" / f"{plan.name}.parquet"
+    curve = plan.dataset.folder / "history" / f"{plan.name}.parquet"
     for folder, pattern in ((plan.output, ".*.tmp"), (curve.parent, f".{curve.name}.*.tmp")):
         for leftover in folder.glob(pattern):
             leftover.unlink()

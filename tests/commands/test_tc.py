@@ -10,9 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from etc.cli import app
-from etc.flow.exchange import pack
 from etc.flow.io import write_flo, write_kitti_png
 from etc.flow.store import FORMAT, FlowWriter
+from etc.flow_exchange import pack
 from tests.commands import world
 from tests.commands.world import CLASSES, HEIGHT, MOTION, WIDTH
 
@@ -213,10 +213,12 @@ def test_parquet_holds_the_counts_of_every_pair(tmp_path):
     root = world.make(tmp_path, wrong=0.2)
     found = tc(root, "--parquet", root / "out.parquet")
     table = pd.read_parquet(root / "out.parquet")
-    assert list(table) == ["clip", "source", "target", "protocol", "intersection", "union", "class"]
+    assert list(table) == ["clip", "source", "target", "protocol", "same", "counted", "intersection", "union", "class"]
     assert len(table) == 8 * CLASSES
     pooled = table.groupby("class")[["intersection", "union"]].sum()
     assert found["tc"] == pytest.approx((pooled["intersection"] / pooled["union"]).mean())
+    pairs = table[table["class"] == 0]
+    assert found["agreement"] == pytest.approx(pairs["same"].sum() / pairs["counted"].sum())
 
 
 def test_output_is_readable_text(moving):

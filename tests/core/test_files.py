@@ -6,7 +6,7 @@ import json
 import pytest
 
 from etc.core.errors import UserError
-from etc.core.files import atomic, cache_folder, explained, read_json, sha256, write_json
+from etc.core.files import atomic, cache_folder, os_errors_in_one_line, read_json, sha256, write_json
 
 
 def test_an_error_keeps_the_old_file_and_leaves_no_other(tmp_path):
@@ -37,9 +37,9 @@ def test_operating_system_errors_are_reported_in_one_line(tmp_path, number, word
 
 
 def test_the_file_named_by_the_error_is_reported_and_other_errors_pass(tmp_path):
-    with pytest.raises(UserError, match="^b.bin: the disk is full"), explained():
+    with pytest.raises(UserError, match="^b.bin: the disk is full"), os_errors_in_one_line():
         raise OSError(errno.ENOSPC, "no", "b.bin")
-    with pytest.raises(FileNotFoundError), explained():
+    with pytest.raises(FileNotFoundError), os_errors_in_one_line():
         (tmp_path / "missing").read_bytes()
 
 

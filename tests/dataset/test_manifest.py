@@ -1,20 +1,11 @@
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
 from etc.core.errors import UserError
 from etc.dataset import manifest
-from etc.dataset.label_sets import CITYSCAPES, STREET, LabelSet
-
-COLOURED = LabelSet(
-    "coloured",
-    ("a", "b"),
-    ((1, 2, 3), (4, 5, 6)),
-    ((0,), (1,)),
-    colours=(((1, 2, 3),), ((4, 5, 6), (7, 8, 9))),
-    void_colours=((0, 0, 0),),
-)
+from etc.dataset.label_sets import CITYSCAPES, STREET
+from tests.dataset.coloured import COLOURED
 
 
 def _rows(count: int = 4) -> pd.DataFrame:
@@ -108,61 +99,6 @@ def test_missing_file_damaged_file_and_missing_column(tmp_path):
         manifest.read(tmp_path / "odd.parquet")
 
 
-@pytest.fixture
-def stored(tmp_path):
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (4, 8, 3), np.uint8)
-    label = rng.choice(np.array([7, 8, 26, 0], np.uint8), (4, 8))
-    (tmp_path / "images").mkdir()
-    (tmp_path / "labels").mkdir()
-    cv2.imwrite(str(tmp_path / "images/1.png"), image[..., ::-1])
-    cv2.imwrite(str(tmp_path / "labels/1.png"), label)
-    rows = _rows().iloc[[1]].reset_index(drop=True)
-    data = (tmp_path / "images/1.png").read_bytes()
-    rows["bytes"], rows["checksum"] = len(data), manifest.checksum(data)
-    rows["label_checksum"] = manifest.checksum((tmp_path / "labels/1.png").read_bytes())
-    return tmp_path, rows, image, label
-
-
-def test_load_gives_rgb_and_train_ids(stored):
-    root, rows, image, label = stored
-    row = rows.iloc[0]
-    np.testing.assert_array_equal(manifest.load_image(root, row), image)
-    expected = np.select([label == 7, label == 8, label == 26], [0, 1, STREET.names.index("car")], 255)
-    np.testing.assert_array_equal(manifest.load_label(root, row, STREET), expected)
-    np.testing.assert_array_equal(manifest.load_label(root, row.to_dict(), STREET), expected)
-
-
-def test_load_names_the_file(stored):
-    root, rows, _, _ = stored
-    row = rows.iloc[0].to_dict()
-    with pytest.raises(UserError, match=r"2\.png: no such file"):
-        manifest.load_image(root, row | {"image": "images/2.png"})
-    with pytest.raises(UserError, match=r"1\.png: 8x4 pixels, the manifest says 9x4"):
-        manifest.load_image(root, row | {"width": 9})
-    with pytest.raises(UserError, match="8-bit grey"):
-        manifest.load_label(root, row | {"label": "images/1.png", "label_checksum": row["checksum"]}, STREET)
-    with pytest.raises(UserError, match="clip 'street_000000', frame 1: the frame has no label"):
-        manifest.load_label(root, row | {"label": ""}, STREET)
-    (root / "images/1.png").write_bytes(b"junk")
-    with pytest.raises(UserError, match="not a readable picture"):
-        manifest.load_image(root, row | {"checksum": manifest.checksum(b"junk")})
-    (root / "images/1.png").write_bytes(b"")
-    with pytest.raises(UserError, match="the file is empty"):
-        manifest.load_image(root, row)
-
-
-@pytest.mark.parametrize(("load", "name"), [(manifest.load_image, "images"), (manifest.load_label, "labels")])
-def test_a_file_that_changed_after_the_manifest_is_noticed(stored, load, name):
-    root, rows, _, _ = stored
-    path = root / name / "1.png"
-    data = bytearray(path.read_bytes())
-    data[-20] ^= 1
-    path.write_bytes(bytes(data))
-    with pytest.raises(UserError, match=r"1\.png: its content is not that of the manifest"):
-        load(root, rows.iloc[0], *[STREET] * (name == "labels"))
-
-
 def test_the_label_set_travels_with_the_manifest(tmp_path):
     path = tmp_path / "frames.parquet"
     for one in (STREET, CITYSCAPES, COLOURED):
@@ -174,20 +110,3 @@ def test_the_label_set_travels_with_the_manifest(tmp_path):
         manifest.read_label_set(path)
     with pytest.raises(UserError, match="no such manifest"):
         manifest.read_label_set(tmp_path / "none.parquet")
-
-
-def test_labels_in_colours_are_read(tmp_path):
-    picture = np.array([[(1, 2, 3), (4, 5, 6)], [(7, 8, 9), (0, 0, 0)]], np.uint8)
-    path = tmp_path / "label.png"
-    cv2.imwrite(str(path), picture[..., ::-1])
-    row = {"label": "label.png", "width": 2, "height": 2, "label_checksum": manifest.checksum(path.read_bytes())}
-    np.testing.assert_array_equal(manifest.load_label(tmp_path, row, COLOURED), [[0, 1], [1, 255]])
-    picture[0, 0] = (9, 9, 9)
-    cv2.imwrite(str(path), picture[..., ::-1])
-    row["label_checksum"] = manifest.checksum(path.read_bytes())
-    with pytest.raises(UserError, match=r"label\.png: colour \(9, 9, 9\) is neither of a class nor ignored"):
-        manifest.load_label(tmp_path, row, COLOURED)
-    cv2.imwrite(str(path), picture[..., 0])
-    row["label_checksum"] = manifest.checksum(path.read_bytes())
-    with pytest.raises(UserError, match="must be an 8-bit RGB picture"):
-        manifest.load_label(tmp_path, row, COLOURED)

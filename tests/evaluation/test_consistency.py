@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from etc.core.errors import UserError
-from etc.evaluation.consistency import Clip, ClipJudge, evaluate_pairs
+from etc.evaluation.consistency import Clip, evaluate_pairs
 from etc.evaluation.flips import FlipCounts
 from etc.evaluation.tc import pair_counts
 from etc.evaluation.warp_error import warp_error
-from etc.flow.providers import LastPair
 from etc.workers import single_thread
 
 SIZE = (6, 8)
@@ -138,15 +137,6 @@ def test_what_is_wrong_is_named(arrays, flow, message):
 def test_occlusion_aware_needs_visibility():
     with pytest.raises(UserError, match="clip walk, frames 0 and 1: the occlusion_aware protocol needs visibility"):
         list(evaluate_pairs([clip(predictions(2))], 3, ("occlusion_aware",)))
-
-
-def test_two_runs_share_the_flow_of_a_pair():
-    flow = Uniform(bad=[(1, 2)])
-    shared = LastPair(flow)
-    judges = [ClipJudge(clip(predictions(4, seed), shared), 3, skip_bad=True) for seed in (0, 1)]
-    results = [[judge(number, number + 1) for judge in judges] for number in range(3)]
-    assert flow.asked == [(0, 1), (1, 2), (2, 3)]
-    assert [[bool(one.skipped) for one in pair] for pair in results] == [[False] * 2, [True] * 2, [False] * 2]
 
 
 def test_the_number_of_threads_is_given_back():

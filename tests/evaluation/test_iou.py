@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from etc.core.errors import UserError
-from etc.evaluation.iou import class_ratio, confusion_matrix, iou_counts, joint_histogram, mean_ratio
+from etc.evaluation.iou import class_ratio, confusion_matrix, iou_counts, joint_histogram, mean_ratio, tp_fp_fn
 
 CLASSES = 4
 IDS = st.sampled_from([0, 1, 2, 3, 255])
@@ -19,7 +19,7 @@ IDS = st.sampled_from([0, 1, 2, 3, 255])
 )
 def test_counts_match_sets_of_pixels(truth, prediction):
     confusion = confusion_matrix(prediction, truth, CLASSES)
-    counts = iou_counts(confusion)
+    counts = iou_counts(*tp_fp_fn(confusion))
     valid = {(y, x) for y in range(5) for x in range(7) if truth[y, x] != 255}
     for c in range(CLASSES):
         is_class = {p for p in valid if truth[p] == c}
@@ -28,7 +28,7 @@ def test_counts_match_sets_of_pixels(truth, prediction):
         assert counts.union[c] == len(is_class | said_class)
         for other in range(CLASSES):
             assert confusion[c, other] == len({p for p in is_class if prediction[p] == other})
-    assert counts.correct == sum(truth[p] == prediction[p] for p in valid)
+    assert counts.same == sum(truth[p] == prediction[p] for p in valid)
     assert counts.counted == len(valid)
     assert confusion.dtype == counts.union.dtype == np.int64
 
@@ -37,7 +37,7 @@ def test_absent_classes_are_left_out_of_the_mean():
     """Class 1 is predicted but not there: it counts as 0. Class 2 is in neither: it does not count."""
     truth = np.array([[0, 0, 0, 3]], np.uint8)
     prediction = np.array([[0, 0, 1, 3]], np.uint8)
-    counts = iou_counts(confusion_matrix(prediction, truth, CLASSES))
+    counts = iou_counts(*tp_fp_fn(confusion_matrix(prediction, truth, CLASSES)))
     np.testing.assert_array_equal(class_ratio(counts.intersection, counts.union), [2 / 3, 0, np.nan, 1])
     assert mean_ratio(counts.intersection, counts.union) == pytest.approx((2 / 3 + 0 + 1) / 3)
 
@@ -51,7 +51,8 @@ def test_counts_of_frames_add_up_to_the_counts_of_the_video():
 
 
 def test_nothing_to_count_has_no_score():
-    empty = iou_counts(confusion_matrix(np.zeros((2, 2), np.uint8), np.full((2, 2), 255, np.uint8), CLASSES))
+    unlabelled = np.full((2, 2), 255, np.uint8)
+    empty = iou_counts(*tp_fp_fn(confusion_matrix(np.zeros((2, 2), np.uint8), unlabelled, CLASSES)))
     assert empty.counted == 0
     assert np.isnan(mean_ratio(empty.intersection, empty.union))
 

@@ -9,7 +9,6 @@ import pytest
 from etc.core.errors import UserError
 from etc.flow.io import read_flo
 from etc.flow.methods import METHODS, build
-from etc.flow.store import FlowWriter
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "flow"
 ESTIMATORS = [
@@ -65,21 +64,10 @@ def test_dis_on_middlebury():
     assert errors[-1] > 1.5
 
 
-def test_exact_flow_reads_the_clip(tmp_path):
-    flow = np.full((4, 6, 2), 1.5, np.float32)
-    with FlowWriter(tmp_path / "street_0.arrow", "key", (4, 6), method="exact") as writer:
-        writer.write(0, 1, flow, np.ones((4, 6), bool))
-    method = build("exact", folder=tmp_path)
-    np.testing.assert_array_equal(method.clip("street_0").read(0, 1)[0], flow)
-    assert method.parameters == {}
-    with pytest.raises(UserError, match="street_1"):
-        method.clip("street_1")
-
-
-@pytest.mark.parametrize("name", ["dis", "farneback", "folder", "exact"])
-def test_every_method_says_what_its_key_needs(tmp_path, name):
+@pytest.mark.parametrize("name", ["dis", "farneback"])
+def test_every_method_says_what_its_key_needs(name):
     """Those of networks: test_raft.py and test_onnx.py."""
-    method = build(name, **{"exact": {"folder": tmp_path}, "folder": {"path": tmp_path}}.get(name, {}))
+    method = build(name)
     assert METHODS[name].name == method.name == name
     assert isinstance(method.version, str) and method.version
     assert isinstance(method.parameters, dict)
@@ -91,7 +79,7 @@ def test_the_key_of_dis_holds_preset_and_version():
 
 
 def test_wrong_requests_are_refused(shifted):
-    with pytest.raises(UserError, match="choose one of dis, farneback, raft, onnx, folder, exact"):
+    with pytest.raises(UserError, match="choose one of dis, farneback, raft, onnx$"):
         build("flownet")
     with pytest.raises(UserError, match="preset"):
         build("dis", preset="slow")

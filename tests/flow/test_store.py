@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from etc.core.errors import UserError
-from etc.flow.store import FlowReader, FlowWriter, content_key
+from etc.flow.store import FlowWriter, StoredFlow, content_key
 
 SHAPE = (37, 53)
 
@@ -33,7 +33,7 @@ def write(path, pairs=((0, 1), (1, 2), (5, 4)), **options):
 @pytest.mark.parametrize("step", [1 / 16, 1 / 128])
 def test_random_access_within_half_a_step(tmp_path, step):
     content = write(tmp_path / "clip.arrow", step=step)
-    reader = FlowReader(tmp_path / "clip.arrow", key="abc")
+    reader = StoredFlow(tmp_path / "clip.arrow", key="abc")
     assert reader.pairs == [(0, 1), (1, 2), (5, 4)]
     assert (reader.shape, reader.step, reader.method, reader.key) == (SHAPE, step, "dis", "abc")
     for pair in reversed(reader.pairs):
@@ -53,7 +53,7 @@ def test_multiples_of_the_step_come_back_exactly(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("store") / "clip.arrow"
     with FlowWriter(path, "k", shape) as writer:
         writer.write(3, 4, flow, visible)
-    read, read_visible = FlowReader(path).read(3, 4)
+    read, read_visible = StoredFlow(path).read(3, 4)
     np.testing.assert_array_equal(read, flow)
     if visible is None:
         assert read_visible is None
@@ -66,7 +66,7 @@ def test_vectors_beyond_the_range_stay_outside_the_frame(tmp_path):
     flow[0, :, 0], flow[1, :, 0], flow[2, :, 0] = 5000, -1e30, 3e38
     with FlowWriter(tmp_path / "clip.arrow", "k", (4, 2048)) as writer:
         writer.write(0, 1, flow)
-    read = FlowReader(tmp_path / "clip.arrow").read(0, 1)[0]
+    read = StoredFlow(tmp_path / "clip.arrow").read(0, 1)[0]
     x = np.arange(2048) + np.rint(read[:3, :, 0])
     assert ((x < 0) | (x > 2047)).all()
     np.testing.assert_array_equal(read[3], 0)
@@ -89,7 +89,7 @@ def test_reduced_resolution(tmp_path, shape, scale):
     with FlowWriter(tmp_path / "clip.arrow", "k", shape, scale=scale) as writer:
         writer.write(0, 1, slow, visible)
         writer.write(1, 2, uniform, visible)
-    reader = FlowReader(tmp_path / "clip.arrow")
+    reader = StoredFlow(tmp_path / "clip.arrow")
     read, read_visible = reader.read(0, 1)
     assert read.shape == (*shape, 2)
     assert reader.scale == scale
@@ -167,18 +167,18 @@ def test_wrong_key_and_version_are_named(tmp_path, monkeypatch):
     path = tmp_path / "clip.arrow"
     write(path)
     with pytest.raises(UserError, match=r"clip\.arrow.*key abc, wanted abd"):
-        FlowReader(path, key="abd")
+        StoredFlow(path, key="abd")
     monkeypatch.setattr("etc.flow.store.FORMAT", 99)
     with pytest.raises(UserError, match=r"clip\.arrow: flow format \d+, this version reads 99"):
-        FlowReader(path)
+        StoredFlow(path)
 
 
 def test_missing_pair_and_missing_file_are_named(tmp_path):
     write(tmp_path / "clip.arrow")
     with pytest.raises(UserError, match="from frame 1 to 0"):
-        FlowReader(tmp_path / "clip.arrow").read(1, 0)
+        StoredFlow(tmp_path / "clip.arrow").read(1, 0)
     with pytest.raises(UserError, match=r"nowhere\.arrow"):
-        FlowReader(tmp_path / "nowhere.arrow")
+        StoredFlow(tmp_path / "nowhere.arrow")
 
 
 def test_foreign_files_are_refused(tmp_path):
@@ -186,15 +186,15 @@ def test_foreign_files_are_refused(tmp_path):
     for data in (b"", b"ARROW1", b"\0" * 4000):
         path.write_bytes(data)
         with pytest.raises(UserError, match=r"clip\.arrow"):
-            FlowReader(path)
+            StoredFlow(path)
     with pa.ipc.new_file(str(path), pa.schema([("a", pa.int32())])) as writer:
         writer.write_batch(pa.record_batch([pa.array([1], pa.int32())], names=["a"]))
     with pytest.raises(UserError, match=r"clip\.arrow"):
-        FlowReader(path)
+        StoredFlow(path)
 
 
 def read_everything(path):
-    reader = FlowReader(path, key="abc")
+    reader = StoredFlow(path, key="abc")
     return reader.pairs, [reader.read(*pair) for pair in reader.pairs]
 
 
@@ -247,7 +247,7 @@ def test_a_table_of_contents_that_hides_a_pair_is_seen(tmp_path):
             for batch in kept:
                 writer.write_batch(batch)
         with pytest.raises(UserError, match=r"clip\.arrow: damaged or truncated \(seal\)"):
-            FlowReader(path)
+            StoredFlow(path)
 
 
 def test_bad_flow_is_refused_and_no_file_is_left(tmp_path):
@@ -280,6 +280,6 @@ def test_an_interrupted_writer_keeps_the_old_file(tmp_path):
 
 def test_a_reader_can_go_to_another_process(tmp_path):
     write(tmp_path / "clip.arrow")
-    reader = FlowReader(tmp_path / "clip.arrow", key="abc")
+    reader = StoredFlow(tmp_path / "clip.arrow", key="abc")
     copy = pickle.loads(pickle.dumps(reader))
     np.testing.assert_array_equal(copy.read(1, 2)[0], reader.read(1, 2)[0])

@@ -9,8 +9,8 @@ from etc.core.errors import UserError
 from etc.flow import methods
 from etc.flow.io import write_flo
 from etc.measure.flow_choice import choose_flow
+from etc.measure.pairing import plan_clips
 from etc.sources.folder.layouts import read_folder
-from etc.sources.folder.pairing import plan_clips
 from tests.commands import world
 
 
@@ -99,5 +99,5 @@ def test_a_pair_with_two_files(tmp_path):
     for name in ("a/0_1.flo", "a/00_01.flo"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match="a/0_1.flo: the same clip and pair as"):
+    with pytest.raises(UserError, match=r"a/00_01.flo and .*a/0_1.flo are both flow of clip 'a', pair \(0, 1\)"):
         choose_flow(str(tmp_path), "medium")

@@ -8,7 +8,7 @@ import pytest
 from etc.core.errors import UserError
 from etc.evaluation.consistency import PairResult
 from etc.evaluation.flips import FlipCounts
-from etc.evaluation.protocols import PairCounts
+from etc.evaluation.iou import IouCounts
 from etc.evaluation.warp_error import WarpError
 from etc.measure.summary import clip_truth_figures, compare, summarise, truth_figures
 from etc.measure.truth import TruthCounts
@@ -16,7 +16,7 @@ from etc.measure.vc import WindowCounts
 
 
 def pair(clip, source, intersection, union, same=5, counted=10, **more):
-    counts = PairCounts(np.array(intersection), np.array(union), same, counted)
+    counts = IouCounts(np.array(intersection), np.array(union), same, counted)
     return PairResult(clip, source, source + 1, {"corrected": counts}, **more)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from etc.core.errors import UserError
 from etc.dataset.label_sets import CITYSCAPES, STREET, LabelSet
-from etc.evaluation.iou import class_ratio, confusion_matrix, iou_counts, mean_ratio
-from etc.prediction.cityscapes import OFFICIAL, SUFFIX, export
+from etc.evaluation.iou import class_ratio, confusion_matrix, iou_counts, mean_ratio, tp_fp_fn
+from etc.prediction.cityscapes import OFFICIAL, SUFFIX, write_label_ids
 from etc.sources.cityscapes.cityscapes import TRAIN_IDS, Cityscapes
 from etc.sources.cityscapes.params import CityscapesParams
 
@@ -85,19 +85,18 @@ def judged(tmp_path):
     # Where a file holds the licence plate as 255 (-1), we ignore it; the tool knows it only as not drawn at all.
     truths[2][truths[2] == 0] = 255
     rows = [_row(number) for number in range(4)]
-    assert export(tmp_path / "results", zip(rows, predictions, strict=True), CITYSCAPES) == 4
+    assert write_label_ids(tmp_path / "results", zip(rows, predictions, strict=True), CITYSCAPES) == 4
     return truths, predictions, _officially(tmp_path, tmp_path / "results")
 
 
 def test_our_iou_is_that_of_the_official_tool(judged):
     truths, predictions, official = judged
     assert (truths[2] == 255).any() and (truths[3] == 26).sum() > 11 * 6
-    counts = iou_counts(
-        sum(
-            confusion_matrix(prediction, CITYSCAPES.encode(truth), CITYSCAPES.count)
-            for truth, prediction in zip(truths, predictions, strict=True)
-        )
+    confusion = sum(
+        confusion_matrix(prediction, CITYSCAPES.encode(truth), CITYSCAPES.count)
+        for truth, prediction in zip(truths, predictions, strict=True)
     )
+    counts = iou_counts(*tp_fp_fn(confusion))
     ours = class_ratio(counts.intersection, counts.union)
     theirs = np.array([official["classScores"][name] for name in CITYSCAPES.names])
     assert math.isnan(theirs[BUS]) and theirs[TRAIN] == 0 and theirs[TRUCK] == 0
@@ -115,7 +114,7 @@ def test_a_wrong_pixel_is_seen(judged, tmp_path):
     _, predictions, before = judged
     changed = predictions[0].copy()
     changed[:10] = (changed[:10] + 1) % BUS
-    export(tmp_path / "results", [(_row(0), changed)], CITYSCAPES)
+    write_label_ids(tmp_path / "results", [(_row(0), changed)], CITYSCAPES)
     assert _officially(tmp_path, tmp_path / "results")["averageScoreClasses"] < before["averageScoreClasses"] - 1e-3
 
 
@@ -123,10 +122,10 @@ def test_files_hold_label_ids_whatever_ids_the_labels_have(tmp_path):
     prediction = np.arange(19, dtype=np.uint8).reshape(1, 19)
     row = _row(5, 1, 19)
     for label_set in (CITYSCAPES, TRAIN_IDS):
-        assert export(tmp_path, [(row, prediction)], label_set) == 1
+        assert write_label_ids(tmp_path, [(row, prediction)], label_set) == 1
         written = cv2.imread(str(tmp_path / f"munster_000000_000005{SUFFIX}"), cv2.IMREAD_UNCHANGED)
         assert written.dtype == np.uint8 and written.tolist() == [[ids[0] for ids in CITYSCAPES.sources]]
-    export(tmp_path, [(row, prediction % STREET.count)], STREET)
+    write_label_ids(tmp_path, [(row, prediction % STREET.count)], STREET)
     written = cv2.imread(str(tmp_path / f"munster_000000_000005{SUFFIX}"), cv2.IMREAD_UNCHANGED)
     assert written[0, :9].tolist() == [ids[0] for ids in STREET.sources]
     assert [path.name for path in tmp_path.iterdir()] == [f"munster_000000_000005{SUFFIX}"]
@@ -146,20 +145,20 @@ def test_files_hold_label_ids_whatever_ids_the_labels_have(tmp_path):
 )
 def test_wrong_predictions_are_refused(tmp_path, prediction, message):
     with pytest.raises(UserError, match=message):
-        export(tmp_path, [(_row(0), prediction)], CITYSCAPES)
+        write_label_ids(tmp_path, [(_row(0), prediction)], CITYSCAPES)
     assert not list(tmp_path.iterdir())
 
 
 def test_other_classes_and_other_pictures_are_refused(tmp_path):
     camvid = LabelSet("camvid", ("sky", "bicyclist"), ((0, 0, 0), (1, 1, 1)), ((0,), (1,)))
-    with pytest.raises(UserError, match="label set 'camvid': class 'bicyclist' is none of Cityscapes"):
-        export(tmp_path, [], camvid)
+    with pytest.raises(UserError, match="label set 'camvid': class 'bicyclist' is not a Cityscapes class"):
+        write_label_ids(tmp_path, [], camvid)
     for name in ("munster_000000_000000_other.png", f"deeper/munster_000000_000000{SUFFIX}"):
         _write(tmp_path / "full" / name, np.zeros((4, 4), np.uint8))
-        with pytest.raises(UserError, match=rf"{name}: not of an export"):
-            export(tmp_path / "full", [], CITYSCAPES)
+        with pytest.raises(UserError, match=rf"{name}: not from an earlier export"):
+            write_label_ids(tmp_path / "full", [], CITYSCAPES)
         (tmp_path / "full" / name).unlink()
-    assert export(tmp_path / "new", [], CITYSCAPES) == 0
+    assert write_label_ids(tmp_path / "new", [], CITYSCAPES) == 0
 
 
 def test_a_real_frame_agrees(tmp_path):
@@ -175,9 +174,9 @@ def test_a_real_frame_agrees(tmp_path):
     random = rng.integers(0, 19, truth.shape, np.uint8)
     prediction = np.where((truth == 255) | (rng.random(truth.shape) < 0.3), random, truth).astype(np.uint8)
     row = frame._asdict() | {"height": truth.shape[0], "width": truth.shape[1]}
-    export(tmp_path / "results", [(row, prediction)], listing.label_set)
+    write_label_ids(tmp_path / "results", [(row, prediction)], listing.label_set)
     official = _officially(root, tmp_path / "results")
-    counts = iou_counts(confusion_matrix(prediction, truth, 19))
+    counts = iou_counts(*tp_fp_fn(confusion_matrix(prediction, truth, 19)))
     theirs = [official["classScores"][name] for name in CITYSCAPES.names]
     np.testing.assert_allclose(class_ratio(counts.intersection, counts.union), theirs, rtol=0, atol=1e-9)
     assert mean_ratio(counts.intersection, counts.union) == pytest.approx(official["averageScoreClasses"], abs=1e-9)

@@ -1,5 +1,6 @@
 """Table values against sums done by hand."""
 
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -8,10 +9,14 @@ import pytest
 
 from etc.core.errors import UserError
 from etc.dataset.label_sets import STREET
+from etc.evaluation.consistency import PairResult
+from etc.evaluation.counts import counts_table, pair_records
+from etc.evaluation.tc import pair_counts
 from etc.params.experiment import Run
 from etc.params.report import Bootstrap
 from etc.reporting import tables
-from etc.reporting.differences import Evaluation, deltas
+from etc.reporting.differences import deltas
+from etc.reporting.evaluations import ClipCounts, Evaluation
 from tests.reporting.world import iou_rows, random_counts, tc_rows
 
 BOOTSTRAP = Bootstrap(samples=1000, confidence=0.95, seed=3)
@@ -26,7 +31,11 @@ def evaluation(scheme, seed, clips, iterations=100, seconds=10.0, architecture="
         iou.append(iou_rows(clip, 0, tp, wrong // 2, wrong - wrong // 2))
         tc.append(tc_rows(clip, 0, intersection, [100, 100], "corrected"))
         tc.append(tc_rows(clip, 0, intersection + 4, [100, 100], "occlusion_aware"))
-    return Evaluation(Run(architecture, scheme, seed), pd.concat(iou), pd.concat(tc), iterations, seconds)
+    return from_tables(Run(architecture, scheme, seed), pd.concat(iou), pd.concat(tc), iterations, seconds)
+
+
+def from_tables(run, iou, tc, iterations=1, seconds=1.0):
+    return Evaluation.from_tables(run, iou, tc, STREET.count, iterations, seconds)
 
 
 def two_clips(scheme, seed, first, second, **kwargs):
@@ -50,7 +59,7 @@ def test_run_values_by_hand():
             tc_rows("a", 0, [20, 3, 0, 0], [40, 12, 0, 0], "corrected", "compare"),
         ]
     )
-    row = tables.run_table([Evaluation(Run("pspnet18", "tl", 4), iou, tc, 450, 12.5)]).iloc[0]
+    row = tables.run_table([from_tables(Run("pspnet18", "tl", 4), iou, tc, 450, 12.5)]).iloc[0]
     assert row["miou"] == pytest.approx(100 * (80 / 160 + 30 / 60 + 0 / 5) / 3)
     assert row["pixel_accuracy"] == pytest.approx(100 * 110 / 160)
     assert row["tc"] == pytest.approx(100 * (80 / 100 + 10 / 30) / 2)
@@ -61,21 +70,31 @@ def test_run_values_by_hand():
     assert [row["iterations"], row["train_seconds"]] == [450, 12.5]
 
 
-def test_agreement_is_the_share_of_equal_pixels():
+def test_tables_of_the_stage_give_tc_and_agreement_of_all_pixels():
+    """Two clips of two pairs, of 40 x 50 and 20 x 10 pixels, some of them ignored: pixels count alike, not pairs."""
     draw = np.random.default_rng(0)
-    first, second = draw.integers(0, 3, (2, 40, 50))
-    intersection = [int(((first == c) & (second == c)).sum()) for c in range(3)]
-    union = [int(((first == c) | (second == c)).sum()) for c in range(3)]
-    tc = pd.concat([tc_rows("a", 0, intersection, union, name) for name in ("corrected", "occlusion_aware")])
+    records, maps = [], []
+    for clip, source, size in [("a", 0, (40, 50)), ("a", 1, (40, 50)), ("b", 0, (20, 10)), ("b", 1, (20, 10))]:
+        first, second = draw.choice([0, 1, 2, 255], (2, *size), p=[0.6, 0.2, 0.1, 0.1]).astype(np.uint8)
+        counts = pair_counts(first, second, np.zeros((*size, 2), np.float32), None, 3)
+        pair = PairResult(clip, source, source + 1, {"corrected": counts})
+        records += [{"flow": "evaluate", **record} for record in pair_records(pair)]
+        valid = (first != 255) & (second != 255)
+        maps.append((first[valid], second[valid]))
+    first, second = map(np.concatenate, zip(*maps, strict=True))
     iou = iou_rows("a", 0, [1], [0], [0])
-    row = tables.run_table([Evaluation(Run("pspnet18", "tl", 0), iou, tc, 1, 1.0)]).iloc[0]
+    row = tables.run_table([from_tables(Run("pspnet18", "tl", 0), iou, counts_table(records, 3).to_pandas())]).iloc[0]
     assert row["agreement"] == pytest.approx(100 * (first == second).mean())
+    shares = [((first == c) & (second == c)).sum() / ((first == c) | (second == c)).sum() for c in range(3)]
+    assert row["tc"] == pytest.approx(100 * np.mean(shares))
+    assert np.isnan(row["tc_visible"]) and np.isnan(row["tc_compare"])
 
 
 def test_scheme_rows_have_the_promised_columns_and_order():
     runs = [two_clips("baseline", 0, 50, 60), two_clips("tl", 0, 55, 65), two_clips("etc", 0, 60, 70)]
     runs += [two_clips("etc", 0, 70, 80, architecture="other")]
     table = tables.scheme_table(runs, "baseline", BOOTSTRAP)
+    table = table.drop(columns=tables.CLIP_COLUMNS)
     assert tables.csv(table).splitlines()[0] == (
         "architecture,scheme,seeds,miou_mean,miou_std,pixel_accuracy_mean,tc_mean,tc_std,tc_visible_mean,agreement_mean,"
         "iterations,train_seconds,delta_tc,delta_tc_low,delta_tc_high,delta_miou,delta_miou_low,delta_miou_high,"
@@ -137,6 +156,36 @@ def test_interval_over_two_clips_ends_at_the_single_clips():
     assert [etc["delta_miou_low"], etc["delta_miou"], etc["delta_miou_high"]] == pytest.approx([2.0, 6.0, 10.0])
 
 
+@pytest.mark.parametrize(("clips", "few"), [(1, False), (2, True), (5, True), (6, False), (30, False)])
+def test_an_interval_from_few_clips_is_said_to_be_too_narrow(clips, few):
+    runs = [
+        evaluation(scheme, seed, {f"c{one}": ([base + one] * 2, [base + one] * 2) for one in range(clips)})
+        for scheme, base in (("baseline", 50), ("etc", 52))
+        for seed in range(2)
+    ]
+    table = tables.scheme_table(runs, "baseline", BOOTSTRAP)
+    assert list(table.columns) == [*tables.SCHEME_COLUMNS, *(tables.CLIP_COLUMNS if few else [])]
+    read = pd.read_csv(StringIO(tables.csv(table)))
+    for one in (table, read):
+        shown = tables.display(one)[["ΔTC", "ΔmIoU"]].iloc[1]
+        assert [text.endswith("]*") for text in shown] == [few, few], shown
+        said = f"* From {clips} clips: an interval from fewer than 6 clips is too narrow."
+        assert tables.few_clips_note(one) == (said if few else "")
+    assert tables.terminal_table(read).endswith("is too narrow.") == few
+
+
+def test_labels_on_few_clips_mark_the_difference_of_miou_alone():
+    clips = {f"c{one}": ([50] * 2, [50] * 2) for one in range(6)}
+    runs = [evaluation(scheme, 0, clips) for scheme in ("baseline", "etc")]
+    runs = [replace(one, iou=ClipCounts(one.iou.clips[:3], first(one.iou.counts, 3))) for one in runs]
+    shown = tables.display(tables.scheme_table(runs, "baseline", BOOTSTRAP)).iloc[1]
+    assert shown["ΔmIoU"].endswith("]*") and shown["ΔTC"].endswith("]")
+
+
+def first(counts, clips):
+    return type(counts)(*(part[:clips] for part in counts))
+
+
 def test_interval_over_two_seeds_ends_at_the_single_seeds():
     runs = [two_clips("baseline", seed, 50, 50) for seed in (0, 1)]
     runs += [two_clips("etc", 0, 51, 51), two_clips("etc", 1, 58, 58)]
@@ -169,7 +218,7 @@ def test_interval_covers_the_true_difference_about_as_often_as_it_says():
 def test_interval_repeats_exactly_and_follows_its_seed():
     draw = np.random.default_rng(5)
     runs = [
-        Evaluation(Run("pspnet18", scheme, seed), *random_counts(draw, quality), 1, 1.0)
+        from_tables(Run("pspnet18", scheme, seed), *random_counts(draw, quality))
         for scheme, quality in (("baseline", 0.6), ("etc", 0.65))
         for seed in (0, 1)
     ]
@@ -222,7 +271,7 @@ def test_terminal_table_reads_back_from_csv(schemes):
     assert "pspnet18" not in text, "one architecture needs no column"
     assert "\x1b" not in text and not text.endswith("\n")
     rows = {line.split()[0]: line for line in text.splitlines()[2:]}
-    assert list(rows) == ["baseline", "sf_pf", "etc"]
+    assert list(rows) == ["baseline", "sf_pf", "etc", "*"]
     assert "55.25 ± 0.35" in rows["baseline"] and "[" not in rows["baseline"]
     assert "-1.50 [-2.00, -1.00]" in rows["sf_pf"] and "±" not in rows["sf_pf"]
     assert max(map(len, text.splitlines())) <= 160

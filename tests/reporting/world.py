@@ -28,7 +28,10 @@ def iou_rows(clip: str, frame: int, tp: list[int], fp: list[int], fn: list[int])
 def tc_rows(
     clip: str, source: int, intersection: list[int], union: list[int], protocol: str, flow: str = "evaluate"
 ) -> pd.DataFrame:
-    """One pair's rows of tc.parquet for one flow and protocol."""
+    """One pair's rows of tc.parquet for one flow and protocol.
+
+    Two maps of n compared pixels have intersections and unions that sum to 2 n; a half pixel is cut off.
+    """
     return pd.DataFrame(
         {
             "clip": clip,
@@ -36,6 +39,8 @@ def tc_rows(
             "target": np.int32(source + 1),
             "flow": flow,
             "protocol": protocol,
+            "same": np.int32(np.sum(intersection)),
+            "counted": np.int32((np.sum(intersection) + np.sum(union)) // 2),
             "class": np.arange(len(union), dtype=np.int32),
             "intersection": intersection,
             "union": union,

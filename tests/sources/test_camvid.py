@@ -192,33 +192,6 @@ def test_ids_of_the_segnet_form():
     assert SEGNET.names[3] == "Road" and SEGNET.palette[3] == (128, 64, 128)
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"form": "original"}, "original needs mapping"),
-        ({"mapping": "drop"}, "mapping is 'drop', which only form: original has"),
-        ({"videos": "v", "neighbours": 1}, "videos is 'v', which only form: original has"),
-        ({"form": "original", "mapping": "drop", "neighbours": 1}, "no video to cut them from"),
-        ({"form": "original", "mapping": "drop", "videos": "v"}, "nothing is cut"),
-        ({"form": "original", "mapping": "drop", "first_frames": {"0016E5": 390}}, "first_frames is given without"),
-        (
-            {"form": "original", "mapping": "drop", "videos": "v", "neighbours": 1, "first_frames": {"0016E5": -1}},
-            "begins with frame -1",
-        ),
-        ({"form": "original", "mapping": "drop", "videos": "v", "neighbours": 15}, "less than or equal to 14"),
-        (
-            {"form": "original", "mapping": "drop", "videos": "v", "neighbours": 3, "split": "video", "gap": 2},
-            "reach over the gap",
-        ),
-        ({"split": "video", "train_share": 0.6, "dev_share": 0.4}, "less than a tenth"),
-        ({"split": "other"}, "published"),
-    ],
-)
-def test_parameters_that_do_not_go_together(values, message):
-    with pytest.raises(ValueError, match=message):
-        CamVidParams(**values)
-
-
 def archive_of(root: Path, below: str) -> bytes:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from etc.core.errors import UserError
-from etc.dataset import manifest
 from etc.sources.camvid import classes as camvid_classes
-from etc.sources.camvid import videos as camvid_videos
+from etc.sources.camvid import neighbours as camvid_neighbours
 from etc.sources.camvid.camvid import CamVid
 from etc.sources.camvid.params import MOST_NEIGHBOURS, CamVidParams
 from etc.sources.camvid.stills import COUNTS, lacking, parse
@@ -110,7 +109,7 @@ def test_labels_are_read_by_colour(tmp_path):
     for mapping, expected in (("merge", [[3, 3], [255, 0]]), ("drop", [[255, 3], [255, 0]])):
         label_set = camvid_classes.original(mapping)
         assert label_set.in_colours and label_set.name == f"camvid_{mapping}"
-        content = manifest.label_content(pixels, label_set, "l.png")
+        content = label_set.content(pixels, "l.png")
         assert label_set.encode(content).tolist() == expected
         assert type(label_set).from_json(label_set.to_json()) == label_set
 
@@ -248,7 +247,7 @@ def test_another_video_and_a_short_one(tmp_path):
 def test_an_interrupted_cut_goes_on_and_another_one_begins_anew(tmp_path, monkeypatch):
     root, path, values = with_videos(tmp_path)
     made = tmp_path / "made"
-    saved, save = [], camvid_videos._save
+    saved, save = [], camvid_neighbours._save
 
     def some(job, target, *rest):
         if len(saved) == 4:
@@ -256,17 +255,17 @@ def test_an_interrupted_cut_goes_on_and_another_one_begins_anew(tmp_path, monkey
         saved.append(target.number)
         save(job, target, *rest)
 
-    monkeypatch.setattr(camvid_videos, "_save", some)
+    monkeypatch.setattr(camvid_neighbours, "_save", some)
     with pytest.raises(KeyboardInterrupt):
         listing(root, made, **values)
     monkeypatch.setattr(
-        camvid_videos, "_save", lambda job, target, *rest: saved.append(target.number) or save(job, target, *rest)
+        camvid_neighbours, "_save", lambda job, target, *rest: saved.append(target.number) or save(job, target, *rest)
     )
     found = listing(root, made, **values)
     assert len(saved) == len(set(saved)) == len([frame for frame in found.frames if not frame.label])
     again = listing(root, made, **values)
     assert again == found and len(saved) == len(set(saved))
-    monkeypatch.setattr(camvid_videos, "frames_at", None)
+    monkeypatch.setattr(camvid_neighbours, "frames_at", None)
     assert listing(root, made, **values) == found, "all is there: the video is not decoded again"
     monkeypatch.undo()
     listing(root, made, **{**values, "neighbours": 1})
@@ -310,31 +309,31 @@ def test_videos_and_the_video_split(tmp_path):
 def test_which_video_belongs_to_which_sequence(tmp_path):
     names = ["0005VD.MXF", "01TP_extract.avi", "0006R0.mp4", "0016E5.MXF", "0016E5.txt", "10016E5.avi", "x6R0.avi"]
     empty_files(tmp_path / "v", names)
-    found = camvid_videos.find_videos(tmp_path / "v", ["0001TP", "0006R0", "0016E5", "Seq05VD"])
+    found = camvid_neighbours.find_videos(tmp_path / "v", ["0001TP", "0006R0", "0016E5", "Seq05VD"])
     assert {one: path.name for one, path in found.items()} == {
         "0001TP": "01TP_extract.avi",
         "0006R0": "0006R0.mp4",
         "0016E5": "0016E5.MXF",
         "Seq05VD": "0005VD.MXF",
     }
-    assert camvid_videos.find_videos(tmp_path / "v", ["0016E5", "0077XX"]).keys() == {"0016E5"}
+    assert camvid_neighbours.find_videos(tmp_path / "v", ["0016E5", "0077XX"]).keys() == {"0016E5"}
     with pytest.raises(UserError, match="holds no video of 0077XX"):
-        camvid_videos.find_videos(tmp_path / "v", ["0077XX"])
+        camvid_neighbours.find_videos(tmp_path / "v", ["0077XX"])
     (tmp_path / "v" / "Seq05VD.avi").touch()
     with pytest.raises(UserError, match=r"0005VD\.MXF and Seq05VD\.avi are both of Seq05VD"):
-        camvid_videos.find_videos(tmp_path / "v", ["Seq05VD"])
+        camvid_neighbours.find_videos(tmp_path / "v", ["Seq05VD"])
     with pytest.raises(UserError, match="no such folder, but videos"):
-        camvid_videos.find_videos(tmp_path / "none", ["0016E5"])
+        camvid_neighbours.find_videos(tmp_path / "none", ["0016E5"])
 
 
 def test_a_neighbour_of_two_splits_is_refused():
     train, dev = parse("0016E5_00010"), parse("0016E5_00016")
     stills = [
-        camvid_videos.Still(**{**vars(train), "split": "train"}),
-        camvid_videos.Still(**{**vars(dev), "split": "dev"}),
+        camvid_neighbours.Still(**{**vars(train), "split": "train"}),
+        camvid_neighbours.Still(**{**vars(dev), "split": "dev"}),
     ]
-    assert set(camvid_videos.windows(stills, 2)) == {8, 9, 11, 12, 14, 15, 17, 18}
+    assert set(camvid_neighbours.windows(stills, 2)) == {8, 9, 11, 12, 14, 15, 17, 18}
     with pytest.raises(
         UserError, match=r"frame 13 is a neighbour of 0016E5_00010 \(train\) and of 0016E5_00016 \(dev\)"
     ):
-        camvid_videos.windows(stills, 3)
+        camvid_neighbours.windows(stills, 3)

@@ -3,12 +3,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import yaml
 
 from etc.core.errors import UserError
-from etc.core.params_file import load_block
-from etc.dataset import manifest
 from etc.dataset.label_sets import CITYSCAPES
+from etc.dataset.location import Location
 from etc.evaluation import samples
 from etc.sources.cityscapes import cityscapes
 from etc.sources.cityscapes.cityscapes import Cityscapes
@@ -223,36 +221,6 @@ def test_overlapping_clips_are_noted(root):
 # What must never be trained on.
 
 
-@pytest.mark.parametrize("folder", ["val", "test"])
-def test_parameters_refuse_to_train_on_what_is_reported(tmp_path, folder):
-    block = {"cs": {"source": "cityscapes", "splits": {"train": ["train", folder], "test": []}}}
-    (tmp_path / "frames.yaml").write_text(yaml.safe_dump(block))
-    with pytest.raises(UserError, match=rf"key 'cs\.splits\.train' = .*folder {folder} is .*train\+\+") as raised:
-        load_block(tmp_path / "frames.yaml", "cs", CityscapesParams)
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"splits": {"dev": ["val"]}}, "splits' = .*folder val is listed twice"),
-        ({"splits": {"train": []}}, r"splits\.train'"),
-        ({"splits": {"dev": ["train_extra"]}}, r"splits\.dev' = .*coarse"),
-        ({"splits": {"train": ["valid"]}}, r"splits\.train\.0' = 'valid'"),
-        ({"splits": {"train": ["train_extra"]}, "dev_cities": ["ulm"]}, "dev_cities takes cities out of folder train"),
-        ({"splits": {"train": ["train", "train_extra"]}, "extra": True}, "choose one"),
-        ({"dev_cities": ["ulm", "ulm"]}, "dev_cities' = .*named twice"),
-        ({"labels": "colour"}, "labels' = 'colour'"),
-        ({"sequence": True}, "'cs.sequence' = True is unknown; allowed here: source, root, splits"),
-    ],
-)
-def test_wrong_parameters_are_named(tmp_path, values, message):
-    (tmp_path / "frames.yaml").write_text(yaml.safe_dump({"cs": values}))
-    with pytest.raises(UserError, match=message) as raised:
-        load_block(tmp_path / "frames.yaml", "cs", CityscapesParams)
-    assert "\n" not in str(raised.value)
-
-
 def test_every_trained_path_lies_in_a_training_folder(root):
     _annotated(root, "test", "berlin_000000", 19)
     listing = _list(root, splits={"train": ["train"], "dev": ["test"], "test": ["val"]}, dev_cities=["jena"])
@@ -410,21 +378,10 @@ def test_strange_files_are_noted_and_hidden_ones_passed_over(root):
     assert "folder train: 2 files not named" in _note(listing, "left out")
 
 
-def test_location(monkeypatch, tmp_path):
-    for name in ("CITYSCAPES_DATASET", "ETC_ROOT_CITY", "ETC_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    source = Cityscapes("city", CityscapesParams())
-    monkeypatch.setenv("ETC_DATA", str(tmp_path))
-    assert source.location.find() is None
-    for name in ("cityscapes", "official", "own", "given"):
-        (tmp_path / name).mkdir()
-    assert source.location.find() == tmp_path / "cityscapes"
-    monkeypatch.setenv("CITYSCAPES_DATASET", str(tmp_path / "official"))
-    assert source.location.find() == tmp_path / "official"
-    monkeypatch.setenv("ETC_ROOT_CITY", str(tmp_path / "own"))
-    assert source.location.find() == tmp_path / "own"
-    given = Cityscapes("city", CityscapesParams(root=str(tmp_path / "given")))
-    assert given.location.find() == tmp_path / "given"
+def test_where_it_is_looked_for():
+    for root in (None, "given"):
+        expected = Location(root, ("ETC_ROOT_CITY", "CITYSCAPES_DATASET"), "cityscapes")
+        assert Cityscapes("city", CityscapesParams(root=root)).location == expected
 
 
 def test_only_the_packages_that_are_needed():
@@ -467,15 +424,7 @@ def test_real_frames(name, trained):
     assert sum(frame.annotated for frame in listing.frames) == 9
     for frame in listing.frames:
         if frame.annotated:
-            row = frame._asdict() | _checked_row(root, frame)
-            label = manifest.load_label(root, row, listing.label_set)
+            ids = cv2.imread(str(root / frame.label), cv2.IMREAD_UNCHANGED)
+            assert not listing.label_set.foreign(ids)
+            label = listing.label_set.encode(ids)
             assert set(label.ravel().tolist()) <= {*range(19), 255} and (label < 19).mean() > 0.5
-
-
-def _checked_row(root: Path, frame: Frame) -> dict:
-    height, width = cv2.imread(str(root / frame.image)).shape[:2]
-    return {
-        "height": height,
-        "width": width,
-        "label_checksum": manifest.checksum((root / frame.label).read_bytes()),
-    }

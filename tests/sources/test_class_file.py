@@ -6,7 +6,7 @@ import yaml
 
 from etc.core.errors import UserError
 from etc.dataset.label_sets import CITYSCAPES, LabelSet
-from etc.sources.folder.class_file import load
+from etc.sources.class_file import load
 
 ROAD = {"name": "road", "ids": [0, 7], "colour": [128, 64, 128]}
 CAR = {"name": "car", "ids": [1], "colour": [0, 0, 142]}

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from etc.params.frames import Disturbance
 from etc.sources.street.disturb import disturb, to_bytes
+from etc.sources.street.params import Disturbance
 
 OFF = {"noise": 0, "flicker": 0, "blur": 0, "tint": 0}
 

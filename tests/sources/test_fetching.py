@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from etc.core.errors import UserError
-from etc.dataset import location, manifest
+from etc.dataset import location
+from etc.dataset.dataset import Dataset
 from etc.stages import frames
 from tests.sources.camvid_world import PUBLISHED, segnet
 
@@ -38,12 +39,13 @@ def test_a_camvid_zip_is_verified_first_and_asked_for_again_when_its_content_is_
     write_block("camvid", source="camvid", root=str(archive))
     assert frames.verify("camvid", 1).totals["images"] == 6
     assert "6 frames" in frames.run("camvid", 1)
-    (row, *_) = manifest.read(Path("data/camvid/frames.parquet")).to_dict("records")
-    assert manifest.load_image(Path("data/camvid/root"), row).ndim == 3
+    camvid = Dataset("camvid")
+    (row, *_) = camvid.frames.to_dict("records")
+    assert camvid.image(row).ndim == 3
     shutil.rmtree(project / "fetched")
     location._external.cache_clear()
-    with pytest.raises(UserError, match=r"what .*mine\.zip held is not in .* any more; run the frames stage again"):
-        manifest.load_image(Path("data/camvid/root"), row)
+    with pytest.raises(UserError, match=r"the content of .*mine\.zip is no longer in .*; run the frames stage again"):
+        camvid.image(row)
     write_block("camvid", source="camvid", root=None)
     monkeypatch.setenv("ETC_ROOT_CAMVID", str(archive))
     with pytest.raises(UserError, match="names it; only root in params/frames.yaml may name a .zip"):

@@ -20,15 +20,8 @@ from etc.dataset.label_sets import CITYSCAPES, IGNORE, STREET, LabelSet
 from etc.sources.check import content as pictures
 from etc.sources.check import inspection
 from etc.sources.source import Frame
+from tests.dataset.coloured import COLOURED
 
-COLOURED = LabelSet(
-    name="coloured",
-    names=("a", "b"),
-    palette=((1, 2, 3), (4, 5, 6)),
-    sources=((0,), (1,)),
-    colours=(((1, 2, 3),), ((4, 5, 6), (7, 8, 9))),
-    void_colours=((0, 0, 0),),
-)
 HEIGHT, WIDTH = 24, 40
 
 

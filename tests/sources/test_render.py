@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from etc.dataset.label_sets import STREET
-from etc.params.frames import StreetParams
 from etc.sources.street.exact_flow import flow_between
+from etc.sources.street.params import StreetParams
 from etc.sources.street.render import Renderer
 from etc.sources.street.scene import FOCAL, build_scene
 from etc.sources.street.shapes import box

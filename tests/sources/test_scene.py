@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from etc.dataset.label_sets import STREET
-from etc.params.frames import StreetParams
 from etc.sources.street import shapes
 from etc.sources.street.objects import Source
+from etc.sources.street.params import StreetParams
 from etc.sources.street.render import Renderer
 from etc.sources.street.scene import build_scene
 

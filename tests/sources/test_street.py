@@ -5,14 +5,14 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from pydantic import ValidationError
 
 from etc.core.errors import UserError
 from etc.core.files import atomic
 from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import STREET
-from etc.params.frames import StreetParams
 from etc.sources.street import street
+from etc.sources.street.params import StreetParams
 
 OFF = {"noise": 0, "flicker": 0, "blur": 0, "tint": 0}
 SMALL = StreetParams.model_validate(
@@ -110,9 +110,10 @@ def test_files_hold_the_clip(generated):
     folder, frames = generated
     clip = street.generate_clip(SMALL, "train", 1)
     rows = frames[frames["clip"] == clip.name].to_dict("records")
+    dataset = Dataset(folder.name, folder.parent)
     for row, image, label, source in zip(rows, clip.images, clip.labels, clip.sources, strict=True):
-        np.testing.assert_array_equal(manifest.load_image(folder / "root", row), image)
-        np.testing.assert_array_equal(manifest.load_label(folder / "root", row, STREET), label)
+        np.testing.assert_array_equal(dataset.image(row), image)
+        np.testing.assert_array_equal(dataset.label(row), label)
         on_disk = cv2.imread(str(folder / "root" / row["label"]), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(on_disk, source)
 
@@ -179,18 +180,3 @@ def test_the_shipped_parameters_are_the_defaults():
     path = Path(__file__).parents[2] / "params" / "frames.yaml"
     block = yaml.safe_load(path.read_text())["street"]
     assert StreetParams.model_validate(block) == StreetParams()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"annotated": 12}, "annotated is 12"),
-        ({"max_offset": 5, "frames_per_clip": 5, "annotated": 0}, "max_offset is 5"),
-        ({"height": 8}, "greater than or equal to 32"),
-        ({"hight": 128}, "Extra inputs"),
-        ({"disturbance": {"noise": 2}}, "less than or equal to 0.5"),
-    ],
-)
-def test_wrong_parameters_are_refused(change, message):
-    with pytest.raises(ValidationError, match=message):
-        StreetParams.model_validate(change)

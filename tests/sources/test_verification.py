@@ -11,7 +11,7 @@ from etc.sources.check import verification
 from etc.sources.check.content import PROBLEMS
 from etc.sources.check.inspection import SCHEMA
 from etc.sources.check.verification import KINDS, problems, verify
-from etc.sources.folder.pairing import detected_step
+from etc.sources.folder.layouts import detected_step
 from etc.sources.source import Frame, Gap
 
 
@@ -163,8 +163,8 @@ def test_gaps():
     gaps = [Gap("a_16", 16, 12, 1), Gap("a_10", 10, 4, 2)]
     report = verify(frames, inspected(frames), STREET, gaps=gaps)
     assert report.findings.to_numpy().tolist() == [
-        ["gap", "a_10", "a_10/10.png", "frame 10 follows 4, 2 frames lack"],
-        ["gap", "a_16", "a_16/16.png", "frame 16 follows 12, 1 frame lacks"],
+        ["gap", "a_10", "a_10/10.png", "frame 10 follows 4, 2 frames are missing"],
+        ["gap", "a_16", "a_16/16.png", "frame 16 follows 12, 1 frame is missing"],
     ]
     assert problems(report) == 0
     clips = report.clips.set_index("clip")
@@ -178,7 +178,7 @@ def test_gaps_in_clips_of_a_source_that_does_not_cut_them():
     frames = clip("a", [0, 2, 4, 10, 12, 13])
     report = verify(frames, inspected(frames), STREET, gaps=[Gap("a", 0, -4, 1)])
     assert report.findings["detail"].tolist() == [
-        "frame 0 follows -4, 1 frame lacks",
+        "frame 0 follows -4, 1 frame is missing",
         "frame 10 follows 4, the step is 2",
         "frame 13 follows 12, the step is 2",
     ]
@@ -257,8 +257,8 @@ def test_the_table_for_readers():
     assert [line[column:] for line in lines if line.startswith(" truncated")] == ["a/2.png: no end"]
     start = next(place for place, line in enumerate(lines) if line.startswith(" gap in a sequence (warning)"))
     assert [line[column:] for line in lines[start : start + 3]] == [
-        "x00/5.png: frame 5 follows 1, 3 frames lack",
-        "x01/5.png: frame 5 follows 1, 3 frames lack",
+        "x00/5.png: frame 5 follows 1, 3 frames are missing",
+        "x01/5.png: frame 5 follows 1, 3 frames are missing",
         "and 48 more",
     ]
     start = next(place for place, line in enumerate(lines) if line.startswith(" another size than most (warning)"))
@@ -296,7 +296,7 @@ def test_the_table_for_programs(tmp_path):
     assert rows[rows["subject"].eq("file")].to_numpy().tolist() == [
         ["file", "b", "b/12.png", "duplicate_splits", 1.0, "in dev; the same content as a/1.png in train"],
         ["file", "c", "c/7.png", "clip_size", 1.0, "9x4 pixels, most images 8x4"],
-        ["file", "c", "c/7.png", "gap", 1.0, "frame 7 follows 2, 4 frames lack"],
+        ["file", "c", "c/7.png", "gap", 1.0, "frame 7 follows 2, 4 frames are missing"],
     ]
     of_c = rows[rows["subject"].eq("clip") & rows["clip"].eq("c")].set_index("kind")["value"]
     assert (of_c["gaps"], of_c["lacking"], of_c["warnings"]) == (1, 4, 2)

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from etc.core.errors import UserError
-from etc.core.params_file import load_block
-from etc.sources.folder.params import VideoParams
 from etc.sources.source import Gap
 from etc.sources.video import timeline as video_timeline
+from etc.sources.video.params import VideoParams
 from etc.sources.video.reading import Reader, scan
 from etc.sources.video.video import Video, find, resized
 
@@ -293,24 +292,6 @@ def test_where_videos_lie(tmp_path, monkeypatch):
     assert nowhere.location.find() == (tmp_path / "below").resolve()
     with pytest.raises(UserError, match=r"no file fits \*\.mp4 or \*\.mov; correct root or files"):
         find(tmp_path, ["*.mp4", "*.mov"])
-
-
-@pytest.mark.parametrize(
-    ("block", "message"),
-    [
-        ("{classes: street, height: 100}", r"key 'own\.height' = 100: input should be a multiple of 8"),
-        ("{classes: street, rate: 0}", r"key 'own\.rate' = 0: .*allowed: > 0 and <= 1000"),
-        ("{classes: street, clip_frames: 1}", r"key 'own\.clip_frames' = 1: .*allowed: >= 2"),
-        ("{classes: street, format: gif}", r"key 'own\.format' = 'gif': input should be 'png' or 'jpg'"),
-        ("{classes: street, files: []}", r"key 'own\.files'"),
-        ("{}", r"key 'own\.classes' is missing"),
-    ],
-)
-def test_wrong_parameters_are_explained_in_one_line(tmp_path, block, message):
-    (tmp_path / "frames.yaml").write_text(f"own: {block}\n")
-    with pytest.raises(UserError, match=message) as raised:
-        load_block(tmp_path / "frames.yaml", "own", VideoParams)
-    assert "\n" not in str(raised.value)
 
 
 def test_times_of_containers_that_round_them_are_steady():

@@ -11,6 +11,7 @@ import torch
 from etc.core.errors import UserError
 from etc.core.files import sha256
 from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import CITYSCAPES
 from etc.models import registry, weights
 from etc.stages import labeller, pretrain, pseudo_labels, student, teacher
@@ -29,7 +30,7 @@ def project(tmp_path, monkeypatch):
 
 
 def names():
-    return manifest.read_label_set("data/street/frames.parquet").names
+    return Dataset("street").label_set.names
 
 
 def give(project, stage, checkpoint="given", checksum=None):

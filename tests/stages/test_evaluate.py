@@ -120,7 +120,8 @@ def test_the_stage_counts_every_pair(project):
     assert "judged on 2 clips" in evaluate.run("street", "pspnet18", "tl", 0)
     kept = np.load(project / "sample.npz")
     table = pd.read_parquet(project / "tc.parquet")
-    assert list(table) == ["flow", "clip", "source", "target", "protocol", "intersection", "union", "class"]
+    pair = ["flow", "clip", "source", "target", "protocol", "same", "counted"]
+    assert list(table) == [*pair, "intersection", "union", "class"]
     assert len(table) == 2 * 2 * 3 * 9
     right, down = toy.MOTION
     for source in (0, 1):
@@ -135,6 +136,7 @@ def test_the_stage_counts_every_pair(project):
             assert protocol in evaluate.JUDGES[flow]
             np.testing.assert_array_equal(counts["intersection"], both)
             np.testing.assert_array_equal(counts["union"], either)
+            assert set(counts["same"]) == {(now == after).sum()} and set(counts["counted"]) == {now.size}
 
 
 def test_accuracy_is_over_all_labelled_frames_when_tc_is_sampled(project):

@@ -1,16 +1,15 @@
 """The flow stage: which pairs it computes, and what its files are keyed by."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
 from etc.core.errors import UserError
-from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
+from etc.dataset.manifest import checksum
 from etc.flow import methods
 from etc.flow.io import write_flo
-from etc.flow.store import FlowReader, FlowWriter
+from etc.flow.store import FlowWriter, StoredFlow
 from etc.flow.visibility import forward_backward_visible
 from etc.flow.warp import inside_frame
 from etc.params.flow import FlowParams
@@ -25,16 +24,17 @@ SETTINGS = FlowParams(
 def task(tmp_path):
     generator = np.random.default_rng(0)
     texture = cv2.resize(generator.integers(0, 256, (10, 20, 3)).astype(np.uint8), (100, 60))
-    rows = []
+    dataset, rows = Dataset("some", tmp_path), []
+    dataset.root.mkdir(parents=True)
     for number in range(3):
         # The scene moves two pixels to the left in each frame.
         image = np.ascontiguousarray(texture[4:52, 10 + 2 * number : 74 + 2 * number])
         data = cv2.imencode(".png", image)[1].tobytes()
-        path = tmp_path / f"{number}.png"
+        path = dataset.root / f"{number}.png"
         path.write_bytes(data)
         row = {"clip": "a", "frame": 10 * number, "image": path.name, "height": 48, "width": 64}
-        rows.append({**row, "checksum": manifest.checksum(data)})
-    return Task("a", tmp_path, rows, SETTINGS, tmp_path / "a.arrow")
+        rows.append({**row, "checksum": checksum(data)})
+    return Task("a", dataset, rows, SETTINGS, tmp_path / "a.arrow")
 
 
 def test_pairs_are_all_that_are_near_in_both_directions():
@@ -47,7 +47,7 @@ def test_pairs_are_all_that_are_near_in_both_directions():
 
 def test_flow_points_from_source_to_target(task):
     assert compute_clip(task) == 4
-    reader = FlowReader(task.path, clip_key(task))
+    reader = StoredFlow(task.path, clip_key(task))
     flow, visible = reader.read(0, 10)
     assert np.median(flow[8:-8, 8:-8, 0]) == pytest.approx(-2, abs=0.1)
     assert np.median(flow[8:-8, 8:-8, 1]) == pytest.approx(0, abs=0.1)
@@ -60,14 +60,14 @@ def test_flow_points_from_source_to_target(task):
 def test_a_finished_clip_is_not_computed_again(task, monkeypatch):
     compute_clip(task)
     before = task.path.read_bytes()
-    monkeypatch.setattr(manifest, "load_image", lambda *_: pytest.fail("read a frame again"))
+    monkeypatch.setattr(Dataset, "image", lambda *_: pytest.fail("read a frame again"))
     assert compute_clip(task) == 4
     assert task.path.read_bytes() == before
 
 
 @pytest.mark.parametrize("change", [{"preset": "medium"}, {"max_offset": 2}, {"steps_per_pixel": 8}, {"scale": 2}])
 def test_the_key_changes_with_every_parameter(task, change):
-    other = Task(task.clip, task.root, task.rows, SETTINGS.model_copy(update=change), task.path)
+    other = Task(task.clip, task.dataset, task.rows, SETTINGS.model_copy(update=change), task.path)
     assert clip_key(other) != clip_key(task)
 
 
@@ -79,18 +79,18 @@ def test_the_key_does_not_change_with_what_the_method_ignores(task):
 def test_the_key_changes_with_the_content_of_a_frame_but_not_with_its_place(task):
     moved = [{**row, "image": "elsewhere/" + row["image"]} for row in task.rows]
     changed = [{**task.rows[0], "checksum": "0" * 32}, *task.rows[1:]]
-    assert clip_key(Task(task.clip, Path("/b"), moved, SETTINGS, task.path)) == clip_key(task)
-    assert clip_key(Task(task.clip, task.root, changed, SETTINGS, task.path)) != clip_key(task)
+    assert clip_key(Task(task.clip, Dataset("b"), moved, SETTINGS, task.path)) == clip_key(task)
+    assert clip_key(Task(task.clip, task.dataset, changed, SETTINGS, task.path)) != clip_key(task)
 
 
 def test_exact_flow_of_a_data_set_without_it_is_refused(task):
     exact = SETTINGS.model_copy(update={"method": "exact", "visibility": "exact"})
     with pytest.raises(UserError, match="no exact flow of clip 'a'"):
-        compute_clip(Task(task.clip, task.root, task.rows, exact, task.path))
+        compute_clip(Task(task.clip, task.dataset, task.rows, exact, task.path))
 
 
 def with_settings(task, settings):
-    return Task(task.clip, task.root, task.rows, settings, task.path)
+    return Task(task.clip, task.dataset, task.rows, settings, task.path)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def exported(task, tmp_path):
     estimate = methods.build("dis", preset="medium")
     folder = tmp_path / "others"
     for source, target in task.pairs:
-        first, second = (manifest.load_image(task.root, row) for row in task.rows if row["frame"] in (source, target))
+        first, second = (task.dataset.image(row) for row in task.rows if row["frame"] in (source, target))
         flow = estimate(first, second) if source < target else estimate(second, first)
         if (source, target) == (0, 10):
             flow[20, 30] = 1e10
@@ -109,10 +109,10 @@ def exported(task, tmp_path):
 
 def test_flow_of_others_is_taken_over(task, exported):
     assert compute_clip(exported) == 4
-    flow, visible = FlowReader(exported.path, clip_key(exported)).read(0, 10)
+    flow, visible = StoredFlow(exported.path, clip_key(exported)).read(0, 10)
     medium = with_settings(task, SETTINGS.model_copy(update={"preset": "medium"}))
     compute_clip(medium)
-    expected, expected_visible = FlowReader(medium.path, clip_key(medium)).read(0, 10)
+    expected, expected_visible = StoredFlow(medium.path, clip_key(medium)).read(0, 10)
     unknown = np.zeros(flow.shape[:2], bool)
     unknown[20, 30] = True
     np.testing.assert_array_equal(flow[~unknown], expected[~unknown])
@@ -133,7 +133,7 @@ def test_the_key_of_flow_of_others_is_its_content(task, exported, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: path.unlink(), "no flow of clip 'a' from frame 10 to 20"),
+        (lambda path: path.unlink(), "no flow from frame 10 to 20 of clip 'a'"),
         (lambda path: write_flo(path, np.zeros((48, 63, 2), np.float32)), r"10_20\.flo: 63x48 pixels"),
         (lambda path: path.write_bytes(path.read_bytes()[:-4]), r"10_20\.flo: truncated"),
         (
@@ -178,16 +178,16 @@ def test_exact_flow_with_the_forward_backward_check(task):
     """The visibility that comes with exact flow counts only where it is asked for."""
     shape = (48, 64)
     flow, nothing = np.zeros((*shape, 2), np.float32), np.zeros(shape, bool)
-    with FlowWriter(task.root / "flow" / "val" / "a.arrow", "k", shape) as writer:
+    with FlowWriter(task.dataset.root / "flow" / "val" / "a.arrow", "k", shape) as writer:
         for pair in task.pairs:
             writer.write(*pair, flow, nothing)
     for visibility in ("exact", "forward_backward"):
         chosen = with_settings(task, SETTINGS.model_copy(update={"method": "exact", "visibility": visibility}))
         compute_clip(chosen)
-        visible = FlowReader(chosen.path, clip_key(chosen)).read(0, 10)[1]
+        visible = StoredFlow(chosen.path, clip_key(chosen)).read(0, 10)[1]
         assert visible.all() if visibility == "forward_backward" else not visible.any()
     before = clip_key(chosen)
-    with FlowWriter(task.root / "flow" / "val" / "a.arrow", "k", shape) as writer:
+    with FlowWriter(task.dataset.root / "flow" / "val" / "a.arrow", "k", shape) as writer:
         for pair in task.pairs:
             writer.write(*pair, flow + 1, nothing)
     assert clip_key(chosen) != before

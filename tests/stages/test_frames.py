@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from etc.cli import app
 from etc.core.errors import UserError
-from etc.dataset import location, manifest
+from etc.dataset import location
+from etc.dataset.dataset import Dataset
 from etc.stages import frames
 
 CLASSES = """
@@ -62,15 +63,15 @@ def test_foreign_frames_stay_where_they_are_and_are_described(theirs):
     assert line == f"8 frames in 2 clips in {theirs}, manifest data/mine/frames.parquet"
     assert state(theirs) == before
     assert [path.name for path in Path("data/mine/root").iterdir()] == [location.POINTER]
-    table = manifest.read("data/mine/frames.parquet")
-    label_set = manifest.read_label_set("data/mine/frames.parquet")
-    assert label_set.names == ("dark", "light")
+    mine = Dataset("mine")
+    table = mine.frames
+    assert mine.label_set.names == ("dark", "light")
     assert table.groupby("clip")["split"].first().to_dict() == {"ride": "test", "walk": "train"}
     assert set(table["width"]) == {24} and set(table["height"]) == {16}
     row = table.iloc[0]
     image = cv2.imread(str(theirs / row["image"]))
-    np.testing.assert_array_equal(manifest.load_image("data/mine/root", row), image[..., ::-1])
-    np.testing.assert_array_equal(manifest.load_label("data/mine/root", row, label_set), image[..., 0] > 128)
+    np.testing.assert_array_equal(mine.image(row), image[..., ::-1])
+    np.testing.assert_array_equal(mine.label(row), image[..., 0] > 128)
 
 
 def test_the_folder_may_move_without_a_byte_of_the_data_set_changing(theirs, tmp_path, monkeypatch):
@@ -118,8 +119,7 @@ def test_verify_before_and_after_the_manifest(theirs):
     wrong = table[table["subject"] == "file"]
     assert set(wrong["path"]) == {"images/ride/001.png", "labels/walk/003.png"}
     with pytest.raises(UserError, match=r"ride/001\.png: its content is not that of the manifest"):
-        row = manifest.read("data/mine/frames.parquet").iloc[1]
-        manifest.load_image("data/mine/root", row)
+        Dataset("mine").image(Dataset("mine").frames.iloc[1])
 
 
 def test_a_folder_that_is_not_found_says_how_to_name_it(theirs, monkeypatch):
@@ -139,10 +139,11 @@ def test_a_video_becomes_frames_of_the_data_set(tmp_path, monkeypatch):
     (tmp_path / "params/frames.yaml").write_text(yaml.safe_dump({"mine": block}))
     monkeypatch.chdir(tmp_path)
     frames.run("mine", workers=1)
-    table = manifest.read("data/mine/frames.parquet")
+    mine = Dataset("mine")
+    table = mine.frames
     assert len(table) == 12 and table["clip"].nunique() == 3 and not table["annotated"].any()
     assert not (Path("data/mine/root") / location.POINTER).exists()
-    levels = [int(manifest.load_image("data/mine/root", row).mean()) for row in table.to_dict("records")]
+    levels = [int(mine.image(row).mean()) for row in table.to_dict("records")]
     assert np.abs(np.array(levels) - 20 * table["frame"]).max() <= 3
     before = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
     frames.run("mine", workers=2)

@@ -19,11 +19,6 @@ AUGMENT = load_block(ROOT / "params/student.yaml", "street", params.StudentParam
 SIZE = (20, 30)
 
 
-class ZeroFlow:
-    def read(self, source, target):
-        return np.full((*SIZE, 2), target - source, np.float32), np.ones(SIZE, bool)
-
-
 def picture(seed):
     return np.random.default_rng(seed).integers(0, 9, (*SIZE, 3)).astype(np.uint8)
 
@@ -32,8 +27,12 @@ def grey(seed):
     return picture(seed)[..., 0]
 
 
-def zero_flow(clip):
-    return ZeroFlow()
+def read_flow(source, target):
+    return np.full((*SIZE, 2), target - source, np.float32), np.ones(SIZE, bool)
+
+
+def open_flow(clip):
+    return read_flow
 
 
 def world(clips=4, frames=9, flow=True, step=1):
@@ -48,7 +47,7 @@ def world(clips=4, frames=9, flow=True, step=1):
         images,
         [item for item in labelled if item.frame == middle * step],
         [item for item in labelled if item.frame != middle * step],
-        zero_flow if flow else None,
+        open_flow if flow else None,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.core.files import sha256
 from etc.flow.estimators import sizing
-from etc.flow.estimators.check import check_frames
+from etc.flow.estimators.estimator import check_frames
 
 # (factor, offset) from 0..255.
 RANGES = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}

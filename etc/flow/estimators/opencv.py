@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from etc.core.errors import UserError
-from etc.flow.estimators.check import check_frames
+from etc.flow.estimators.estimator import check_frames
 
 VERSION = f"opencv-{cv2.__version__}"
 

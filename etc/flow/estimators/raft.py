@@ -14,7 +14,7 @@ from etc.core.errors import UserError
 from etc.core.files import cache_folder, sha256
 from etc.fetch import download
 from etc.flow.estimators import sizing
-from etc.flow.estimators.check import check_frames
+from etc.flow.estimators.estimator import check_frames
 
 # torchvision's default weights of each size; the name of a file ends with the first digits of its SHA-256.
 _URL = "https://download.pytorch.org/models/{}"

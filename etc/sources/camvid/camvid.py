@@ -15,9 +15,9 @@ from etc.sources.camvid import fetch as camvid_fetch
 from etc.sources.camvid import original as camvid_original
 from etc.sources.camvid import segnet as camvid_segnet
 from etc.sources.camvid.clips import to_frames
+from etc.sources.camvid.neighbours import cut
 from etc.sources.camvid.params import CamVidParams
 from etc.sources.camvid.split import nearness, split_for_video
-from etc.sources.camvid.videos import cut
 from etc.sources.source import Listing
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
+from etc.sources.camvid.neighbours import cut_name, windows
 from etc.sources.camvid.stills import Still, by_sequence, lacking, runs
-from etc.sources.camvid.videos import cut_name, windows
 from etc.sources.source import Frame, Gap
 
 
@@ -16,7 +16,7 @@ def to_frames(
     cut: Mapping[str, AbstractSet[int]] | None = None,
     clip_frames: int | None = None,
 ) -> tuple[list[Frame], list[Gap]]:
-    """Put stills and the cut frames beside them into clips, named by their first frame; and say where frames lack.
+    """Put stills and the cut frames beside them into clips, named by their first frame, and find the gaps.
 
     Args:
         stills: that are used.
@@ -44,7 +44,7 @@ def to_frames(
 
 
 def _gaps(clips: Sequence[list[int]], named: Mapping[int, Still], neighbours: int) -> Iterator[Gap]:
-    """Where frames lack between clips of one sequence and split."""
+    """Where frames are missing between clips of one sequence and split."""
     steps = Counter(two - one for clip in clips for one, two in pairwise(clip))
     if not steps:
         return

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from etc.core.errors import UserError
-from etc.core.files import explained, sha256
+from etc.core.files import os_errors_in_one_line, sha256
 from etc.dataset.location import Location, data_folder
 from etc.fetch import agree, download, ensure_space, locked, require_network
 from etc.sources.camvid.original import LABELS, PAGE, STILLS
@@ -93,7 +93,7 @@ def _bring(folder: Path) -> None:
         # GitHub puts everything into one folder, named after the branch.
         content = next(unzip(archive, part / "content", "*/CamVid/*.png").iterdir())
         check_content(content)
-        with explained(folder):
+        with os_errors_in_one_line(folder):
             content.rename(folder)
     finally:
         # Without a checksum a wrong archive looks like any other, and the next run must not find it.

@@ -94,7 +94,7 @@ def runs(numbers: Sequence[int]) -> Iterator[list[int]]:
 
 
 def lacking(sequence: str, before: int, after: int, step: int, neighbours: int = 0) -> int:
-    """How many frames lack between two clips of a sequence; 0 where they are apart by nature.
+    """How many frames are missing between two clips of a sequence; 0 where they are apart by nature.
 
     Args:
         sequence: e.g. 0016E5.

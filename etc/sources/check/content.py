@@ -13,7 +13,7 @@ from PIL import Image
 
 from etc.core.errors import UserError, first_line
 from etc.dataset.label_sets import IGNORE, LabelSet
-from etc.dataset.manifest import checksum, label_content
+from etc.dataset.manifest import checksum
 
 # What can be wrong with a file; with any but the last two it has no pixels.
 PROBLEMS = ("missing", "unreadable", "empty", "truncated", "damaged", "mode", "foreign")
@@ -168,7 +168,7 @@ def _count(data: bytes, label_set: LabelSet, path: str) -> tuple[list[int], list
     if pixels is None:
         raise _FlawError("damaged", "the pixels cannot be decoded")
     try:
-        content = label_content(pixels, label_set, path)
+        content = label_set.content(pixels, path)
     except UserError as error:
         raise _FlawError("mode", str(error).removeprefix(f"{path}: ")) from error
     flat = content.reshape(content.shape[0] * content.shape[1], -1)

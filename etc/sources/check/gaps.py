@@ -1,4 +1,4 @@
-"""Where recordings lack frames, kept in the file of a manifest for ``etc frames --verify``.
+"""Where frames are missing in recordings, kept in the file of a manifest for ``etc frames --verify``.
 
 They stand beside the label set. A data set without gaps has the same file as if there were none to tell, and what reads
 a manifest for its frames does not depend on this module.

@@ -28,7 +28,7 @@ KINDS = {
     "clip_size": ("another size than most", False),
     "gap": ("gap in a sequence", False),
 }
-# Files that have pixels all the same.
+# Problems of files whose pixels can still be read.
 _LEGIBLE = ("", "mode", "foreign")
 _FINDING = ["kind", "clip", "path", "detail"]
 
@@ -77,7 +77,7 @@ def verify(
         frames: of the listing.
         files: as :func:`etc.sources.check.inspection.inspect` returns it for them.
         label_set: of the data set.
-        manifest: that the files shall agree with, where there is one already.
+        manifest: that the files must agree with; None when there is none yet.
         gaps: that the source found, each before one of the frames.
     """
     images, labels = (files[files["kind"] == kind] for kind in ("image", "label"))
@@ -246,7 +246,7 @@ def _gaps(listed: pd.DataFrame, gaps: Sequence[Gap]) -> pd.DataFrame:
     places = dict(zip(zip(near["clip"], near["frame"], strict=True), near.index, strict=True))
     rows = listed.loc[[places[gap.clip, gap.frame] for gap in gaps]]
     details = [
-        f"frame {one.frame} follows {one.after}, {one.missing} {'frame lacks' if one.missing == 1 else 'frames lack'}"
+        f"frame {one.frame} follows {one.after}, {one.missing} frame{' is' if one.missing == 1 else 's are'} missing"
         for one in gaps
     ]
     return _findings(rows, "gap", rows["image"], details)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
-from etc.sources.folder.pairing import CLIP_JUMP
+from etc.sources.folder.layouts import CLIP_JUMP
 
 BEFORE, AFTER = 19, 10  # the annotated frame is the 20th of 30
 LENGTH = BEFORE + 1 + AFTER
@@ -69,7 +69,7 @@ def runs(numbers: list[int]) -> list[range]:
 
 
 def holes(present: Collection[int], annotated: Iterable[int]) -> list[tuple[int, int]]:
-    """Where frames of one recording lack: the last number before each hole and the first behind it.
+    """Where frames of one recording are missing: the last number before each hole and the first behind it.
 
     The published recordings have only the frames of clips, so what lies between two clips is no hole. Frames that no
     annotated frame reaches tell no clips: there a jump of the numbers that is too large for a gap is none, as in

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from etc.core.errors import UserError, first_line
-from etc.core.files import explained
+from etc.core.files import os_errors_in_one_line
 from etc.fetch import TIMEOUT, ByteBar, agree, ensure_space, locked, require_network, volume
 from etc.sources.cityscapes.files import COARSE, FINE, SEQUENCE, STILL, truth
 from etc.sources.cityscapes.params import CityscapesParams
@@ -96,7 +96,7 @@ def fetch(names: Sequence[str], folder: Path, agreed: bool) -> Path:
         # Another process may have fetched them in the meantime.
         if due := _missing(names, folder):
             part = folder.with_name(f"{folder.name}.part")
-            with explained(part):
+            with os_errors_in_one_line(part):
                 part.mkdir(exist_ok=True)
             # Pictures do not shrink in an archive, and each archive is deleted before the next one comes.
             arrived = sum(path.stat().st_size for path in part.iterdir() if path.is_file())
@@ -181,7 +181,7 @@ def _bring(tool: ModuleType, session: Any, archive: Path, root: Path) -> None:
         source, place = content / package.kind / name, root / package.kind / name
         if not source.is_dir() and not place.is_dir():
             raise UserError(f"{done}: holds no {package.kind}/{name}; delete it and run again")
-        with explained(place):
+        with os_errors_in_one_line(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             if not place.is_dir():
                 source.rename(place)

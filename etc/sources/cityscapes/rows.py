@@ -47,7 +47,7 @@ def frame_name(recording: str, number: int) -> str:
 
 
 def rows(folder: Folder, kind: str, params: CityscapesParams) -> tuple[list[Frame], list[Gap], list[str]]:
-    """Frames of a folder, where some lack, and remarks.
+    """Frames of a folder, where some are missing, and remarks.
 
     Args:
         folder: as read.
@@ -103,7 +103,7 @@ def rows(folder: Folder, kind: str, params: CityscapesParams) -> tuple[list[Fram
 def _gaps(
     named: Mapping[int, str], images: KeysView[int], sequence: KeysView[int], annotated: Iterable[int]
 ) -> Iterator[Gap]:
-    """Where frames of one recording lack, with the names of clips by their first frame."""
+    """Where frames of one recording are missing, with the names of clips by their first frame."""
     # leftImg8bit_sequence may be there in part: a still without any of its clip is alone by nature.
     alone = {centre for centre in annotated if sequence.isdisjoint(range(centre - BEFORE, centre + AFTER + 1))}
     for after, frame in holes(images - alone, set(annotated) - alone):

@@ -16,18 +16,25 @@ from typing import NamedTuple
 from etc.core.errors import UserError
 from etc.dataset.label_sets import LabelSet
 from etc.dataset.location import Location, variable
-from etc.sources.folder import class_file
-from etc.sources.folder.clip_names import safe_names
-from etc.sources.folder.layouts import FRAME_SUFFIXES, ID_SUFFIXES, ClipFolder, Files, read_folder
-from etc.sources.folder.notes import shortened
-from etc.sources.folder.pairing import CLIP_JUMP, detected_step
+from etc.sources import class_file
+from etc.sources.clip_names import safe_names
+from etc.sources.folder.layouts import (
+    CLIP_JUMP,
+    FRAME_SUFFIXES,
+    ID_SUFFIXES,
+    ClipFolder,
+    Files,
+    detected_step,
+    read_folder,
+)
 from etc.sources.folder.params import FolderParams
-from etc.sources.folder.splitting import Candidate, deal
 from etc.sources.source import Frame, Gap, Listing, no_download
+from etc.sources.splits import Candidate, deal
 
 # All of them are read by the wheels of OpenCV.
 IMAGE_SUFFIXES = (*FRAME_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp")
 LAST_NUMBER = 2**31 - 1  # a manifest holds 32-bit numbers
+MOST_NOTES = 3  # of one kind
 
 
 class Piece(NamedTuple):
@@ -141,6 +148,18 @@ def _labels(
     return found, notes
 
 
+def shortened(notes: Sequence[str], what: str) -> list[str]:
+    """The first notes of one kind, and one that counts the others.
+
+    Args:
+        notes: one a case.
+        what: names the cases in the last note, e.g. ``files left out``.
+    """
+    rest = len(notes) - MOST_NOTES
+    # One more note says as much as a count of one.
+    return [*notes] if rest <= 1 else [*notes[:MOST_NOTES], f"... and {rest} more {what}"]
+
+
 def _strays(folder: ClipFolder, root: Path) -> list[str]:
     lines = [line.replace(f"{root}{os.sep}", "") for line in folder.strays]
     return shortened([f"left out: {line}" for line in lines], f"files of {_name(root, folder.root)} left out")
@@ -165,7 +184,7 @@ def _by_recording(pieces: Sequence[Piece]) -> dict[str, list[Piece]]:
 def _gaps(
     pieces: Sequence[Piece], names: Mapping[str, str], split_of: Mapping[str, str], cityscapes: bool
 ) -> Iterator[Gap]:
-    """Where frames lack between pieces of one recording, before clips that have a split.
+    """Where frames are missing between pieces of one recording, before clips that have a split.
 
     Only a step that at least half of the frames keep tells that. As in ``etc tc``, a long jump between files named as
     those of Cityscapes is where the next clip begins.

@@ -11,19 +11,23 @@ Three layouts, found out by themselves:
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import pairwise
 from pathlib import Path
 
 from etc.core.errors import UserError
+from etc.sources.clip_names import first_names
 
 Files = dict[int, Path]
 
 ID_SUFFIXES = (".png",)
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")
 UNNAMED = ""
+# Long Cityscapes recordings hold many clips. A jump in the numbering by more steps starts the next clip, a smaller one
+# is a gap in a clip.
+CLIP_JUMP = 5
 
 _CITYSCAPES = re.compile(r"(?P<clip>[A-Za-z][A-Za-z-]*(?:_\d\d)?_\d{6})_(?P<frame>\d{6})(?:_(?P<kind>\w+))?")
 # An optional f before the number and _L after it are CamVid's.
@@ -54,7 +58,7 @@ class ClipFolder:
 
     def known(self) -> str:
         """Some of the clip names, for messages."""
-        return some(self.clips)
+        return first_names(self.clips)
 
 
 def read_folder(root: str | os.PathLike, suffixes: Iterable[str], prefer: Iterable[str] = ()) -> ClipFolder:
@@ -91,12 +95,6 @@ def read_folder(root: str | os.PathLike, suffixes: Iterable[str], prefer: Iterab
     return ClipFolder(root, ordered, cityscapes, tuple(strays))
 
 
-def some(names: Iterable[str]) -> str:
-    """The first three names, for messages."""
-    first = [name or "files without a clip name" for name in islice(names, 4)]
-    return ", ".join(first[:3] + ["..."] * (len(first) > 3))
-
-
 def is_cityscapes(path: Path) -> bool:
     """Whether the file is named as in Cityscapes."""
     return _CITYSCAPES.fullmatch(path.stem) is not None
@@ -113,6 +111,14 @@ def visible_files(root: Path) -> Iterator[Path]:
     for folder, below, files in os.walk(root, followlinks=True):
         below[:] = [name for name in below if not name.startswith(".")]
         yield from (Path(folder, name) for name in files if not name.startswith("."))
+
+
+def detected_step(numbers: Iterable[int]) -> int | None:
+    """The most common difference of sorted frame numbers, the smallest of equally common ones; None for one frame."""
+    differences = Counter(second - first for first, second in pairwise(numbers))
+    if not differences:
+        return None
+    return min(differences, key=lambda difference: (-differences[difference], difference))
 
 
 def _preferred(paths: list[Path], prefer: Iterable[str]) -> list[Path]:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from etc.params.frames import Disturbance
+from etc.sources.street.params import Disturbance
 
 
 def disturb(images: np.ndarray, strength: Disturbance, seed: np.random.SeedSequence) -> np.ndarray:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etc.params.frames import StreetParams
 from etc.sources.street import objects
 from etc.sources.street.objects import Material, Part, Source
+from etc.sources.street.params import StreetParams
 from etc.sources.street.shapes import box, turned
 
 FOCAL = 0.9  # focal length over frame width: a view of 58 degrees

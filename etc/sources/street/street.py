@@ -18,8 +18,8 @@ from etc.core.files import atomic, read_json, write_json
 from etc.core.progress import track
 from etc.dataset import label_sets as classes
 from etc.dataset import manifest
-from etc.params.frames import StreetParams
 from etc.sources.street import disturb, exact_flow, objects, render, scene, shapes, textures
+from etc.sources.street.params import StreetParams
 from etc.workers import Workers
 
 CITY = "street"

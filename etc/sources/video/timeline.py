@@ -40,7 +40,7 @@ class Cut:
         holes: number of holes where a clip had to end.
         left: kept frames that are in no clip, as there was no second one beside them.
         full: whether the limit was reached.
-        gaps: the holes between clips, but for those among frames that are skipped anyway.
+        gaps: the holes between clips, except those among frames that are skipped anyway.
     """
 
     clips: tuple[tuple[Kept, ...], ...]
@@ -62,7 +62,7 @@ def interval(times: np.ndarray) -> float:
 
 
 def is_steady(times: np.ndarray) -> bool:
-    """Whether all frames are one interval apart, but for 10 % or the 1 ms that containers round to; see `interval`."""
+    """Whether all frames are one interval apart, within 10 % or the 1 ms that containers round to; see `interval`."""
     usual = interval(times)
     return bool(np.abs(np.diff(times) - usual).max() <= max(STEADY * usual, 0.0011))
 
@@ -101,7 +101,7 @@ def keep(times: np.ndarray, rate: float | None) -> tuple[list[list[Kept]], float
 def nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Places in ``times`` (rising) nearest to each of ``wanted``, the earlier one where two are as near."""
     after = np.searchsorted(times, wanted).clip(1, len(times) - 1)
-    # Times are sums of rounded numbers: what is as near but for a nanosecond is as near.
+    # Times are sums of rounded numbers: a difference of a nanosecond does not count.
     later = wanted - times[after - 1] > times[after] - wanted + 1e-9
     return after - 1 + later
 

@@ -14,13 +14,13 @@ from etc.core.errors import UserError
 from etc.core.files import atomic
 from etc.core.progress import track
 from etc.dataset.location import Location, variable
-from etc.sources.folder import class_file
-from etc.sources.folder.clip_names import safe_names
-from etc.sources.folder.layouts import some, visible_files
-from etc.sources.folder.params import VideoParams
-from etc.sources.folder.splitting import Candidate, deal
+from etc.sources import class_file
+from etc.sources.clip_names import first_names, safe_names
+from etc.sources.folder.layouts import visible_files
 from etc.sources.source import Frame, Gap, Listing, no_download
+from etc.sources.splits import Candidate, deal
 from etc.sources.video import timeline as video_timeline
+from etc.sources.video.params import VideoParams
 from etc.sources.video.reading import Reader, Scan, scan
 from etc.sources.video.timeline import Cut, Kept
 from etc.workers import Workers
@@ -274,4 +274,4 @@ def _notes(plans: Sequence[Planned], params: VideoParams) -> Iterator[str]:
     for what, holds in facts:
         named = [plan.name for plan, one in zip(plans, holds, strict=True) if one]
         if named:
-            yield f"{len(named)} of {len(plans)} videos {what}: {some(named)}"
+            yield f"{len(named)} of {len(plans)} videos {what}: {first_names(named)}"

@@ -1,12 +1,19 @@
-"""Names for clips that are safe in file names, patterns and tables, whatever the user's files are called."""
+"""Names of clips: made safe for file names, patterns and tables, and a few of many for messages."""
 
 import hashlib
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 
 _LONGEST = 80
+
+
+def first_names(names: Iterable[str]) -> str:
+    """The first three names, for messages."""
+    first = [name or "files without a clip name" for name in islice(names, 4)]
+    return ", ".join(first[:3] + ["..."] * (len(first) > 3))
 
 
 def safe_names(names: Iterable[str], keep: str = "") -> dict[str, str]:

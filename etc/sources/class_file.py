@@ -21,6 +21,7 @@ from etc.core.errors import UserError
 from etc.core.params_file import FromList, Params, load_file
 from etc.dataset.label_sets import IGNORE, LABEL_SETS, LabelSet
 
+CLASSES = "classes: cityscapes, street, or a .yaml file of classes, below root, from the project's root or absolute"
 MOST = 254
 ENDINGS = (".yaml", ".yml")
 

@@ -8,9 +8,9 @@ import pytest
 from etc import cli
 from etc.commands.arguments import CORES
 from etc.core.errors import UserError
-from etc.flow.exchange import export, pack
 from etc.flow.io import read_flo, read_kitti_png, write_flo, write_kitti_png
-from etc.flow.store import FlowReader, FlowWriter
+from etc.flow.store import FlowWriter, StoredFlow
+from etc.flow_exchange import export, pack
 
 SHAPE = (12, 20)
 
@@ -31,7 +31,7 @@ def shard(tmp_path):
 
 def test_flo_holds_what_the_store_holds(shard, tmp_path):
     assert export(shard, tmp_path / "out", "flo").startswith("flow of 2 pairs in 1 clips")
-    reader = FlowReader(shard)
+    reader = StoredFlow(shard)
     np.testing.assert_array_equal(read_flo(tmp_path / "out/clip_7/000003_000004.flo"), reader.read(3, 4)[0])
     back = read_flo(tmp_path / "out/clip_7/000004_000003.flo")
     assert (back[0, 0] > 1e9).all()
@@ -40,7 +40,7 @@ def test_flo_holds_what_the_store_holds(shard, tmp_path):
 
 def test_kitti_marks_what_is_hidden_or_too_long(shard, tmp_path):
     export(shard.parent, tmp_path / "out", "kitti")
-    flow, visible = FlowReader(shard).read(3, 4)
+    flow, visible = StoredFlow(shard).read(3, 4)
     read, valid = read_kitti_png(tmp_path / "out/clip_7/000003_000004.png")
     np.testing.assert_array_equal(valid, visible)
     np.testing.assert_array_equal(read[valid], flow[valid])
@@ -59,7 +59,7 @@ def test_kitti_marks_what_is_hidden_or_too_long(shard, tmp_path):
 def test_there_and_back(shard, tmp_path):
     export(shard, tmp_path / "flo", "flo")
     pack(tmp_path / "flo/clip_7", tmp_path / "again.arrow")
-    first, second = FlowReader(shard), FlowReader(tmp_path / "again.arrow")
+    first, second = StoredFlow(shard), StoredFlow(tmp_path / "again.arrow")
     assert (second.pairs, second.shape, second.method) == (first.pairs, SHAPE, "import")
     for pair in first.pairs:
         np.testing.assert_array_equal(second.read(*pair)[0], first.read(*pair)[0])
@@ -77,7 +77,7 @@ def test_many_clips(tmp_path):
     (tmp_path / "in" / "empty").mkdir()
     pack(tmp_path / "in", tmp_path / "out", step=1 / 32)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.arrow", "b.arrow"]
-    reader = FlowReader(tmp_path / "out/b.arrow")
+    reader = StoredFlow(tmp_path / "out/b.arrow")
     read, visible = reader.read(0, 1)
     assert reader.step == 1 / 32
     np.testing.assert_array_equal(visible, valid)
@@ -88,7 +88,7 @@ def test_the_key_of_a_packed_clip_is_its_content(tmp_path):
     def key(value, step):
         write_flo(tmp_path / "c" / "0_1.flo", np.full((*SHAPE, 2), value, np.float32))
         pack(tmp_path / "c", tmp_path / "c.arrow", step)
-        return FlowReader(tmp_path / "c.arrow").key
+        return StoredFlow(tmp_path / "c.arrow").key
 
     assert key(1, 1 / 16) == key(1, 1 / 16)
     assert len({key(1, 1 / 16), key(2, 1 / 16), key(1, 1 / 8)}) == 3
@@ -133,7 +133,7 @@ def test_the_commands(shard, tmp_path, monkeypatch, capsys):
     assert command(monkeypatch, "import", tmp_path / "out", "--to", tmp_path / "packed", "--scale", "2") == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert command(monkeypatch, "import", tmp_path / "out", "--to", tmp_path / "packed") == 0
-    assert FlowReader(tmp_path / "packed/clip_7.arrow").pairs == [(3, 4), (4, 3)]
+    assert StoredFlow(tmp_path / "packed/clip_7.arrow").pairs == [(3, 4), (4, 3)]
     assert command(monkeypatch, "export", tmp_path / "nowhere.arrow", "--to", tmp_path / "x") == 1
     captured = capsys.readouterr()
     assert captured.err == (

@@ -4,7 +4,6 @@ The step of a clip is the most common difference of its frame numbers, and a pai
 that cannot be compared is never dropped silently: it keeps its place, with one line that says why.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,11 +12,7 @@ from typing import NamedTuple
 
 from etc.core.errors import UserError
 from etc.evaluation.samples import Snippet, snippet
-from etc.sources.folder.layouts import ClipFolder, Files
-
-# Long Cityscapes recordings hold many clips. A jump in the numbering by more steps starts the next clip, a smaller one
-# is a gap in a clip.
-CLIP_JUMP = 5
+from etc.sources.folder.layouts import CLIP_JUMP, ClipFolder, Files, detected_step
 
 
 class SkippedPair(NamedTuple):
@@ -84,14 +79,6 @@ def unpredicted_clips(predictions: ClipFolder, frames: ClipFolder) -> list[str]:
         for name, video, files in _pieces(frames, None)
         if not (predictions.match(video) or {}).keys() & files.keys()
     ]
-
-
-def detected_step(numbers: Iterable[int]) -> int | None:
-    """The most common difference of sorted frame numbers, the smallest of equally common ones; None for one frame."""
-    differences = Counter(second - first for first, second in pairwise(numbers))
-    if not differences:
-        return None
-    return min(differences, key=lambda difference: (-differences[difference], difference))
 
 
 def _listed(predictions: ClipFolder, frames: ClipFolder | None, listed: Iterable[str]) -> Iterator[Piece]:

@@ -17,7 +17,7 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, write_json
 from etc.core.progress import track
-from etc.sources.camvid.cutting import ShortVideoError, frames_at
+from etc.sources.camvid.decoding import ShortVideoError, frames_at
 from etc.sources.camvid.stills import PUBLISHED, Still, by_sequence
 from etc.workers import Workers
 

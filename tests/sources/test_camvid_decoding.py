@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from etc.core.errors import UserError
-from etc.sources.camvid.cutting import ShortVideoError, frames_at
+from etc.sources.camvid.decoding import ShortVideoError, frames_at
 from tests.sources.camvid_world import picture, video
 
 

@@ -1,21 +1,22 @@
 """Flow files in and out: stored flow as ``.flo`` or KITTI PNG for other programs, and theirs packed into the store.
 
-Outside, a clip is a folder ``<clip>/`` of files ``<source>_<target>.flo`` (or ``.png``), see
-``etc.flow.estimators.folder``.
+Outside, a clip is a folder ``<clip>/`` of files ``<source>_<target>.flo`` (or ``.png``), see ``etc.flow.files``.
 """
 
-from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from etc.core.errors import UserError
+from etc.core.outputs import check_files, check_folder, together
 from etc.core.progress import track
-from etc.flow.estimators.folder import ClipFolder, pair_files
-from etc.flow.files import IMPORTED
+from etc.flow.files import FlowFiles, PairFiles, files_by_pair
 from etc.flow.io import UNKNOWN, write_flo, write_kitti_png
-from etc.flow.store import DEFAULT_STEP, FlowReader, FlowWriter, content_key
+from etc.flow.store import DEFAULT_STEP, FlowWriter, StoredFlow, content_key
 
+# Name of the method in packed files: their mask says where flow is known, not what is visible.
+IMPORTED = "import"
 FORMATS = {"flo": ".flo", "kitti": ".png"}
 # The largest vector component that a KITTI PNG holds, in pixels.
 _KITTI_LIMIT = 511.98
@@ -33,25 +34,31 @@ def export(source: Path, to: Path, kind: str) -> str:
         kind: ``flo`` or ``kitti``.
 
     Raises:
-        UserError: there is no flow file, one is damaged, or ``to`` cannot be written.
+        UserError: there is no flow file, one is damaged, ``to`` cannot be written, or holds a file in the way that was
+            not made by this function. Nothing is written then.
     """
     if kind not in FORMATS:
         raise UserError(f"there is no flow format {kind!r}: choose one of {', '.join(FORMATS)}")
     paths = sorted(source.glob("*.arrow")) if source.is_dir() else [source]
     if not paths:
         raise UserError(f"{source}: no flow file (*.arrow) in this folder; give data/<data set>/flow/<purpose>")
-    readers = [(path.stem, FlowReader(path)) for path in paths]
-    pairs = [(clip, reader, pair) for clip, reader in readers for pair in reader.pairs]
-    for clip, reader, (start, end) in track(pairs, len(pairs), f"export {kind}"):
-        flow, visible = reader.read(start, end)
-        path = to / clip / f"{start:06}_{end:06}{FORMATS[kind]}"
-        size = np.abs(flow).max(axis=2)
-        if kind == "flo":
-            flow[size >= reader.limit] = UNKNOWN
-            write_flo(path, flow)
-        else:
-            valid = size < min(reader.limit, _KITTI_LIMIT)
-            write_kitti_png(path, flow, valid if visible is None else valid & visible)
+    readers = [(path.stem, StoredFlow(path)) for path in paths]
+    pairs = {
+        f"{clip}/{start:06}_{end:06}{FORMATS[kind]}": (reader, start, end)
+        for clip, reader in readers
+        for start, end in reader.pairs
+    }
+    check_folder(to, pairs, [source])
+    with together(to):
+        for name, (reader, start, end) in track(pairs.items(), len(pairs), f"export {kind}"):
+            flow, visible = reader.read(start, end)
+            size = np.abs(flow).max(axis=2)
+            if kind == "flo":
+                flow[size >= reader.limit] = UNKNOWN
+                write_flo(to / name, flow)
+            else:
+                valid = size < min(reader.limit, _KITTI_LIMIT)
+                write_kitti_png(to / name, flow, valid if visible is None else valid & visible)
     return f"flow of {len(pairs)} pairs in {len(readers)} clips in {to}"
 
 
@@ -67,38 +74,45 @@ def pack(source: Path, to: Path, step: float = DEFAULT_STEP, scale: int = 1) -> 
 
     Raises:
         UserError: no flow file is there, one is damaged or of another size than the others of its clip, or the flow
-            cannot be stored with this step and scale.
+            cannot be stored with this step and scale, or a file in the way was not made by this function. Nothing is
+            written then.
     """
     if not source.is_dir():
         raise UserError(f"{source}: no such folder; give the one that holds <source>_<target>.flo (or .png)")
-    if files := pair_files(source.iterdir(), source.name):
+    if files := _files(source):
         if to.suffix != ".arrow":
             raise UserError(f"{to}: one clip makes one flow file; name it <clip>.arrow")
         clips = {to: (source, files)}
     else:
         folders = sorted(entry for entry in source.iterdir() if entry.is_dir())
-        found = {folder: pair_files(folder.iterdir(), folder.name) for folder in folders}
+        found = {folder: _files(folder) for folder in folders}
         clips = {to / f"{folder.name}.arrow": (folder, files) for folder, files in found.items() if files}
     if not clips:
         raise UserError(f"{source}: no flow here: neither <source>_<target>.flo (or .png) nor folders of such files")
     if to.is_file() and to not in clips:
         raise UserError(f"{to}: is a file; several clips need a folder")
-    for path, (folder, files) in track(clips.items(), len(clips), "import"):
-        _pack_clip(path, ClipFolder(folder, folder.name, files), step, scale)
+    check_files(dict.fromkeys(clips, _is_import), [source])
+    with together():
+        for path, (folder, files) in track(clips.items(), len(clips), "import"):
+            _pack_clip(path, FlowFiles(files, folder, folder.name), step, scale)
     pairs = sum(len(files) for _, files in clips.values())
     return f"flow of {pairs} pairs in {len(clips)} clips in {to}"
 
 
-def _pack_clip(path: Path, clip: ClipFolder, step: float, scale: int) -> None:
+def _is_import(path: Path) -> bool:
+    return StoredFlow(path).method == IMPORTED
+
+
+def _files(folder: Path) -> PairFiles:
+    return files_by_pair(folder.iterdir()).get(folder.name, {})
+
+
+def _pack_clip(path: Path, clip: FlowFiles, step: float, scale: int) -> None:
     pairs = list(clip.files)
-    parameters = {"pairs": _text(pairs), "step": step, "scale": scale}
+    parameters = {"pairs": [f"{source}_{target}" for source, target in pairs], "step": step, "scale": scale}
     key = content_key(clip.checksums(pairs), IMPORTED, parameters, "1")
-    clip.shape = clip.read(*pairs[0])[1].shape
+    clip = replace(clip, shape=clip.read(*pairs[0])[1].shape)
     with FlowWriter(path, key, clip.shape, step, IMPORTED, scale) as writer:
         for source, target in pairs:
             flow, known = clip.read(source, target)
             writer.write(source, target, flow, None if known.all() else known)
-
-
-def _text(pairs: Iterable[tuple[int, int]]) -> list[str]:
-    return [f"{source}_{target}" for source, target in pairs]

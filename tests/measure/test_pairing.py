@@ -3,8 +3,8 @@
 import pytest
 
 from etc.core.errors import UserError
-from etc.sources.folder.layouts import read_folder
-from etc.sources.folder.pairing import detected_step, plan_clips, unpredicted_clips
+from etc.measure.pairing import plan_clips, unpredicted_clips
+from etc.sources.folder.layouts import detected_step, read_folder
 
 
 def folder(root, clips, pattern="{clip}/{number:04d}.png"):

@@ -4,11 +4,68 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
 
 from etc.core.errors import UserError
+from etc.core.params_file import Params
 from etc.dataset.manifest import SPLITS
-from etc.sources.folder.layouts import some
-from etc.sources.folder.params import Splits
+from etc.sources.clip_names import first_names
+
+
+def _share_or_clips(value: Any) -> Any:
+    """Let a share or a list of texts through, so that the message is one, not one for each kind."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not 0 <= value <= 1:
+            raise ValueError("a share must be from 0 to 1")
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(one, str) and one for one in value):
+        return tuple(value)
+    raise ValueError("give a share from 0 to 1, or a list of clip names such as ['walk', 'city_*']")
+
+
+Part = Annotated[float | tuple[str, ...], BeforeValidator(_share_or_clips)]
+
+
+class Splits(Params):
+    """Which clips make up each split: shares in all three, or lists of clips in all three; what is left out is none."""
+
+    train: Part | None = Field(None, description="share of the recordings, 0 to 1, or list of clips; *, ? and [] match")
+    dev: Part | None = Field(None, description="the same, to tune on")
+    test: Part | None = Field(None, description="the same, to report on")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="which recordings go where, with shares")
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        given = self._parts()
+        if not given:
+            raise ValueError("no split is given; give shares such as train: 0.8, dev: 0.1, test: 0.1")
+        if len({isinstance(part, tuple) for part in given.values()}) > 1:
+            raise ValueError("shares and lists of clips are mixed; give one kind in train, dev and test")
+        total = sum(self.shares.values())
+        if self.shares and abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares of train, dev and test add up to {total:g}; make it 1")
+        if not self.shares and not any(self.clips.values()):
+            raise ValueError("the lists of train, dev and test are empty; name clips")
+        return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Split to its share, those above 0; empty with lists."""
+        return {split: float(part) for split, part in self._parts().items() if not isinstance(part, tuple) and part}
+
+    @property
+    def clips(self) -> dict[str, tuple[str, ...]]:
+        """Split to its clip names and patterns; empty with shares."""
+        return {split: part for split, part in self._parts().items() if isinstance(part, tuple)}
+
+    def _parts(self) -> dict[str, float | tuple[str, ...]]:
+        parts = {"train": self.train, "dev": self.dev, "test": self.test}
+        return {split: part for split, part in parts.items() if part is not None}
+
+
+EIGHT_ONE_ONE = Splits(train=0.8, dev=0.1, test=0.1)
 
 
 @dataclass(frozen=True)
@@ -56,7 +113,7 @@ def counts(number: int, shares: Mapping[str, float]) -> dict[str, int]:
         shares: split to share, > 0, adding up to 1; among equals the first comes first.
     """
     exact = {split: number * share for split, share in shares.items()}
-    # A share such as 0.7 is not exact: 10 x 0.7 shall be 7, whatever its last bit.
+    # A share such as 0.7 is not exact: 10 x 0.7 must be 7, whatever its last bit.
     parts = {split: int(value + 1e-9) for split, value in exact.items()}
     by_remainder = sorted(parts, key=lambda split: round(parts[split] - exact[split], 9))
     for split in by_remainder[: number - sum(parts.values())]:
@@ -101,7 +158,7 @@ def _listed(clips: Sequence[Candidate], lists: Mapping[str, tuple[str, ...]]) ->
         for pattern in patterns:
             fitting = [one for one in clips if _fits(one, pattern)]
             if not fitting:
-                known = some(one.clip for one in clips)
+                known = first_names(one.clip for one in clips)
                 raise UserError(f"split.{split}: no clip is called {pattern!r}; there are {len(clips)}: {known}")
             for one in fitting:
                 if chosen.setdefault(one.clip, split) != split:
@@ -110,7 +167,7 @@ def _listed(clips: Sequence[Candidate], lists: Mapping[str, tuple[str, ...]]) ->
                         "name it in one of them"
                     )
     left = [one.clip for one in clips if one.clip not in chosen]
-    return chosen, [f"{_clips(len(left))} in no split and left out: {some(left)}"] if left else []
+    return chosen, [f"{_clips(len(left))} in no split and left out: {first_names(left)}"] if left else []
 
 
 def _fits(clip: Candidate, pattern: str) -> bool:

@@ -1,0 +1,86 @@
+"""What the report knows about each run: counts by clip, from the tables that the stage ``evaluate`` writes."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from etc.evaluation.iou import IouCounts, iou_counts, total
+from etc.params.experiment import Run
+
+
+class ClipCounts(NamedTuple):
+    """Counts of one run by clip.
+
+    Attributes:
+        clips: names, sorted; none where nothing could be counted.
+        counts: with an axis of clips in front, e.g. intersections (clips, C).
+    """
+
+    clips: tuple[str, ...]
+    counts: IouCounts
+
+    def pooled(self) -> IouCounts:
+        """Counts over all clips."""
+        return total(self.counts)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One run.
+
+    Attributes:
+        run: architecture, scheme and seed.
+        iou: predictions against the truth, on labelled frames.
+        tc: pairs of predictions under ``corrected``, by the flow that judges.
+        tc_visible: the same under ``occlusion_aware``.
+        tc_compare: the same under ``corrected``, by the flow to compare with.
+        iterations: training iterations.
+        train_seconds: wall-clock seconds of training.
+    """
+
+    run: Run
+    iou: ClipCounts
+    tc: ClipCounts
+    tc_visible: ClipCounts
+    tc_compare: ClipCounts
+    iterations: int
+    train_seconds: float
+
+    @classmethod
+    def from_tables(
+        cls, run: Run, iou: pd.DataFrame, tc: pd.DataFrame, classes: int, iterations: int, train_seconds: float
+    ) -> "Evaluation":
+        """From the tables of the stage ``evaluate``, see ``etc.stages.evaluate.run``; ``classes`` is C."""
+        return cls(
+            run,
+            _iou_counts(iou, classes),
+            _tc_counts(tc, classes, "evaluate", "corrected"),
+            _tc_counts(tc, classes, "evaluate", "occlusion_aware"),
+            _tc_counts(tc, classes, "compare", "corrected"),
+            iterations,
+            train_seconds,
+        )
+
+
+def _iou_counts(table: pd.DataFrame, classes: int) -> ClipCounts:
+    clips, sums = _by_clip(table, classes, ["tp", "fp", "fn"])
+    return ClipCounts(clips, iou_counts(*sums))
+
+
+def _tc_counts(table: pd.DataFrame, classes: int, flow: str, protocol: str) -> ClipCounts:
+    chosen = table[(table["flow"] == flow) & (table["protocol"] == protocol)]
+    columns = ["intersection", "union", "same", "counted"]
+    clips, (intersection, union, same, counted) = _by_clip(chosen, classes, columns)
+    # The last two belong to a pair, whose classes repeat them.
+    return ClipCounts(clips, IouCounts(intersection, union, same[:, 0], counted[:, 0]))
+
+
+def _by_clip(table: pd.DataFrame, classes: int, columns: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of the clips and sums over their frames or pairs, int64 (columns, clips, classes)."""
+    clip, clips = pd.factorize(table["clip"], sort=True)
+    sums = np.zeros((len(columns), len(clips), classes), np.int64)
+    for name, counts in zip(columns, sums, strict=True):
+        np.add.at(counts, (clip, table["class"].to_numpy()), table[name].to_numpy())
+    return tuple(clips), sums
