@@ -1,13 +1,12 @@
 """``etc adopt``: a data set with a block in params/frames.yaml gets a block in every other parameter file.
 
 The blocks are those of a similar data set, which mostly say what differs from ``.shared``. Values that cannot be right
-for the new data set are changed; those that may not be are named.
+for the new data set are changed; values that may be wrong are listed.
 """
 
 import copy
 import functools
 import operator
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -17,12 +16,14 @@ import yaml
 
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, sha256
-from etc.core.params_file import blocks
+from etc.core.names import check_name
+from etc.core.params_file import blocks, parse
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import CITYSCAPES, STREET
+from etc.flow.precision import most_steps
 from etc.models import weights
 from etc.params import experiment, flow, frames, labeller, pretrain, pseudo_labels, student, teacher
-from etc.params.check import PER_DATASET, check_all, check_dataset
+from etc.params.check import PER_DATASET, check_all, check_dataset, known_size
 from etc.sources import class_file
 from etc.sources.camvid.classes import SEGNET
 from etc.sources.folder.params import FolderParams
@@ -37,6 +38,8 @@ MODULES = tuple(module for module in PER_DATASET if module is not frames)
 # Sources whose classes are fixed.
 _FIXED = {"street": STREET, "camvid": SEGNET, "cityscapes": CITYSCAPES}
 _CHECKSUM_DIGITS = 12
+# Fine enough for estimated flow, coarse enough for frames of 2048 pixels.
+_ESTIMATED_STEPS = 16
 # Keys whose best value depends on the frames.
 _LOOK_AT: tuple[Keys, ...] = (
     ("scales",),
@@ -70,11 +73,12 @@ def adopt(name: str, like: str, networks_of: str | None, choose: bool) -> list[A
         choose: also make it the only data set that params/experiment.yaml runs.
 
     Raises:
-        UserError: a name is wrong, there are blocks already, or the new blocks do not pass the check; no file is
-            changed then.
+        UserError: a name is wrong, blocks exist already, or the new blocks fail the check; no file is changed then.
     """
-    if not re.fullmatch(experiment.NAME, name):
-        raise UserError(f"{name}: use lower-case letters, digits and '_' alone in the name of a data set")
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
     settings = frames.load(name)
     _check_blocks(name, like)
     plan = experiment.load()
@@ -91,8 +95,10 @@ def adopt(name: str, like: str, networks_of: str | None, choose: bool) -> list[A
     texts, added = {}, []
     for module in MODULES:
         path, text = module.PATH, _text(module.PATH)
-        block = yaml.safe_load(text)[like]
+        block = parse(text, path)[like]
         wanted = {**networks.get(module, {}), **_wanted(module, block, settings, keeps_weights)}
+        if module is flow:
+            wanted |= _steps(block, known_size(name, settings), settings.source == "street")
         changed = {keys: value for keys, value in wanted.items() if _get(block, keys) != value}
         texts[path] = _with_block(path, text, like, name, changed)
         added.append(Added(path, changed, _look_at(block, changed)))
@@ -103,7 +109,7 @@ def adopt(name: str, like: str, networks_of: str | None, choose: bool) -> list[A
 
 
 def is_labelled(settings: Settings) -> bool:
-    """Whether training may use labels of a data set: videos have none, a folder may be without."""
+    """Whether a data set has labels that training may use: videos have none, a folder may have none."""
     if isinstance(settings, FolderParams):
         return settings.labels is not None and settings.annotated > 0
     return not isinstance(settings, VideoParams)
@@ -130,7 +136,7 @@ def class_names(dataset: str, settings: Settings) -> tuple[str, ...]:
 
 
 def _check_blocks(name: str, like: str) -> None:
-    """``name`` has no block but the one in frames.yaml, ``like`` has all."""
+    """``name`` has a block in frames.yaml only, ``like`` has one in every file."""
     known = {module.PATH: blocks(module.PATH) for module in PER_DATASET}
     taken = [str(path) for path, names in known.items() if name in names and path != frames.PATH]
     if taken:
@@ -153,7 +159,7 @@ def _wanted(module: ModuleType, block: Block, settings: Settings, keeps_weights:
         # Of a folder, training uses the label of every spacing-th frame; a multiple would reach no other frame.
         wanted["stride",] = 1
     if module is flow and settings.source != "street":
-        # Only rendered frames have exact flow. The judge is another method than the one trained with.
+        # Only rendered frames have exact flow. The judge's method differs from the one trained with.
         trained = block["train"]["method"]
         for purpose, one in block.items():
             if one["method"] == "exact":
@@ -168,8 +174,19 @@ def _wanted(module: ModuleType, block: Block, settings: Settings, keeps_weights:
     return wanted
 
 
+def _steps(block: Block, size: tuple[int, int] | None, rendered: bool) -> Values:
+    """Steps per pixel that can hold the flow of the new frames; the fine ones of exact flow suit no estimate."""
+    wanted: Values = {}
+    for purpose, one in block.items():
+        steps = one["steps_per_pixel"]
+        if one["method"] == "exact" and not rendered:
+            steps = min(steps, _ESTIMATED_STEPS)
+        wanted[purpose, "steps_per_pixel"] = min(steps, most_steps(max(size))) if size else steps
+    return wanted
+
+
 def _look_at(block: Block, changed: Values) -> Values:
-    """Values that stay, though the best choice depends on the frames."""
+    """Values that are kept, though the best choice depends on the frames."""
     if changed.get(("checkpoint",)):
         # The network is taken as it is: the other keys have no effect.
         return {}
@@ -193,7 +210,7 @@ def _networks(
 ) -> dict[ModuleType, Values]:
     """Values of labeller.yaml and pretrain.yaml that name the trained networks of ``owner``, if they fit ``name``."""
     architecture, *others = plan.architectures
-    # What starts from each network, and so must be the same: file, key, network.
+    # The network that starts from each, and so must be the same: file, key, network.
     starting = {}
     if teachers.start == "labeller":
         starting[labeller] = teacher.PATH, "network", teachers.network
@@ -261,7 +278,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _with_block(path: Path, text: str, like: str, name: str, values: Values) -> str:
     """The text of a file and, below it, a copy of block ``like`` as block ``name`` with other values."""
-    content = yaml.safe_load(text)
+    content = parse(text, path)
     expected = copy.deepcopy(content[like])
     root = yaml.compose(text, _Loader)
     root.value = [(yaml.compose(name), node) for key, node in root.value if key.value == like]
@@ -273,8 +290,8 @@ def _with_block(path: Path, text: str, like: str, name: str, values: Values) -> 
         block = "\n" + block
     new = text + (block.replace("\n", "\r\n") if "\r\n" in text else block)
     try:
-        found = yaml.safe_load(new)
-    except yaml.YAMLError:
+        found = parse(new, path)
+    except UserError:
         found = None
     if found != {**content, name: expected}:
         raise UserError(f"{path}: written in a way that the command cannot add to; add block '{name}' by hand")
@@ -289,7 +306,11 @@ def _set(path: Path, like: str, block: yaml.MappingNode, keys: Keys, value: Any)
                 f"{path}: block '{like}' has no mapping '{key}' of its own to copy; write `{key}: {{<<: *{key}}}` there"
             )
     pairs = {key.value: (key, inner) for key, inner in block.value}
-    pairs[keys[-1]] = yaml.compose(keys[-1]), yaml.compose(yaml.safe_dump(value))
+    written = yaml.compose(yaml.safe_dump(value))
+    if isinstance(value, str):
+        # PyYAML does not know that checksums such as 12345678e901 are numbers in YAML 1.2.
+        written.style = '"'
+    pairs[keys[-1]] = yaml.compose(keys[-1]), written
     block.value = list(pairs.values())
 
 

@@ -1,6 +1,8 @@
-"""The ``etc`` command: one command a stage, and commands to look at what was made. Logic lives elsewhere."""
+"""The ``etc`` command: one command a stage, and commands to look at the results. Logic lives elsewhere."""
 
 import gc
+import importlib.metadata
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ from etc.commands.arguments import Dataset
 from etc.commands.flow import flow
 from etc.commands.frames import frames
 from etc.commands.predict import predict
+from etc.commands.run import check_address_space, reported
 from etc.commands.run import run as _run
 from etc.commands.run import run_stage as _stage
 from etc.commands.show import show
@@ -26,7 +29,9 @@ app = typer.Typer(
 
 Architecture = Annotated[str, typer.Option(help="Student network: one of architectures in params/experiment.yaml.")]
 Scheme = Annotated[str, typer.Option(help="Training scheme, a name from 'schemes' in params/student.yaml.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, sample order and augmentation.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**31 - 1, help="Seed of initial weights, sample order and augmentation.")
+]
 
 
 app.command()(adopt)
@@ -74,7 +79,7 @@ def pretrain(dataset: Dataset, architecture: Architecture = "pspnet18") -> None:
 
 @app.command()
 def student(dataset: Dataset, scheme: Scheme, seed: Seed, architecture: Architecture = "pspnet18") -> None:
-    """Train one student. A killed run goes on from its last checkpoint and ends with the same weights."""
+    """Train one student. A killed run continues from its last checkpoint and ends with the same weights."""
     from etc.stages import student as stage
 
     _stage(lambda: stage.run(dataset, architecture, scheme, seed))
@@ -128,13 +133,39 @@ def export(
 @app.command()
 def check() -> None:
     """Check all files of params/ without running anything."""
-    from etc.params.check import check_all
+    from etc.stages import check as stage
 
-    _run(lambda: print(f"params/ is in order; data sets: {', '.join(check_all().run)}"))
+    _stage(stage.run)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        pyproject = Path(__file__).parents[1] / "pyproject.toml"
+        project = tomllib.loads(pyproject.read_text())["project"] if pyproject.is_file() else None
+        print(f"etc {project['version'] if project else importlib.metadata.version('etc-segmentation')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the command as a whole."""
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    # A sixth of the start of a stage is Python looking for garbage among the modules that it loads.
+    """Entry point of ``etc`` and ``python -m etc``."""
+    from etc.commands.own_code import use_own_code
+
+    # A sixth of a stage's start-up is Python looking for garbage among the modules that it loads.
     gc.set_threshold(50_000)
-    app()
+    with reported():
+        check_address_space()
+        use_own_code()
+        app(prog_name="etc")
+
+
+if __name__ == "__main__":
+    main()

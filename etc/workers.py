@@ -13,7 +13,7 @@ import cv2
 
 from etc.core.errors import UserError
 
-# Numbers of mallopt(3), and bytes: the largest array that is reused (glibc allows no more), and how much is kept.
+# Numbers of mallopt(3), and bytes: the largest array that is reused (glibc's limit), and how much is kept.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_KEPT, _KEPT = 32 << 20, 256 << 20
 
@@ -35,10 +35,10 @@ def _start_worker() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc reuse the memory of freed arrays instead of giving it back and asking for it again.
+    """Let glibc reuse the memory of freed arrays instead of returning it and asking for it again.
 
-    The loops over pairs make arrays of some megabytes for each pair; that the system clears their pages anew each time
-    took a sixth of the time of TC at 1024x2048, see docs/benchmarks.md. Other C libraries are left as they are.
+    The loops over pairs make arrays of some megabytes for each pair; clearing their pages anew took a sixth of the time
+    of TC at 1024x2048, see docs/benchmarks.md. Other C libraries are left as they are.
     """
     if sys.platform != "linux":
         return

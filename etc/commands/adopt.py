@@ -22,11 +22,11 @@ def adopt(
         bool, typer.Option("--run", help="Also make it the only data set that params/experiment.yaml runs.")
     ] = False,
 ) -> None:
-    """Bring in your own data: after you wrote its block in params/frames.yaml, add one to every other file of params/.
+    """Bring in your own data: once its block is in params/frames.yaml, add one to every other file of params/.
 
     The blocks are those of another data set, changed where they must be: no exact flow for real frames, class weights
     only for the same classes, and for data without labels pseudo-labels alone and the trained networks of another data
-    set. Prints what was changed and what to look at.
+    set. Prints what was changed and what to check.
     """
     from etc.adopt import adopt as add
     from etc.params import experiment

@@ -6,7 +6,7 @@ from typer.core import TyperGroup
 
 
 class DefaultCommandGroup(TyperGroup):
-    """Gives arguments that do not start with the name of a command to ``default``."""
+    """Passes arguments that do not start with a command's name to ``default``."""
 
     default = "compute"
 

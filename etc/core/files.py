@@ -3,8 +3,10 @@
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,9 @@ _REMEDIES = {
     errno.EACCES: "no permission: change the permissions, or use another folder",
     errno.EPERM: "no permission: change the permissions, or use another folder",
     errno.EROFS: "the file system is read-only: use a folder that can be written",
+    errno.ELOOP: "its symbolic links lead in a circle: replace them with the file or folder itself",
     errno.ENAMETOOLONG: "the name is too long: use a shorter one",
+    errno.EMFILE: "too many open files: raise the limit with `ulimit -n`",
     errno.EISDIR: "a folder stands here: give the name of a file",
     errno.EEXIST: "a file stands in the way: use another folder",
     errno.ENOTDIR: "a file stands in the way: use another folder",
@@ -32,10 +36,10 @@ def os_errors_in_one_line(path: str | os.PathLike | None = None) -> Iterator[Non
     """Report operating-system errors (a full disk, no permission, a read-only folder) in one line with a remedy.
 
     Args:
-        path: the file to name; None names the one that the error names.
+        path: the file to name; None: the one that the error names.
 
     Raises:
-        UserError: in place of such an ``OSError``; others pass.
+        UserError: in place of such an ``OSError``; others are not caught.
     """
     try:
         yield
@@ -51,14 +55,14 @@ def os_errors_in_one_line(path: str | os.PathLike | None = None) -> Iterator[Non
 def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> Iterator[IO]:
     """Open a temporary file beside ``path`` that takes its name when the block ends without an error.
 
-    The folder is made when it is missing. On any error the temporary file is removed and what was at
-    ``path`` stays as it was. Inside :func:`etc.core.outputs.together` it takes its name when that block ends.
+    A missing folder is created. On any error the temporary file is removed and ``path`` stays as it was. Inside
+    :func:`etc.core.outputs.together` it takes its name when that block ends.
 
     Args:
         path: the file.
         mode: ``wb`` or ``w`` (UTF-8).
-        durable: wait until the bytes are on the disk, so that even a power cut leaves no half file. Thousands of
-            small files whose content is checked later do without.
+        durable: wait until the bytes are on the disk, so that even a power cut leaves no half file; not worth it for
+            thousands of small files whose content is checked later.
 
     Raises:
         UserError: the disk is full, the folder cannot be written, or ``path`` is no regular file.
@@ -97,6 +101,24 @@ def json_text(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
+def read_text(path: str | os.PathLike) -> str:
+    """Read a text file in UTF-8.
+
+    Raises:
+        UserError: it is no regular file (reading a FIFO would wait for ever), not UTF-8, or cannot be read.
+        FileNotFoundError: it is missing.
+    """
+    path = Path(path)
+    with os_errors_in_one_line(path):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path}: not a regular file but a folder, FIFO or device; put a text file there")
+        data = path.read_bytes()
+    try:
+        return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8").read()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not text in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
+
+
 def read_json(path: str | os.PathLike) -> Any:
     """Read a JSON file.
 
@@ -105,15 +127,12 @@ def read_json(path: str | os.PathLike) -> Any:
     """
     path = Path(path)
     try:
-        with os_errors_in_one_line(path):
-            return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; the stage that makes it has not run") from error
-    # ValueError: broken syntax or encoding, or a number of thousands of digits; RecursionError: thousands of brackets.
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path}: not JSON ({first_line(error)}); delete it and run the stage that makes it again"
-        ) from error
+    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits, and deep nesting
+        reason = first_line(error)
+        raise UserError(f"{path}: not JSON ({reason}); delete it and run the stage that makes it again") from error
 
 
 def check_archive(path: str | os.PathLike) -> None:

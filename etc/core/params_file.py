@@ -3,22 +3,43 @@
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError
+from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
+from etc.core.files import read_text
+from etc.core.names import check_name
 
 DIRECTORY = Path("params")
-# libyaml reads ten times as fast as the same loader in Python, which a PyYAML without it has alone.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# A block of such a name holds what data sets share, and is none itself.
+# Blocks whose names begin like this hold what data sets share and are not data sets.
 _SHARED = "."
+# Far above what anybody writes: a file with deeper nesting would crash a reader, one with more values (a few lines of
+# aliases of aliases are enough) would never be read to its end.
+_MOST_LEVELS, _MOST_VALUES = 50, 200_000
+# Longer values are shortened in messages.
+_SHOWN = 200
 
 
 class Params(BaseModel):
-    """Base of all parameter blocks: unknown keys are errors, values cannot be changed after loading."""
+    """Base of all parameter blocks: unknown keys are errors, values cannot be changed after loading.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Values have the type that YAML gives them: true is not 1, 1.0 no whole number, "3" no number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _whole(value: Any) -> Any:
+    if type(value) is not int:
+        raise ValueError("must be a whole number")
+    return value
+
+
+# For Literal[1, 2], which takes true and 1.0 for 1.
+WholeNumber = BeforeValidator(_whole)
+# For tuples: YAML has only lists.
+FromList = Strict(False)
 
 
 Block = TypeVar("Block", bound=BaseModel)
@@ -49,10 +70,10 @@ def load_block(path: Path, dataset: str, model: type[Block]) -> Block:
 
 
 def load_key(path: Path, dataset: str, key: str) -> Any:
-    """One key of the block of one data set, unchecked: the one that says of which kind the block is.
+    """One key of the block of one data set, unchecked: the key that says what kind of block it is.
 
     Raises:
-        UserError: the file is missing, is not YAML, has no block for this data set, or the block lacks the key.
+        UserError: the file is missing, is not YAML, has no block for this data set, or the key is missing.
     """
     block = _block(Path(path), dataset)
     if not isinstance(block, dict) or key not in block:
@@ -65,13 +86,76 @@ def blocks(path: Path) -> list[str]:
     return list(_blocks(Path(path)))
 
 
+def parse(text: str, name: str | Path) -> Any:
+    """What a YAML text holds, by the reader (and so by the rules of YAML 1.2) that DVC uses.
+
+    Args:
+        text: the YAML.
+        name: what to call it in the message, usually its path.
+
+    Raises:
+        UserError: it is not YAML, names a key twice, has a key that is no text, a tag such as ``!!int``, or is nested
+            too deeply or too large.
+    """
+    try:
+        _check_extent(text)
+        content = YAML(typ="safe").load(text)
+        _check_keys(content)
+        return content
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        parts = [getattr(error, part, None) for part in ("context", "problem")]
+        reason = ", ".join(filter(None, parts)) or first_line(error)
+        raise UserError(f"{name}: not readable as YAML: {place}{' '.join(reason.split())}") from error
+    except Exception as error:  # what the reader makes of impossible dates, endless numbers and odd keys
+        raise UserError(f"{name}: not readable as YAML: {first_line(error)}") from error
+
+
+def _check_extent(text: str) -> None:
+    """Refuse what no reader survives, and tags, from the events alone: nothing is built yet."""
+    sizes: dict[str, int] = {}  # of finished anchors, their aliases written out
+    opened: list[tuple[str | None, int]] = []
+    size = 0
+    for event in YAML(typ="safe").parse(text):
+        if isinstance(event, AliasEvent):
+            if event.anchor not in sizes:
+                raise ValueError(f"alias *{event.anchor} is not defined above, or is inside its own value")
+            size += sizes[event.anchor]
+        elif isinstance(event, NodeEvent):
+            if event.tag is not None:
+                raise ValueError(f"tag {event.tag} is not allowed; write the plain value")
+            size += 1
+            if isinstance(event, CollectionStartEvent):
+                opened.append((event.anchor, size - 1))
+            elif event.anchor:
+                sizes[event.anchor] = 1
+        elif isinstance(event, CollectionEndEvent):
+            anchor, before = opened.pop()
+            if anchor:
+                sizes[anchor] = size - before
+        if len(opened) > _MOST_LEVELS:
+            raise ValueError(f"more than {_MOST_LEVELS} levels of nesting")
+        if size > _MOST_VALUES:
+            raise ValueError(f"more than {_MOST_VALUES} values, counting aliases each time")
+
+
+def _check_keys(content: Any) -> None:
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if not isinstance(key, str):
+                raise ValueError(f"key {_shown(key)} is not text; put it in quotes")
+            _check_keys(value)
+    elif isinstance(content, list):
+        for value in content:
+            _check_keys(value)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), LOADER)
+        content = parse(read_text(path), path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; run from the project's root, or restore it with git") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected keys and values, found {type(content).__name__}")
     return content
@@ -86,12 +170,16 @@ def _block(path: Path, dataset: str) -> Any:
     if dataset not in content:
         example = next(iter(content), "street")
         raise UserError(f"{path}: no block for data set '{dataset}'; add one, e.g. by copying that of '{example}'")
+    try:
+        check_name(dataset)
+    except ValueError as error:
+        raise UserError(f"{path}: '{dataset}' cannot be the name of a data set: {error}") from error
     return content[dataset]
 
 
 def _validated(path: Path, prefix: str, content: Any, model: type[Block]) -> Block:
     if not isinstance(content, dict):
-        raise UserError(f"{path}: key '{prefix}': expected keys and values, found {content!r}")
+        raise UserError(f"{path}: key '{prefix}': expected keys and values, found {_shown(content)}")
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -101,10 +189,13 @@ def _validated(path: Path, prefix: str, content: Any, model: type[Block]) -> Blo
 
 def _complaint(prefix: str, error: Any, model: type[BaseModel]) -> str:
     parts = [str(part) for part in error["loc"]]
+    if parts[-1:] == ["[key]"]:
+        # A name that is wrong is the value of the complaint, not part of the place.
+        parts = parts[:-2]
     key = ".".join([prefix, *parts] if prefix else parts)
     if error["type"] == "extra_forbidden":
         known = ", ".join(_known_keys(model, parts[:-1])) or "none"
-        return f"key '{key}' = {error['input']!r} is unknown; allowed here: {known}"
+        return f"key '{key}' = {_shown(error['input'])} is unknown; allowed here: {known}"
     if error["type"] == "missing":
         return f"key '{key}' is missing"
     message = error["msg"].removeprefix("Value error, ")
@@ -112,7 +203,7 @@ def _complaint(prefix: str, error: Any, model: type[BaseModel]) -> str:
         # A check of the whole file; its message names the keys itself.
         return message
     # A check of several keys names them itself; their whole block would fill the screen.
-    shown = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    shown = "" if isinstance(error["input"], dict) else f" = {_shown(error['input'])}"
     return f"key '{key}'{shown}: {message[:1].lower()}{message[1:]}{_allowed(model, parts)}"
 
 
@@ -122,7 +213,7 @@ def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def _descend(model: Any, path: list[str]) -> type[BaseModel] | None:
-    """The model that owns the key at ``path``, as far as it can be told from the annotations."""
+    """The model that owns the key at ``path``, as far as the annotations say."""
     for part in path:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return None
@@ -153,3 +244,8 @@ def _allowed(model: type[BaseModel], parts: list[str]) -> str:
         f"{sign} {getattr(item, name)}" for name, sign in signs.items() for item in metadata if hasattr(item, name)
     ]
     return f" (allowed: {' and '.join(bounds)})" if bounds else ""
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

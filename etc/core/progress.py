@@ -1,4 +1,4 @@
-"""Progress of long loops: a bar on a terminal, a line now and then in a log."""
+"""Progress of long loops: a bar on a terminal, an occasional line in a log."""
 
 import sys
 import time
@@ -18,10 +18,10 @@ def track(
 
     Args:
         items: what is still to do.
-        total: length of the whole job, including what an earlier run has done.
+        total: length of the whole job, including what an earlier run did.
         label: short name in front of the bar.
-        done: how many were done by an earlier run.
-        note: a few words that follow, asked for after each item.
+        done: how many an earlier run did.
+        note: returns a few words to append; called after each item.
     """
     if sys.stderr.isatty():
         bar = tqdm(items, total=total, desc=label, initial=done, mininterval=0.2, dynamic_ncols=True)

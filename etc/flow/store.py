@@ -24,12 +24,12 @@ import pyarrow as pa
 
 from etc.core.errors import UserError, first_line
 from etc.core.files import atomic
+from etc.flow.precision import LIMIT, holds
 from etc.flow.warp import check_flow
 
 FORMAT = 2
 DEFAULT_STEP = 1 / 16
 SCALES = (1, 2, 4)
-_LIMIT = 32767
 _LAST_FRAME = 2**31 - 1
 _LEVEL = 3
 # Rows unpacked at a time: they stay in the processor's cache.
@@ -117,9 +117,9 @@ class FlowWriter:
     ):
         if scale not in SCALES:
             raise UserError(f"{path}: flow cannot be stored at 1/{scale} of its size: use one of {SCALES}")
-        if step <= 0 or _LIMIT * step <= max(shape) - 0.5:
+        if step <= 0 or not holds(step, max(shape)):
             raise UserError(
-                f"{path}: a step of {step} px holds vectors up to {_LIMIT * step:.1f} px only, "
+                f"{path}: a step of {step} px holds vectors up to {LIMIT * step:.1f} px only, "
                 f"the frame is {shape[1]}x{shape[0]}: use a coarser step"
             )
         self.path, self.shape, self.step, self.scale = path, tuple(shape), float(step), scale
@@ -170,7 +170,7 @@ class FlowWriter:
         except UserError as error:
             raise UserError(f"{name}: {error}") from error
         if self.scale > 1:
-            if (largest := float(np.abs(flow).max())) > _LIMIT * self.step:
+            if (largest := float(np.abs(flow).max())) > LIMIT * self.step:
                 raise UserError(
                     f"{name}: a component of {largest:.6g} px (an unknown vector?) cannot be kept at 1/{self.scale} "
                     "of the frame's size: store at scale 1"
@@ -226,7 +226,7 @@ class StoredFlow:
             self.shape = (int(height), int(width))
             self.step = float(header["step"])
             self.method = header["method"]
-            self.limit = _LIMIT * self.step
+            self.limit = LIMIT * self.step
             self.scale = int(header["scale"])
             if self.scale not in SCALES:
                 raise self._damaged(f"scale {self.scale}")
@@ -308,7 +308,7 @@ def _resize(flow: np.ndarray, shape: tuple[int, int], interpolation: int) -> np.
 
 def _pack_flow(flow: np.ndarray, step: float) -> bytes:
     """float32 (H, W, 2) to compressed bytes."""
-    planes = np.clip(np.moveaxis(flow, 2, 0), -_LIMIT * step, _LIMIT * step)
+    planes = np.clip(np.moveaxis(flow, 2, 0), -LIMIT * step, LIMIT * step)
     values = np.rint(planes / np.float32(step)).astype(np.int16).view(np.uint16)
     difference = values.copy()
     difference[..., 1:] -= values[..., :-1]

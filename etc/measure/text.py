@@ -33,9 +33,9 @@ def print_figures(figures: Figures, names: Sequence[str] | None = None, console:
         console: where to print; default: standard output, whose lines are not cut unless it is a terminal.
     """
     if console is None:
-        console = Console(highlight=False)
+        console = Console(highlight=False, color_system=None)
         if not console.is_terminal:
-            console = Console(highlight=False, width=200)
+            console = Console(highlight=False, color_system=None, width=200)
     console.print(_about(figures), markup=False, soft_wrap=True)
     console.print(_scores(figures))
     console.print(_classes(figures, names))

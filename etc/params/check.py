@@ -1,7 +1,7 @@
 """Every parameter file checked at once, before anything runs."""
 
-import re
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +20,7 @@ from etc.params import (
     teacher,
 )
 
+MANIFEST = "data/{}/frames.parquet"
 PER_DATASET = (frames, labeller, pretrain, pseudo_labels, flow, teacher, student, evaluate, report)
 
 
@@ -49,10 +50,37 @@ def check_dataset(plan: experiment.ExperimentParams, dataset: str) -> None:
         UserError: the first complaint, as for :func:`check_all`.
     """
     block = {module: _load(module, dataset) for module in PER_DATASET}
-    _check_architectures(plan, block[student])
+    for architecture in plan.architectures:
+        block[student].network(architecture)
     _check_schemes(plan, dataset, block[student].schemes)
     _check_flow(plan, dataset, block[flow].train.max_offset, block[teacher], block[student])
+    _check_precision(dataset, block[frames], block[flow])
     report.check_declared(dataset, block[report], plan.runs())
+
+
+def known_size(dataset: str, settings: frames.StreetParams | frames.SourceParams) -> tuple[int, int] | None:
+    """Height and width of the largest frames of a data set, pixels, where its block or its manifest says them.
+
+    Args:
+        dataset: name of the data set.
+        settings: its block in params/frames.yaml.
+    """
+    stated = frames.stated_size(settings)
+    if None not in stated:
+        return stated
+    path = MANIFEST.format(dataset)
+    if not Path(path).is_file():
+        return None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=["height", "width"])
+    except (OSError, pa.ArrowException):
+        return None  # damaged: the stages that read it say so
+    height, width = (max(table[name].to_pylist(), default=0) for name in table.column_names)
+    # Of another height than the block says: the frames are about to be made anew.
+    return (height, width) if height and stated[0] in (None, height) else None
 
 
 def _load(module: ModuleType, dataset: str) -> Any:
@@ -63,23 +91,12 @@ def _load(module: ModuleType, dataset: str) -> Any:
             raise
         raise UserError(
             f"{module.PATH}: no block for data set '{dataset}'; `etc adopt {dataset} --like DATASET` copies those of a "
-            "data set that is near to it into all files"
+            "similar data set into all files"
         ) from None
 
 
-def _check_architectures(plan: experiment.ExperimentParams, students: student.StudentParams) -> None:
-    """The architectures of experiment.yaml can be part of a run's name, and are defined."""
-    for name in plan.architectures:
-        if not re.fullmatch(experiment.NAME, name):
-            raise UserError(
-                f"{experiment.PATH}: key 'architectures' = '{name}': use only lower-case letters, digits and '_'; a "
-                f"Hugging Face model is given such a name in 'widths' of {student.PATH}"
-            )
-        students.network(name)
-
-
 def _check_schemes(plan: experiment.ExperimentParams, dataset: str, schemes: Mapping[str, student.Scheme]) -> None:
-    """The schemes of experiment.yaml are defined, and each stands in the group whose dependencies it has."""
+    """The schemes of experiment.yaml are defined, and each is in the group whose dependencies it has."""
     for group_name in ("plain", "distilled", "ablation"):
         for scheme in getattr(plan, group_name).schemes:
             key = f"{experiment.PATH}: key '{group_name}.schemes'"
@@ -100,7 +117,7 @@ def _check_flow(
     one_teacher: teacher.TeacherParams,
     students: student.StudentParams,
 ) -> None:
-    """Where TL is trained, flow is there for every partner that may be drawn: it reaches ``offset`` frames."""
+    """Where TL is trained, every partner that may be drawn has flow, which reaches ``offset`` frames."""
     reaches = {}
     if one_teacher.tl:
         reaches[teacher.PATH] = one_teacher.sampling.partner_reach
@@ -112,3 +129,16 @@ def _check_flow(
                 f"{path}: key '{dataset}.sampling.partner_reach' = {reach}: there is no flow that far; "
                 f"use at most {offset}, or raise '{dataset}.train.max_offset' in {flow.PATH}"
             )
+
+
+def _check_precision(dataset: str, settings: frames.StreetParams | frames.SourceParams, block: flow.FlowBlock) -> None:
+    """Flow of the frames can be stored in the steps that are asked for, where their size is known."""
+    size = known_size(dataset, settings)
+    for purpose in type(block).model_fields if size else ():
+        try:
+            flow.check_precision(dataset, purpose, getattr(block, purpose), size)
+        except UserError as error:
+            if None not in frames.stated_size(settings):
+                raise
+            path = MANIFEST.format(dataset)
+            raise UserError(f"{error} ({path} has their size; delete it if they have changed since)") from error

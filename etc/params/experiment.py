@@ -1,18 +1,21 @@
 """``params/experiment.yaml``: which data sets go through the chain, and which students are trained on them."""
 
+from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from etc.core.errors import UserError
+from etc.core.names import Name, check_distinct, check_name
 from etc.core.params_file import DIRECTORY, Params, load_file
 
 PATH = DIRECTORY / "experiment.yaml"
-# Its former name: what is changed there has no effect.
+# Its former name; changes there would have no effect.
 _OLD_NAME = "data.yaml"
-# Snakemake and DVC join these names with '-', so a name may not hold one.
-NAME = r"^[a-z][a-z0-9_]*$"
+LARGEST_SEED = 2**31 - 1
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Names = Annotated[list[Name], AfterValidator(check_distinct)]
 
 
 class Run(NamedTuple):
@@ -31,35 +34,41 @@ class Run(NamedTuple):
 class Group(Params):
     """Schemes that are trained with the same seeds; the runs are all their combinations."""
 
-    schemes: list[str] = Field(min_length=1, description="names of schemes in params/student.yaml")
-    seeds: list[int] = Field(min_length=1, description="one run a seed")
+    schemes: Names = Field(description="names of schemes in params/student.yaml; [] trains none")
+    seeds: list[Seed] = Field(min_length=1, description="one run a seed")
 
-    @model_validator(mode="after")
-    def _no_repeats(self) -> "Group":
-        for name, values in (("schemes", self.schemes), ("seeds", self.seeds)):
-            if len(set(values)) != len(values):
-                raise ValueError(f"{name} {values} names one twice")
-        if min(self.seeds) < 0:
-            raise ValueError(f"seeds {self.seeds}: a seed is a whole number >= 0")
-        return self
+    @field_validator("seeds")
+    @classmethod
+    def _no_repeats(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("a seed is listed twice")
+        return seeds
 
 
 class ExperimentParams(Params):
     """The dimensions of the experiment."""
 
-    run: list[str] = Field(min_length=1, description="data sets that go through the chain")
-    architectures: list[str] = Field(min_length=1, description="student networks")
+    run: Names = Field(min_length=1, description="data sets that go through the chain")
+    architectures: Annotated[list[str], AfterValidator(check_distinct)] = Field(
+        min_length=1, description="student networks"
+    )
     plain: Group = Field(description="students that learn without a teacher")
     distilled: Group = Field(description="students that learn from the teacher as well")
     ablation: Group = Field(description="further distilled schemes, with fewer seeds")
 
     @model_validator(mode="after")
-    def _disjoint(self) -> "ExperimentParams":
-        runs = self.runs()
-        names = [run.name for run in runs]
-        repeated = sorted({name for name in names if names.count(name) > 1})
+    def _consistent(self) -> "ExperimentParams":
+        for name in self.architectures:
+            try:
+                check_name(name)
+            except ValueError as error:
+                remedy = "a Hugging Face model is given such a name in 'widths' of params/student.yaml"
+                raise ValueError(f"key 'architectures' = '{name}': {error}; {remedy}") from error
+        repeated = sorted(
+            name for name, number in Counter(run.name.casefold() for run in self.runs()).items() if number > 1
+        )
         if repeated:
-            raise ValueError(f"the runs {repeated} stand in two groups; leave each scheme and seed in one")
+            raise ValueError(f"the runs {repeated} are in two groups; leave each scheme and seed in one")
         return self
 
     def runs(self) -> list[Run]:
@@ -78,7 +87,7 @@ def load(path: Path = PATH) -> ExperimentParams:
     """Read and check ``params/experiment.yaml``.
 
     Raises:
-        UserError: the file is missing or wrong, or there is one under its old name.
+        UserError: the file is missing or wrong, or one with its old name exists.
     """
     old = path.with_name(_OLD_NAME)
     if old.exists():

@@ -1,11 +1,13 @@
 """``params/flow.yaml``: the optical flow that students train with and that consistency is judged with."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from etc.core.params_file import DIRECTORY, Params, load_block
+from etc.core.errors import UserError
+from etc.core.params_file import DIRECTORY, Params, WholeNumber, load_block
+from etc.flow.precision import most_steps
 
 PATH = DIRECTORY / "flow.yaml"
 
@@ -24,7 +26,7 @@ class NetworkParams(Params):
 
 
 class FlowParams(Params):
-    """One use of optical flow. What the chosen method does not need is ignored."""
+    """One use of optical flow. Keys that the chosen method does not need are ignored."""
 
     method: Literal["dis", "farneback", "raft", "onnx", "folder", "exact"] = Field(description="how flow is computed")
     preset: Literal["ultrafast", "fast", "medium"] | None = Field(None, description="dis: quality")
@@ -43,20 +45,22 @@ class FlowParams(Params):
     splits: list[Literal["train", "dev", "test"]] = Field(min_length=1, description="splits whose clips get flow")
     max_offset: int = Field(ge=1, le=10, description="pairs (t, t+k) for all k from -max_offset to max_offset but 0")
     steps_per_pixel: int = Field(ge=1, le=128, description="flow is stored in steps of 1/steps_per_pixel pixels")
-    scale: Literal[1, 2, 4] = Field(1, description="flow is stored at 1/scale of the frame's height and width")
+    scale: Annotated[Literal[1, 2, 4], WholeNumber] = Field(
+        1, description="flow is stored at 1/scale of the frame's height and width"
+    )
     visibility: Literal["forward_backward", "exact"] = Field(description="how occluded pixels are found")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.method in ("onnx", "folder") and self.path is None:
             raise ValueError(f"method {self.method} needs 'path'")
-        # The file's content is not in this file, its checksum is: so a changed network makes the stage due.
+        # The network is not in this file but its checksum is, so a changed network makes the stage due.
         if self.method in ("onnx", "raft") and self.path is not None and self.checksum is None:
             raise ValueError(f"method {self.method} with a file of your own needs 'checksum': sha256sum {self.path}")
         return self
 
     def options(self) -> dict[str, Any]:
-        """Arguments of ``etc.flow.methods.build`` for the chosen estimator, without those that are left to it."""
+        """Arguments of ``etc.flow.methods.build`` for the chosen estimator, without those left at their defaults."""
         network = (self.network or NetworkParams()).model_dump()
         if network["inputs"]:
             network["inputs"] = tuple(network["inputs"])
@@ -85,6 +89,26 @@ class FlowBlock(Params):
     train: FlowParams
     evaluate: FlowParams
     compare: FlowParams
+
+
+def check_precision(dataset: str, purpose: str, params: FlowParams, size: tuple[int, int]) -> None:
+    """Flow of these frames can be stored in the steps that are asked for.
+
+    Args:
+        dataset: name of the data set.
+        purpose: name of the block in ``FlowBlock``.
+        params: that block.
+        size: height and width of the largest frames, pixels.
+
+    Raises:
+        UserError: the steps are too fine; it names the key and how many there may be.
+    """
+    most = most_steps(max(size))
+    if params.steps_per_pixel > most:
+        raise UserError(
+            f"{PATH}: key '{dataset}.{purpose}.steps_per_pixel' = {params.steps_per_pixel}: too fine for the flow of "
+            f"frames of {size[1]}x{size[0]} pixels; use at most {most}"
+        )
 
 
 def load(dataset: str, path: Path = PATH) -> FlowBlock:

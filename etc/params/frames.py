@@ -15,7 +15,7 @@ from etc.sources.video.params import VideoParams
 PATH = DIRECTORY / "frames.yaml"
 
 
-# What a block may be, by its key 'source', where somebody else made the frames; etc/sources/registry.py has the same.
+# What a block may be, by its key 'source', for third-party frames; etc/sources/registry.py has the same keys.
 SOURCES: dict[str, type[Params]] = {
     "camvid": CamVidParams,
     "cityscapes": CityscapesParams,
@@ -25,11 +25,18 @@ SOURCES: dict[str, type[Params]] = {
 SourceParams = reduce(or_, SOURCES.values())  # their union
 
 
+def stated_size(settings: StreetParams | SourceParams) -> tuple[int | None, int | None]:
+    """Height and width of the frames, pixels, as far as a block says; None where it does not."""
+    if isinstance(settings, CamVidParams):
+        return (360, 480) if settings.form == "segnet" else (720, 960)
+    return getattr(settings, "height", None), getattr(settings, "width", None)
+
+
 def load(dataset: str, path: Path = PATH) -> StreetParams | SourceParams:
     """Read and check the block of one data set.
 
     Raises:
-        UserError: its block is missing or wrong, or names a source that there is not.
+        UserError: its block is missing or wrong, or names an unknown source.
     """
     models = {"street": StreetParams, **SOURCES}
     source = load_key(path, dataset, "source")

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainValidator, model_validator
 
 from etc.core.errors import UserError
-from etc.core.params_file import DIRECTORY, Params, load_block
+from etc.core.names import Name
+from etc.core.params_file import DIRECTORY, FromList, Params, load_block
 from etc.models.names import HUGGINGFACE, NETWORKS, SMALLEST_WIDTH, explain, is_huggingface
 from etc.params.training import MotionParams, NetworkParams, SamplingParams, TrainingParams
 
@@ -15,7 +16,8 @@ PATH = DIRECTORY / "student.yaml"
 TermName = Literal["tl", "sf", "pf", "mf"]
 Scheme = Mapping[str, float]
 Weight = Annotated[float, Field(gt=0, le=1000)]
-Grid = tuple[Annotated[int, Field(ge=1, le=128)], Annotated[int, Field(ge=1, le=128)]]
+Nodes = Annotated[int, Field(ge=1, le=128)]
+Grid = Annotated[tuple[Nodes, Nodes], FromList]
 
 
 def _width_or_model(value: object) -> int | str:
@@ -67,10 +69,10 @@ class LossParams(Params):
 class StudentParams(Params):
     """Everything that trains the students."""
 
-    widths: dict[str, Network] = Field(
+    widths: dict[Name, Network] = Field(
         min_length=1, description="base width of each network; a name of your own for hf:NAME"
     )
-    schemes: dict[str, dict[TermName, Weight]] = Field(min_length=1, description="weight of each term, by scheme")
+    schemes: dict[Name, dict[TermName, Weight]] = Field(min_length=1, description="weight of each term, by scheme")
     iterations_factor: dict[str, Annotated[float, Field(gt=0, le=20)]] = Field(
         description="schemes that train longer or shorter than training.iterations, and how many times"
     )
@@ -86,6 +88,10 @@ class StudentParams(Params):
         for name, network in self.widths.items():
             if isinstance(network, int) and name not in NETWORKS:
                 raise ValueError(f"widths: {explain(name)}, under a name of your own")
+        unknown = [name for name in self.iterations_factor if name not in self.schemes]
+        if unknown:
+            known = ", ".join(self.schemes)
+            raise ValueError(f"iterations_factor: scheme '{unknown[0]}' is not in 'schemes'; known: {known}")
         return self
 
     def scheme(self, name: str) -> Scheme:
@@ -99,10 +105,10 @@ class StudentParams(Params):
         return self.schemes[name]
 
     def network(self, architecture: str) -> NetworkParams:
-        """The network that stands under a name: one of this package with its width, or a Hugging Face model.
+        """The network with this name: one of this package with its width, or a Hugging Face model.
 
         Raises:
-            UserError: none is given.
+            UserError: there is none.
         """
         if architecture not in self.widths:
             raise UserError(f"{PATH}: no width for '{architecture}' under 'widths'; given: {', '.join(self.widths)}")

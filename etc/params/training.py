@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from etc.core.params_file import Params
+from etc.core.params_file import FromList, Params, WholeNumber
 from etc.models.names import LARGEST_WIDTH, NETWORKS, SMALLEST_WIDTH, explain, is_huggingface
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -14,8 +14,12 @@ MotionForm = Literal["paper", "released_code"]
 class AugmentParams(Params):
     """Random changes of a training sample. Geometry and colour are drawn once a sample, for all its frames."""
 
-    crop: tuple[int, int] = Field(description="height and width of a training crop, pixels, multiples of 8")
-    scale: tuple[float, float] = Field(description="smallest and largest random scale of the frame, 0.1 to 10")
+    crop: Annotated[tuple[int, int], FromList] = Field(
+        description="height and width of a training crop, pixels, multiples of 8"
+    )
+    scale: Annotated[tuple[float, float], FromList] = Field(
+        description="smallest and largest random scale of the frame, 0.1 to 10"
+    )
     rotation: float = Field(ge=0, le=90, description="largest random rotation either way, degrees")
     flip: Probability = Field(description="probability of a horizontal flip")
     blur: Probability = Field(description="probability of a Gaussian blur")
@@ -43,8 +47,10 @@ class MachineParams(Params):
     channels_last: bool = Field(description="memory layout with channels innermost: faster, on CPUs too")
     compile: bool = Field(description="compile the student with torch.compile: slow start, faster steps on a GPU")
     workers: int = Field(ge=0, le=128, description="processes that load data; 0 loads in the training process")
-    cache_mb: int = Field(ge=0, description="memory for decoded frames and labels, MB a process; 0 keeps none")
-    checkpoint_every: int = Field(ge=1, description="iterations between two checkpoints")
+    cache_mb: int = Field(
+        ge=0, le=10**8, description="memory for decoded frames and labels, MB a process; 0 keeps none"
+    )
+    checkpoint_every: int = Field(ge=1, le=10**9, description="iterations between two checkpoints")
 
 
 class NetworkParams(Params):
@@ -78,21 +84,23 @@ class MotionParams(Params):
     """The temporal loss TL."""
 
     form: MotionForm = Field(description="as written in the paper, or as in its released code")
-    stride: Literal[1, 2, 4, 8] = Field(description="TL is computed on a grid this many times coarser than the crop")
+    stride: Annotated[Literal[1, 2, 4, 8], WholeNumber] = Field(
+        description="TL is computed on a grid this many times coarser than the crop"
+    )
 
 
 class TrainingParams(Params):
-    """What every trained network is given."""
+    """What every trained network needs."""
 
-    iterations: int = Field(ge=1, description="optimiser steps")
-    batch: int = Field(ge=1, description="samples a step, over all processes")
-    accumulate: int = Field(ge=1, description="parts that a batch is cut into when memory is short")
+    iterations: int = Field(ge=1, le=10**9, description="optimiser steps")
+    batch: int = Field(ge=1, le=10**6, description="samples a step, over all processes")
+    accumulate: int = Field(ge=1, le=10**6, description="parts that a batch is cut into when memory is short")
     lr: float = Field(gt=0, le=10, description="learning rate of the backbone at the start")
     head_lr_factor: float = Field(gt=0, le=100, description="learning rate of all other layers, times lr")
     momentum: float = Field(ge=0, lt=1, description="momentum of SGD")
     weight_decay: float = Field(ge=0, le=1, description="weight decay of SGD")
     power: float = Field(ge=0, le=10, description="power of the polynomial decay of the learning rate")
-    warmup: int = Field(ge=0, description="iterations over which the learning rate first rises linearly")
+    warmup: int = Field(ge=0, le=10**9, description="iterations over which the learning rate first rises linearly")
     clip_gradient: float | None = Field(gt=0, description="largest norm of the gradient; null does not clip")
     backbone: str | None = Field(description="file with ImageNet weights of the backbone; null: random weights")
     class_weights: list[float] | None = Field(description="weight of each class in the cross-entropy; null: all 1")
@@ -101,7 +109,7 @@ class TrainingParams(Params):
     )
     ohem_fraction: Probability = Field(description="share of the labelled pixels that counts at least, hardest first")
     auxiliary_weight: float = Field(ge=0, le=10, description="weight of the cross-entropy on each auxiliary head")
-    history_every: int = Field(ge=1, description="iterations between two rows of the loss history")
+    history_every: int = Field(ge=1, le=10**9, description="iterations between two rows of the loss history")
     augment: AugmentParams
     machine: MachineParams
 
@@ -115,7 +123,7 @@ class TrainingParams(Params):
 
 
 class AnnotatedParams(Params):
-    """A network trained on the annotated frames alone, or one that is given: then the other keys have no effect."""
+    """A network trained on the annotated frames alone, or a given one: the other keys then have no effect."""
 
     seed: int = Field(ge=0, lt=2**31, description="seed of weights, batches, augmentation and dropout")
     training: TrainingParams
@@ -126,7 +134,7 @@ class AnnotatedParams(Params):
 
     @model_validator(mode="after")
     def _named_by_content(self) -> "AnnotatedParams":
-        # The weights are not in this file, their checksum is: so other weights make the stage due.
+        # The weights are not in this file but their checksum is, so other weights make the stage due.
         if self.checkpoint is not None and self.checksum is None:
             raise ValueError(f"a checkpoint needs 'checksum': sha256sum {self.checkpoint}/weights.safetensors")
         return self

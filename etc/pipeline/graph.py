@@ -39,6 +39,8 @@ class Stage:
     name: str
     outputs: tuple[str, ...]
     due: bool
+    # Makes the same bytes whenever it succeeds, so that what follows is not due with it.
+    steady: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,14 @@ class Graph:
         """
         from snakemake.io import ancient
 
-        read = [path for name in self.predecessors.get(stage, ()) for path in self.stages[name].outputs]
-        return [str(marker(stage)), *map(ancient, read)]
+        inputs = [str(marker(stage))]
+        for name in self.predecessors.get(stage, ()):
+            before = self.stages[name]
+            if before.steady and not self.stages[stage].due:
+                # Not even as ancient: Snakemake looks for no other reason to run what follows a job that runs.
+                continue
+            inputs += map(ancient, before.outputs)
+        return inputs
 
     @property
     def due(self) -> list[str]:
@@ -179,9 +187,11 @@ class Graph:
 
     @cached_property
     def targets(self) -> list[str]:
-        """What the pipeline is run for: outputs of the stages that no other stage needs."""
+        """What the pipeline is run for: outputs of the stages that no other stage needs, or always has as input."""
         needed = {name for names in self.predecessors.values() for name in names}
-        return [path for stage in self.stages.values() if stage.name not in needed for path in stage.outputs]
+        return [
+            path for stage in self.stages.values() if stage.steady or stage.name not in needed for path in stage.outputs
+        ]
 
     def write_markers(self) -> None:
         """Tell Snakemake which stages are due, and the processes of its jobs what the graph is."""
@@ -231,13 +241,14 @@ def load() -> Graph:
         graph = index.graph
         changed = {stage.addressing for stage in index.stages if stage.changed()}
         outputs = {stage.addressing: tuple(out.def_path for out in stage.outs) for stage in index.stages}
+        steady = {stage.addressing for stage in index.stages if (stage.meta or {}).get("steady")}
         resolved = load_file(repo, str(DEFINITION)).resolver.definitions
     names = networkx.DiGraph()
     names.add_nodes_from(outputs)
     names.add_edges_from((after.addressing, before.addressing) for after, before in graph.edges)
-    due = changed | {name for name in outputs if networkx.descendants(names, name) & changed}
+    due = changed | {name for name in outputs if networkx.descendants(names, name) & (changed - steady)}
     return Graph(
-        stages={name: Stage(name, paths, name in due) for name, paths in outputs.items()},
+        stages={name: Stage(name, paths, name in due, name in steady) for name, paths in outputs.items()},
         predecessors={name: sorted(names.successors(name)) for name in outputs},
         definitions=_definitions(),
         matrices={name: _matrix(getattr(family, "resolved_iterable", {})) for name, family in resolved.items()},
@@ -254,7 +265,7 @@ def recall() -> Graph:
         UserError: no run has left one.
     """
     left = read_json(VERDICT)
-    stages = [Stage(one["name"], tuple(one["outputs"]), one["due"]) for one in left["stages"]]
+    stages = [Stage(**one | {"outputs": tuple(one["outputs"])}) for one in left["stages"]]
     return Graph({one.name: one for one in stages}, left["predecessors"], _definitions(), left["matrices"])
 
 

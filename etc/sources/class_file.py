@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from etc.core.errors import UserError
-from etc.core.params_file import Params, load_file
+from etc.core.params_file import FromList, Params, load_file
 from etc.dataset.label_sets import IGNORE, LABEL_SETS, LabelSet
 
 CLASSES = "classes: cityscapes, street, or a .yaml file of classes, below root, from the project's root or absolute"
@@ -26,18 +26,18 @@ MOST = 254
 ENDINGS = (".yaml", ".yml")
 
 Byte = Annotated[int, Field(strict=True, ge=0, le=255)]
-Rgb = tuple[Byte, Byte, Byte]
+Rgb = Annotated[tuple[Byte, Byte, Byte], FromList]
+Colours = Annotated[tuple[Rgb, ...], FromList]
+Bytes = Annotated[tuple[Byte, ...], FromList]
 
 
 class ClassEntry(Params):
     """One class."""
 
     name: str = Field(min_length=1, max_length=100, description="of the class")
-    ids: tuple[Byte, ...] | None = Field(
-        None, min_length=1, description="in label files, 0 to 255; the first is written"
-    )
+    ids: Bytes | None = Field(None, min_length=1, description="in label files, 0 to 255; the first is written")
     colour: Rgb = Field(description="in pictures, and in label files with labels: colours: red, green, blue, 0 to 255")
-    colours: tuple[Rgb, ...] | None = Field(None, min_length=1, description="in label files, instead of colour")
+    colours: Colours | None = Field(None, min_length=1, description="in label files, instead of colour")
 
     @model_validator(mode="before")
     @classmethod
@@ -61,9 +61,9 @@ class ClassFile(Params):
     """The whole file."""
 
     labels: Literal["ids", "colours"] = Field("ids", description="what label files hold")
-    classes: tuple[ClassEntry, ...] = Field(description="in the order of the train ids, 2 to 254")
-    ignore: tuple[Byte, ...] | None = Field(None, description="ids that mean ignore; left out: [255]")
-    ignore_colours: tuple[Rgb, ...] | None = Field(None, description="colours that mean ignore; left out: none")
+    classes: Annotated[tuple[ClassEntry, ...], FromList] = Field(description="in the order of the train ids, 2 to 254")
+    ignore: Bytes | None = Field(None, description="ids that mean ignore; left out: [255]")
+    ignore_colours: Colours | None = Field(None, description="colours that mean ignore; left out: none")
     other: Literal["ignore", "error"] = Field("error", description="what ids or colours of no class are")
 
     @model_validator(mode="after")

@@ -61,8 +61,8 @@ def run(dataset: str, purpose: str, workers: int) -> str:
         workers: processes; the files do not depend on it.
 
     Raises:
-        UserError: unknown purpose, frames that are missing, damaged or of several sizes, or a flow method that is not
-            installed or misses a file.
+        UserError: unknown purpose, frames that are missing, damaged, of several sizes or too large for the stored
+            precision, or a flow method that is not installed or cannot find what it needs.
     """
     block = params.load(dataset)
     if purpose not in type(block).model_fields:
@@ -83,6 +83,8 @@ def run(dataset: str, purpose: str, workers: int) -> str:
             f"{data.manifest}: no clip of the splits {settings.splits} has two frames: there is no pair; "
             "give frames of a video, see docs/datasets.md"
         )
+    for task in tasks:
+        params.check_precision(dataset, purpose, settings, task.shape)
     if settings.method == "raft" and settings.path is None:
         # Download the weights once, not in every process.
         _method(settings)

@@ -11,6 +11,7 @@ NEUTRAL = frozenset({"machine.workers", "machine.cache_mb", "machine.checkpoint_
 # Code that a training runs, below etc/. Stage modules and the command line only pass arguments on.
 CODE = (
     "dataset/*.py",
+    "flow/precision.py",
     "flow/store.py",
     "flow/warp.py",
     "terms/*.py",

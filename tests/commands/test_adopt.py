@@ -4,12 +4,15 @@ import re
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 from typer.testing import CliRunner
 
 from etc.cli import app
+from etc.core.errors import UserError
 from etc.core.files import sha256, write_json
 from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.params import experiment
@@ -73,6 +76,7 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "own").mkdir()
     (tmp_path / "own/classes.yaml").write_text(CLASSES)
     trained("street")
+    return tmp_path
 
 
 def trained(owner, classes=STREET, widths=(16, 8), start="pspnet18"):
@@ -103,7 +107,7 @@ def edit(name, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
-def test_data_without_labels_get_the_networks_of_another(project):
+def test_data_without_labels_takes_the_networks_of_another_data_set(project):
     before = texts()
     result = adopt("drive", "--like", "street")
     assert result.exit_code == 0, result.output
@@ -120,7 +124,8 @@ def test_data_without_labels_get_the_networks_of_another(project):
         assert block(stage, "drive")["training"] == block(stage, "street")["training"] | {"class_weights": None}
     for stage in ("teacher", "student"):
         assert block(stage, "drive")["sampling"] == {"pseudo_share": 1.0, "partner_reach": 3}
-    evaluate = {"method": "farneback", "visibility": "forward_backward"}
+    # The fine steps of exact flow hold only vectors up to 256 pixels.
+    evaluate = {"method": "farneback", "visibility": "forward_backward", "steps_per_pixel": 16}
     assert block("flow", "drive")["evaluate"] == block("flow", "street")["evaluate"] | evaluate
     for stage in ("pseudo_labels", "evaluate", "report"):
         assert block(stage, "drive") == block(stage, "street")
@@ -134,7 +139,7 @@ def test_data_without_labels_get_the_networks_of_another(project):
     assert "write into params/experiment.yaml: run: [street, drive], or [drive] alone" in result.output
 
 
-def test_data_with_labels_and_classes_of_their_own_are_trained_on():
+def test_data_with_labels_and_its_own_classes_is_trained_on():
     result = adopt("walk", "--like", "camvid")
     assert result.exit_code == 0, result.output
     check_dataset(experiment.load(), "walk")
@@ -159,6 +164,56 @@ def test_class_weights_stay_for_the_same_classes():
         assert block(stage, "walk") == block(stage, "cityscapes_small")
 
 
+@pytest.mark.parametrize(("size", "steps"), [((720, 1280), 16), ((2160, 3840), 8), (None, 16)])
+def test_flow_is_stored_in_steps_that_hold_its_vectors(size, steps):
+    if size:
+        write_manifest("drive", *size)
+    assert adopt("drive", "--like", "street").exit_code == 0
+    assert {purpose: one["steps_per_pixel"] for purpose, one in block("flow", "drive").items()} == dict.fromkeys(
+        ("train", "evaluate", "compare"), steps
+    )
+
+
+def write_manifest(dataset, height, width):
+    """The two columns of a manifest that say how large the frames are."""
+    Path("data", dataset).mkdir(parents=True, exist_ok=True)
+    table = pa.table({"height": [16, height], "width": [16, width]})
+    pq.write_table(table, f"data/{dataset}/frames.parquet")
+
+
+def test_the_blocks_and_commands_of_the_documents_work_as_written(project, monkeypatch):
+    text = (ROOT / "docs/datasets.md").read_text()
+    blocks = re.findall(r"^```yaml\n((?:walk|drive):\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    path = Path("params/frames.yaml")
+    path.write_text((ROOT / "params/frames.yaml").read_text() + "\n".join(["", *blocks]))
+    monkeypatch.setenv("HOME", str(project))
+    Path("videos/walk").mkdir(parents=True)
+    Path("videos/walk/classes.yaml").write_text(CLASSES)
+    commands = re.findall(r"^etc (adopt (\w+) --like \w+)", text, re.MULTILINE)
+    assert len(blocks) == 2 and [name for _, name in commands] == ["walk", "drive"]
+    for command, name in commands:
+        result = CliRunner().invoke(app, command.split())
+        assert result.exit_code == 0, result.output
+        # Frames of 16:9 of the height that the block of drive asks for: the flow of each purpose can be stored.
+        write_manifest(name, 256, 456)
+        check_dataset(experiment.load(), name)
+
+
+def test_steps_too_fine_for_the_frames_are_refused_with_their_key():
+    assert adopt("drive", "--like", "street", "--run").exit_code == 0
+    edit("flow.yaml", "steps_per_pixel: 16\n", "steps_per_pixel: 128\n")
+    check_all()
+    write_manifest("drive", 256, 344)
+    message = (
+        r"params/flow.yaml: key 'drive.train.steps_per_pixel' = 128: .* of 344x256 pixels; use at most 95 \(data/drive"
+    )
+    with pytest.raises(UserError, match=message):
+        check_all()
+    edit("frames.yaml", "  source: video\n", "  source: video\n  height: 128\n")
+    # The manifest is of an earlier height.
+    check_all()
+
+
 def test_the_paper_s_clips_are_those_of_cityscapes_alone():
     trained("cityscapes", CITYSCAPES, (64, 64))
     edit("teacher.yaml", "pspnet101", "pspnet18")
@@ -174,20 +229,23 @@ def test_rendered_frames_keep_their_exact_flow():
     with open("params/frames.yaml", "a") as stream:
         stream.write("\nstreet_large:\n  source: street\n  height: 256\n  width: 512\n")
     assert adopt("street_large", "--like", "street").exit_code == 0
-    for stage in ("labeller", "pretrain", "teacher", "student", "flow"):
+    for stage in ("labeller", "pretrain", "teacher", "student"):
         assert block(stage, "street_large") == block(stage, "street")
+    # Twice as wide, so half as fine.
+    evaluate = block("flow", "street")["evaluate"] | {"steps_per_pixel": 64}
+    assert block("flow", "street_large") == block("flow", "street") | {"evaluate": evaluate}
 
 
-def test_networks_of_another_data_set_are_taken_where_asked_for():
+def test_networks_of_another_data_set_are_taken_on_request():
     trained("big", CITYSCAPES)
     edit("frames.yaml", "classes: classes.yaml", "classes: cityscapes")
     assert adopt("walk", "--like", "cityscapes_small", "--networks-of", "big").exit_code == 0
     assert block("labeller", "walk")["checkpoint"] == "data/big/labeller"
-    # It has labels, on which teacher and students are trained as before.
+    # It has labels; teacher and students are trained on them as before.
     assert block("teacher", "walk") == block("teacher", "cityscapes_small")
 
 
-def test_an_adopted_data_set_is_a_pattern_in_its_turn():
+def test_an_adopted_data_set_can_be_copied_in_turn():
     assert adopt("drive", "--like", "street").exit_code == 0
     trained("drive")
     with open("params/frames.yaml", "a") as stream:
@@ -210,7 +268,7 @@ def test_run_chooses_it_and_keeps_the_comments():
     ("arguments", "message"),
     [
         (["nowhere", "--like", "street"], "params/frames.yaml: no block for data set 'nowhere'"),
-        (["My-Walk", "--like", "street"], "My-Walk: use lower-case letters, digits and '_'"),
+        (["My-Walk", "--like", "street"], "My-Walk: use only letters, digits and '_'"),
         (
             ["walk", "--like", "kitti"],
             "--like kitti: params/frames.yaml has no such block to copy; choose one of street,",
@@ -233,7 +291,7 @@ def test_run_chooses_it_and_keeps_the_comments():
         ),
     ],
 )
-def test_what_is_wrong_is_one_line_and_nothing_is_written(arguments, message):
+def test_a_mistake_is_one_line_and_nothing_is_written(arguments, message):
     before = texts()
     refused(arguments, message)
     assert texts() == before
@@ -270,8 +328,8 @@ def test_a_block_in_one_file_alone_is_enough_to_refuse():
     assert texts() == before
 
 
-def test_files_are_as_before_when_the_new_blocks_do_not_pass_the_check():
-    # camvid is not in use: nobody has looked at its blocks before.
+def test_files_are_unchanged_when_the_new_blocks_fail_the_check():
+    # camvid is not in use: its blocks have not been checked before.
     start, rest = Path("params/teacher.yaml").read_text().split("camvid:\n")
     far = rest.replace("{<<: *sampling}", "{<<: *sampling, partner_reach: 9}", 1)
     Path("params/teacher.yaml").write_text(f"{start}camvid:\n{far}")
@@ -283,9 +341,8 @@ def test_files_are_as_before_when_the_new_blocks_do_not_pass_the_check():
     assert texts() == before
 
 
-def test_files_are_as_before_when_one_cannot_be_written(monkeypatch):
+def test_files_are_unchanged_when_one_cannot_be_written(monkeypatch):
     from etc import adopt as module
-    from etc.core.errors import UserError
 
     write = module._replace
 
@@ -300,14 +357,14 @@ def test_files_are_as_before_when_one_cannot_be_written(monkeypatch):
     assert texts() == before
 
 
-def test_a_missing_block_is_met_with_the_command():
+def test_a_missing_block_is_answered_with_the_command():
     edit("experiment.yaml", "run: [street]", "run: [street, walk]")
     result = CliRunner().invoke(app, ["check"])
     assert result.exit_code == 1
     assert "params/labeller.yaml: no block for data set 'walk'; `etc adopt walk --like DATASET`" in result.output
 
 
-def test_tuning_the_pattern_leaves_the_adopted_data_set_as_it_is():
+def test_tuning_the_copied_data_set_leaves_the_adopted_one_unchanged():
     assert adopt("drive", "--like", "street").exit_code == 0
     adopted = block("student", "drive")
     apply_overrides(
@@ -317,7 +374,7 @@ def test_tuning_the_pattern_leaves_the_adopted_data_set_as_it_is():
     assert block("student", "drive") == adopted
 
 
-def test_line_ends_of_windows_stay():
+def test_windows_line_ends_stay():
     files = ("report.yaml", "experiment.yaml")
     for name in files:
         Path("params", name).write_bytes(texts()[name].replace(b"\n", b"\r\n"))

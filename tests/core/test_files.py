@@ -30,13 +30,13 @@ def test_the_file_appears_at_the_end(tmp_path):
 @pytest.mark.parametrize(
     ("number", "word"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission")]
 )
-def test_what_the_system_refuses_is_said_in_one_line(tmp_path, number, word):
+def test_operating_system_errors_are_reported_in_one_line(tmp_path, number, word):
     with pytest.raises(UserError, match=f"a.bin.*{word}"), atomic(tmp_path / "a.bin"):
         raise OSError(number, "no")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_that_the_system_names_is_named_and_other_errors_pass(tmp_path):
+def test_the_file_named_by_the_error_is_reported_and_other_errors_pass(tmp_path):
     with pytest.raises(UserError, match="^b.bin: the disk is full"), os_errors_in_one_line():
         raise OSError(errno.ENOSPC, "no", "b.bin")
     with pytest.raises(FileNotFoundError), os_errors_in_one_line():
@@ -53,12 +53,14 @@ def test_equal_values_give_equal_bytes(tmp_path):
 def test_a_missing_or_broken_json_file_is_named(tmp_path):
     with pytest.raises(UserError, match="a.json: no such file"):
         read_json(tmp_path / "a.json")
-    (tmp_path / "a.json").write_text("{")
-    with pytest.raises(UserError, match="a.json: not JSON"):
-        read_json(tmp_path / "a.json")
+    for content in ("{", "[" * 100_000, "1" * 5000, "", "a"):
+        (tmp_path / "a.json").write_text(content)
+        with pytest.raises(UserError, match="a.json: not JSON") as error:
+            read_json(tmp_path / "a.json")
+        assert "\n" not in str(error.value)
 
 
-def test_the_cache_is_the_users_own(monkeypatch, tmp_path):
+def test_the_cache_belongs_to_the_user(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "etc-segmentation"
     monkeypatch.delenv("XDG_CACHE_HOME")

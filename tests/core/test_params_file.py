@@ -1,10 +1,13 @@
 """Every complaint about a parameter file names the file, the key, the value and what is allowed."""
 
+from typing import Annotated, Literal
+
 import pytest
 from pydantic import Field
 
 from etc.core.errors import UserError
-from etc.core.params_file import Params, blocks, load_block, load_file
+from etc.core.names import Name
+from etc.core.params_file import FromList, Params, WholeNumber, blocks, load_block, load_file
 
 
 class Inner(Params):
@@ -14,7 +17,11 @@ class Inner(Params):
 class Outer(Params):
     count: int = Field(ge=1)
     inner: Inner
-    named: dict[str, Inner] = {}
+    named: dict[Name, Inner] = {}
+    name: str | None = None
+    scale: Annotated[Literal[1, 2], WholeNumber] = 1
+    on: bool = True
+    sides: Annotated[tuple[int, ...], FromList] = ()
 
 
 GOOD = "street:\n  count: 3\n  inner: {rate: 0.5}\n"
@@ -54,6 +61,46 @@ def test_a_complaint_is_one_line_that_names_everything(tmp_path, text, words):
     assert "\n" not in message
     for word in words:
         assert word in message, message
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("count", ["true", "1.0", "'3'", "yes", "1e2", "2001-01-01", "[1]", "null"]),
+        ("rate", ["true", "'0.5'", "on", ".nan", ".inf", "1" * 400, "0.5.1"]),
+        ("name", ["1", "true", "1e5", "2001-01-01", "[a]"]),
+        ("scale", ["true", "1.0", "'1'", "3"]),
+        ("on", ["1", "0", "yes", "'true'", "on", "null"]),
+        ("sides", ["[1, true]", "[1.0]", "['1']", "1", "{a: 1}"]),
+    ],
+)
+def test_a_value_has_the_type_that_yaml_gives_it(tmp_path, key, values):
+    block = {"count": "3", "rate": "0.5"}
+    for value in values:
+        block[key] = value
+        inner = block.pop("rate", "0.5")
+        given = "".join(f"  {name}: {one}\n" for name, one in block.items())
+        with pytest.raises(UserError, match=key) as complaint:
+            load_block(write(tmp_path, f"street:\n{given}  inner: {{rate: {inner}}}\n"), "street", Outer)
+        assert "\n" not in str(complaint.value) and len(str(complaint.value)) < 500, value
+
+
+def test_whole_numbers_may_be_given_where_any_number_may_and_lists_where_tuples_are(tmp_path):
+    block = load_block(write(tmp_path, "street: {count: 010, inner: {rate: 1}, sides: [8, 8]}"), "street", Outer)
+    assert (block.count, block.inner.rate, type(block.inner.rate), block.sides) == (10, 1.0, float, (8, 8))
+
+
+@pytest.mark.parametrize("name", ["a-b", "a b", "1a", "_a", "", "../a", "a;b", "$(a)", "a.b", "ä", "a\\n", "a" * 51])
+def test_a_name_that_a_shell_or_path_could_misread_is_refused(tmp_path, name):
+    file = write(
+        tmp_path, f'street: {{count: 1, inner: {{rate: 1}}, named: {{"{name}": {{rate: 1}}}}}}\n"{name}": {{}}\n'
+    )
+    with pytest.raises(
+        UserError, match="key 'street.named' = .*: use only letters, digits and '_', with a letter first"
+    ):
+        load_block(file, "street", Outer)
+    with pytest.raises(UserError, match="cannot be the name of a data set: use only letters|no block"):
+        load_block(file, name.replace("\\n", "\n"), Outer)
 
 
 def test_two_mistakes_are_named_at_once(tmp_path):

@@ -77,7 +77,7 @@ def test_a_method_gets_what_it_takes(tmp_path, keys, expected):
         ({"method": "dis", "presets": "fast"}, "'street.train.presets'.*is unknown"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, keys, message):
+def test_a_wrong_value_is_named(tmp_path, keys, message):
     with pytest.raises(UserError, match=message) as caught:
         load(tmp_path, **keys)
     assert "flow.yaml" in str(caught.value) and "\n" not in str(caught.value)

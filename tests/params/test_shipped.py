@@ -50,7 +50,7 @@ def test_all_files_pass_the_check(project):
 
 
 @pytest.mark.parametrize("both", [True, False])
-def test_the_former_name_of_the_experiment_is_met_with_the_new_one(project, both):
+def test_the_old_name_of_the_experiment_file_is_answered_with_the_new_one(project, both):
     old, new = project / "params/data.yaml", project / "params/experiment.yaml"
     shutil.copy(new, old)
     if not both:
@@ -129,7 +129,7 @@ def mappings(value):
 
 @pytest.mark.parametrize("path", PER_DATASET, ids=lambda path: path.name)
 def test_no_data_set_shares_a_mapping(path):
-    """What sets a key in a mapping, as `dvc exp run -S` does, would set it for every data set that shares it."""
+    """Setting a key in a mapping, as `dvc exp run -S` does, would set it for every data set that shares it."""
     owners = {}
     for name, block in yaml.safe_load(path.read_text()).items():
         for mapping in mappings(block):
@@ -237,9 +237,55 @@ def test_without_tl_the_partner_needs_no_flow(project):
     check.check_all()
 
 
-def test_a_run_may_not_stand_in_two_groups(project):
+def test_a_run_may_not_be_in_two_groups(project):
     edit(project, "experiment.yaml", "schemes: [etc]", "schemes: [etc, sf]")
     with pytest.raises(UserError, match="pspnet18-sf-0.*two groups"):
+        check.check_all()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("run: [street]", "run: [street, Street]", "'run' = .*'Street' is listed twice"),
+        ("run: [street]", "run: []", r"'run' = \[\]: .*at least 1 item"),
+        ("run: [street]", "run: street", "'run' = 'street': .*list"),
+        ("run: [street]", "run: [../street]", "'run.0' = '../street': use only letters, digits and '_'"),
+        ("run: [street]", 'run: ["street\\n"]', "'run.0' = .*use only letters"),
+        ("architectures: [pspnet18]", "architectures: []", "'architectures' = .*at least 1 item"),
+        (
+            "architectures: [pspnet18]",
+            "architectures: [pspnet18, pspnet18]",
+            "'architectures' = .*'pspnet18' is listed twice",
+        ),
+        ("[baseline, tl]", "[baseline, tl-3]", "'plain.schemes.1' = 'tl-3': use only letters"),
+        ("[baseline, tl]", "[baseline, tl, tl]", "'plain.schemes' = .*'tl' is listed twice"),
+        ("[0, 1, 2]", "[0, true]", "'plain.seeds.1' = True: .*valid integer"),
+        ("[0, 1, 2]", "[0, 1.0]", "'plain.seeds.1' = 1.0: .*valid integer"),
+        ("[0, 1, 2]", "['0']", "'plain.seeds.0' = '0': .*valid integer"),
+        ("[0, 1, 2]", "[-1]", r"'plain.seeds.0' = -1: .*greater than or equal to 0"),
+        ("[0, 1, 2]", "[2147483648]", "'plain.seeds.0' = 2147483648: .*less than or equal to 2147483647"),
+        ("[0, 1, 2]", f"[1{'0' * 40}]", "'plain.seeds.0' = 10+: .*less than or equal to 2147483647"),
+        ("[0, 1, 2]", "[0, 0]", "'plain.seeds' = .*a seed is listed twice"),
+        ("[0, 1, 2]", "[]", "'plain.seeds' = .*at least 1 item"),
+    ],
+)
+def test_names_and_seeds_that_cannot_be_run_are_refused(project, old, new, message):
+    edit(project, "experiment.yaml", old, new)
+    with pytest.raises(UserError, match=f"^params/experiment.yaml: key {message}"):
+        check.check_all()
+
+
+def test_there_need_be_no_ablation(project):
+    edit(project, "experiment.yaml", "[baseline_long, sf, sf_pf, sf_mf, sf_pf_mf, sf_tl]", "[]")
+    assert {run.scheme for run in check.check_all().runs()} == {"baseline", "tl", "etc"}
+    edit(project, "experiment.yaml", "schemes: [etc]", "schemes: []")
+    edit(project, "report.yaml", "compare: [etc]", "compare: [tl]")
+    assert {run.scheme for run in check.check_all().runs()} == {"baseline", "tl"}
+
+
+def test_longer_training_of_an_unknown_scheme_is_refused(project):
+    edit(project, "student.yaml", "{baseline_long: 3.0}", "{baseline_lang: 3.0}")
+    with pytest.raises(UserError, match="iterations_factor: scheme 'baseline_lang' is not in 'schemes'; known: base"):
         check.check_all()
 
 
@@ -249,7 +295,7 @@ def test_data_set_without_a_block_is_refused(project):
         check.check_all()
 
 
-def test_a_source_that_there_is_not_is_named(project):
+def test_an_unknown_source_is_named(project):
     edit(project, "frames.yaml", "source: camvid\n", "source: kitti\n")
     edit(project, "experiment.yaml", "run: [street]", "run: [camvid]")
     with pytest.raises(UserError, match=r"key 'camvid.source' = 'kitti': no such source; use one of street, camvid"):

@@ -177,6 +177,25 @@ def repository(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_stage_that_makes_the_same_bytes_each_time_makes_no_other_due(repository):
+    path = repository / "dvc.yaml"
+    definition = yaml.safe_load(path.read_text())
+    definition["stages"]["second"]["meta"] = {"steady": True}
+    definition["stages"]["third"] = {"cmd": "cp b.txt c.txt", "deps": ["b.txt"], "outs": ["c.txt"]}
+    path.write_text(yaml.safe_dump(definition))
+    Repo(".").reproduce()
+    definition["stages"]["second"]["cmd"] = "echo 2 | tee b.txt"
+    path.write_text(yaml.safe_dump(definition))
+    graph = pipeline.load()
+    assert graph.due == ["second@street"] and graph.stages["second@street"].steady
+    # It runs for itself; its new date makes nothing run.
+    assert graph.inputs("third") == ["work/due/third"] and graph.targets == ["b.txt", "c.txt"]
+    # Without its output, what needs it is due, and waits for it.
+    (repository / "b.txt").unlink()
+    graph = pipeline.load()
+    assert graph.due == ["second@street", "third"] and graph.inputs("third") == ["work/due/third", "b.txt"]
+
+
 def test_dvc_says_what_is_due_and_the_markers_remember_it(repository):
     graph = pipeline.load()
     assert graph.due == ["second@street"] and graph.predecessors["second@street"] == ["first@street"]

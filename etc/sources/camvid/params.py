@@ -30,7 +30,7 @@ class CamVidParams(Params):
     )
     first_frames: dict[str, int] = Field(
         {},
-        description="number that the first frame of a sequence's video has in the stills' names, e.g. {0016E5: 390}; "
+        description="number that the first frame of a sequence's video has in the stills' names, e.g. {'0016E5': 390}; "
         "a sequence that is not named: its first still is searched for",
     )
     split: Literal["published", "video"] = Field(

@@ -1,12 +1,13 @@
 """Typed parameters of Cityscapes as a source of frames."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from etc.core.params_file import Params
+from etc.core.params_file import FromList, Params
 
 Folder = Literal["train", "val", "test", "train_extra"]
+Folders = Annotated[tuple[Folder, ...], FromList]
 
 TRAINING = ("train", "train_extra")
 
@@ -14,11 +15,11 @@ TRAINING = ("train", "train_extra")
 class CityscapesSplits(Params):
     """Which folders of Cityscapes make up each split."""
 
-    train: tuple[Folder, ...] = Field(
+    train: Folders = Field(
         ("train",), min_length=1, description="folders to train on: train, and train_extra with its coarse labels"
     )
-    dev: tuple[Folder, ...] = Field((), description="folders to tune on; dev_cities adds to them")
-    test: tuple[Folder, ...] = Field(("val",), description="folders to report on; folder test has no public labels")
+    dev: Folders = Field((), description="folders to tune on; dev_cities adds to them")
+    test: Folders = Field(("val",), description="folders to report on; folder test has no public labels")
 
     @field_validator("train")
     @classmethod
@@ -55,7 +56,9 @@ class CityscapesParams(Params):
         None, description="its folder; null: ETC_ROOT_<DATA SET>, CITYSCAPES_DATASET, or what was fetched"
     )
     splits: CityscapesSplits = Field(CityscapesSplits(), description="folders of each split")
-    dev_cities: tuple[str, ...] = Field((), description="cities of folder train that become dev, e.g. [ulm, jena]")
+    dev_cities: Annotated[tuple[str, ...], FromList] = Field(
+        (), description="cities of folder train that become dev, e.g. [ulm, jena]"
+    )
     sequences: bool = Field(
         True,
         description="true: the clips of 30 frames, which TC and the motion loss need (324 GB); false: annotated frames",

@@ -1,10 +1,10 @@
 """Typed parameters of a user's own videos as a source of frames."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from etc.core.params_file import Params
+from etc.core.params_file import FromList, Params
 from etc.sources.class_file import CLASSES
 from etc.sources.splits import EIGHT_ONE_ONE, Splits
 
@@ -16,7 +16,7 @@ class VideoParams(Params):
     root: str | None = Field(
         None, description="folder of the videos, subfolders included, or one video; null: ETC_ROOT_<DATA SET>"
     )
-    files: tuple[str, ...] = Field(
+    files: Annotated[tuple[str, ...], FromList] = Field(
         ("*.mp4", "*.avi", "*.mov", "*.mkv", "*.webm", "*.m4v"),
         min_length=1,
         description="patterns of the videos' names, or of their paths below root; !pattern leaves out",
