@@ -14,8 +14,8 @@ def text(report: Report, few: int = 3, worst: int = 10) -> str:
 
     Args:
         report: what to show.
-        few: file names a kind of finding.
-        worst: clips that are shown one by one.
+        few: file names shown for each kind of finding.
+        worst: clips that are listed one by one.
     """
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, justify in (("what", "left"), ("number", "right"), ("share", "right"), ("which", "left")):
@@ -77,7 +77,7 @@ def _clip_rows(report: Report, worst: int) -> list[Cells]:
             f"{one.pairs:,}",
             _share(one.pairs, one.frames - 1),
             f"pairs; {one.frames} frames, {one.labelled} labelled, step {one.step}, {one.gaps} gaps, "
-            f"{one.lacking} frames lacking, {one.errors} errors, {one.warnings} warnings",
+            f"{one.lacking} frames missing, {one.errors} errors, {one.warnings} warnings",
         )
         for one in bad[:worst].itertuples()
     ]

@@ -34,12 +34,12 @@ class Dataset:
 
     @property
     def folder(self) -> Path:
-        """What the stages write for this data set."""
+        """The folder that the stages write for this data set."""
         return self.data / self.name
 
     @property
     def root(self) -> Path:
-        """Its images and labels, or where to look for them (see :mod:`etc.dataset.location`)."""
+        """Its images and labels, or a pointer to them (see :mod:`etc.dataset.location`)."""
         return self.folder / "root"
 
     @property
@@ -49,7 +49,7 @@ class Dataset:
 
     @cached_property
     def frames(self) -> pd.DataFrame:
-        """One row a frame, with the columns of :mod:`etc.dataset.manifest`; not to be changed in place.
+        """One row a frame, with the columns of :mod:`etc.dataset.manifest`; do not change it in place.
 
         Raises:
             UserError: the manifest is missing or wrong.

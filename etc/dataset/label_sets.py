@@ -1,4 +1,4 @@
-"""Label sets: class names, colours, and how what stands in label files becomes train ids; and those that we ship."""
+"""Label sets: class names, colours, and how the content of label files becomes train ids; and the bundled sets."""
 
 import dataclasses
 import json
@@ -67,7 +67,7 @@ class LabelSet:
             name: what to call the file in the message.
 
         Raises:
-            UserError: it is of another kind.
+            UserError: the file is of another kind.
         """
         kind = f"{pixels.dtype} {pixels.shape}"
         if self.in_colours:
@@ -97,7 +97,7 @@ class LabelSet:
     def foreign(self, source: np.ndarray) -> list[int] | list[Colour]:
         """Ids (or colours) of a label file that are neither of a class nor void, sorted.
 
-        Those of another data set have some. ``source`` is as for :meth:`encode`.
+        Label files of another data set have some. ``source`` is as for :meth:`encode`.
         """
         if self.in_colours:
             known = [colour for group in self.colours for colour in group] + list(self.void_colours or ())
@@ -123,7 +123,7 @@ class LabelSet:
         return table[train]
 
     def to_json(self) -> str:
-        """All fields, so that equal label sets give equal text."""
+        """All fields as JSON; equal label sets give equal text."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
@@ -131,7 +131,7 @@ class LabelSet:
         """What :meth:`to_json` wrote.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the text is something else.
         """
         fields = json.loads(text)
         try:
@@ -226,10 +226,10 @@ LABEL_SETS = {one.name: one for one in (STREET, CITYSCAPES)}
 
 
 def label_set(name: str) -> LabelSet:
-    """The label set of a name.
+    """The bundled label set of this name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: no bundled label set has this name.
     """
     if name not in LABEL_SETS:
         raise UserError(f"no label set is called {name!r}; choose one of {', '.join(sorted(LABEL_SETS))}")

@@ -22,7 +22,7 @@ _CODES = np.array([(red << 16) + (green << 8) + blue for red, green, blue in kno
 
 
 def find_folder(root: Path, name: str) -> Path:
-    """A published folder in the root or in ``CamVid`` below it, also where unpacking has put it into one of its name.
+    """A published folder in the root or in ``CamVid`` below it, also if it was unpacked into a folder of the same name.
 
     Raises:
         UserError: there is none.

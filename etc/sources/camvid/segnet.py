@@ -31,10 +31,10 @@ def find_base(root: Path) -> Path:
 def find_stills(root: Path) -> tuple[list[Still], list[str]]:
     """All frames in the published split, and notes on what is missing or left out.
 
-    A root may hold a part of the folders, and of the frames. Frames of train that have a label are annotated.
+    The root may hold only some of the folders and frames. Frames of train that have a label are annotated.
 
     Raises:
-        UserError: no frame is found, one stands in two folders, or labels are of another form.
+        UserError: no frame is found, one is in two folders, or labels are of another form.
     """
     base = find_base(root)
     below = "" if base == root else base.relative_to(root).as_posix() + "/"
@@ -80,7 +80,7 @@ def find_stills(root: Path) -> tuple[list[Still], list[str]]:
 def check_content(root: Path) -> None:
     """Check a downloaded copy: as many frames and labels as were published, each of the right size and kind.
 
-    Stands for a checksum where there can be none.
+    In place of a checksum, which is impossible here.
 
     Raises:
         UserError: something is missing or of another kind.
@@ -110,7 +110,7 @@ def _complaint(path: Path) -> str:
 
 
 def _check_first_label(folder: Path, images: list[str], labels: set[str]) -> None:
-    """One look tells the forms apart, long before the first label is used."""
+    """One label tells the forms apart, long before the first one is used."""
     name = next((name for name in images if name in labels), None)
     pixels = None if name is None else cv2.imread(str(folder / name), cv2.IMREAD_UNCHANGED)
     if pixels is not None and kind_of(pixels) != "grey":

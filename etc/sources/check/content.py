@@ -1,4 +1,4 @@
-"""One file of a data set: its size, its checksum, and whether it is a whole picture of the right kind."""
+"""One file of a data set: its size, its checksum, and whether it is a complete picture of the right kind."""
 
 import os
 import struct
@@ -89,7 +89,7 @@ def _read(path: str) -> tuple[bytes, int]:
 
 
 def unopened(error: OSError) -> Found:
-    """What there is to say of a file that the system does not open."""
+    """The result for a file that the system does not open."""
     missing = isinstance(error, FileNotFoundError | NotADirectoryError)
     return Found(-1, 0, problem="missing") if missing else Found(-1, 0, problem="unreadable", detail=error.strerror)
 
