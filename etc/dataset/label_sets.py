@@ -4,8 +4,8 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
-import cv2
 import numpy as np
 
 from etc.core.errors import UserError
@@ -59,24 +59,10 @@ class LabelSet:
         """Whether label files are RGB pictures."""
         return bool(self.colours)
 
-    def content(self, pixels: np.ndarray, name: str) -> np.ndarray:
-        """A decoded label file as :meth:`encode` takes it: ids, uint8 (H, W), or RGB, uint8 (H, W, 3).
-
-        Args:
-            pixels: as OpenCV decodes it unchanged: grey, BGR or BGRA.
-            name: what to call the file in the message.
-
-        Raises:
-            UserError: the file is of another kind.
-        """
-        kind = f"{pixels.dtype} {pixels.shape}"
-        if self.in_colours:
-            if pixels.ndim == 3 and pixels.dtype == np.uint8:
-                return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
-            raise UserError(f"{name}: a label of '{self.name}' must be an 8-bit RGB picture, not {kind}")
-        if pixels.ndim != 2 or pixels.dtype != np.uint8:
-            raise UserError(f"{name}: a label must be an 8-bit grey PNG of class ids, not {kind}")
-        return pixels
+    @property
+    def kind(self) -> Literal["ids", "colours"]:
+        """How :mod:`etc.dataset.pictures` reads label files, so that :meth:`encode` takes them."""
+        return "colours" if self.in_colours else "ids"
 
     def encode(self, source: np.ndarray) -> np.ndarray:
         """Content of label files to train ids.

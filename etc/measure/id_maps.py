@@ -1,17 +1,14 @@
 """Reading what ``etc tc`` compares: pictures of class ids, frames, class probabilities."""
 
-import warnings
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from etc.core.errors import UserError, first_line
+from etc.dataset import arrays, pictures
 from etc.dataset.label_sets import CITYSCAPES, IGNORE
 from etc.sources.folder.layouts import Files, cityscapes_kind
 
@@ -23,7 +20,7 @@ class IdPictures:
     """The pictures of class ids of one clip, read when they are asked for.
 
     Attributes:
-        files: frame number to file: 8-bit grey or palette PNG.
+        files: frame number to file, as :mod:`etc.dataset.pictures` reads ids.
         classes: C.
         ignore: ids that are not counted.
         convert: take files named ``*_labelIds`` for Cityscapes label ids and make train ids of them (for truth, whose
@@ -42,7 +39,7 @@ class IdPictures:
             UserError: the file is missing, damaged, no picture of ids, or an id is neither a class nor ignored.
         """
         path = self.files[frame]
-        ids = read_ids(path)
+        ids = pictures.read(path, "ids")
         if self.convert and cityscapes_kind(path).endswith("labelIds"):
             return self._converted(path, ids)
         counts = _count_ids(ids)
@@ -92,7 +89,7 @@ class Frames:
         Raises:
             UserError: the file is missing or damaged.
         """
-        return np.asarray(_open(self.files[frame]).convert("RGB"))
+        return pictures.read(self.files[frame], "frame")
 
     def describe(self, frame: int) -> str:
         """Name of a frame in messages: its file."""
@@ -119,13 +116,10 @@ class Probabilities:
             folder = next((path.parent for path in self.files.values()), "the folder of probabilities")
             raise UserError(f"{folder}: no probabilities of frame {frame}")
         path = self.files[frame]
+        data = pictures.read_bytes(path, arrays.MOST_BYTES)
         try:
-            content = np.load(path, allow_pickle=False)
-            if isinstance(content, np.lib.npyio.NpzFile):
-                if len(content.files) != 1:
-                    raise UserError(f"{path}: holds {len(content.files)} arrays; one (C, H, W) is expected")
-                content = content[content.files[0]]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            content = arrays.load(data) if path.suffix.lower() == ".npy" else arrays.load_archive(data)
+        except (ValueError, MemoryError) as error:
             raise UserError(f"{path}: not a readable NumPy file ({first_line(error)})") from error
         if content.ndim != 3 or content.dtype not in (np.float16, np.float32):
             raise UserError(
@@ -140,26 +134,9 @@ class Probabilities:
         return content
 
 
-def read_ids(path: Path) -> np.ndarray:
-    """Ids of a grey or palette PNG as they stand in the file, uint8 (H, W).
-
-    Raises:
-        UserError: the file is missing, damaged, or a colour or 16-bit picture.
-    """
-    picture = _open(path)
-    if picture.mode in ("RGB", "RGBA", "LA", "CMYK", "YCbCr"):
-        raise UserError(
-            f"{path}: a colour picture ({picture.mode}), not class ids: write the ids as an 8-bit grey PNG, "
-            "not their colours"
-        )
-    if picture.mode not in ("L", "P"):
-        raise UserError(f"{path}: not an 8-bit picture of class ids (its mode is {picture.mode})")
-    return np.asarray(picture)
-
-
 def largest_id(path: Path, ignore: Sequence[int]) -> int:
     """The largest id in a picture that is not ignored; -1 when there is none."""
-    present = _count_ids(read_ids(path)) > 0
+    present = _count_ids(pictures.read(path, "ids")) > 0
     present[list(ignore)] = False
     return int(np.flatnonzero(present)[-1]) if present.any() else -1
 
@@ -171,16 +148,3 @@ def looks_like_label_ids(largest: int, classes: int = CITYSCAPES.count) -> bool:
 
 def _count_ids(ids: np.ndarray) -> np.ndarray:
     return cv2.calcHist([ids], [0], None, [256], [0, 256]).ravel()
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            picture = Image.open(path)
-            picture.load()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: not a readable picture ({first_line(error)})") from error
-    return picture

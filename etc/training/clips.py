@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow.parquet as pq
 
 from etc.core.errors import UserError
+from etc.dataset import pictures
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import IGNORE
 from etc.training.data import Clips, Labelled, ReadFlow
@@ -72,9 +72,10 @@ def _pseudo_labelled(
 
 
 def _decode(png: bytes, classes: int, source: str) -> np.ndarray:
-    label = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if label is None:
-        raise UserError(f"{source}: the label is no PNG; make the pseudo-labels again")
+    try:
+        label = pictures.decode(png, source, "ids")
+    except pictures.PictureError as error:
+        raise UserError(f"{source}: {error.detail}; make the pseudo-labels again") from error
     foreign = label[(label >= classes) & (label != IGNORE)]
     if foreign.size:
         raise UserError(

@@ -7,8 +7,8 @@ import pytest
 
 from etc.commands.verification_text import text
 from etc.dataset.label_sets import STREET
+from etc.dataset.pictures import PROBLEMS
 from etc.sources.check import verification
-from etc.sources.check.content import PROBLEMS
 from etc.sources.check.inspection import SCHEMA
 from etc.sources.check.verification import KINDS, problems, verify
 from etc.sources.folder.layouts import detected_step

@@ -204,7 +204,7 @@ def test_damaged_videos_are_named_in_one_line(tmp_path):
     (tmp_path / "text.mp4").write_text("no video at all")
     for name, message in {
         "cut.avi": r"damaged or cut off: its last frame is [45]\d, at 1\.\d s, but its header says 3\.0 s",
-        "cut.mp4": "not a video, a damaged one, or of a codec that OpenCV does not have",
+        "cut.mp4": "not a video, a damaged one, or one of a codec that OpenCV does not have",
         "empty.mkv": "not a video, a damaged one",
         "text.mp4": "not a video, a damaged one",
         "none.avi": "the video has no frame that can be decoded",

@@ -17,6 +17,7 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, write_json
 from etc.core.progress import track
+from etc.dataset import pictures
 from etc.sources.camvid.decoding import ShortVideoError, frames_at
 from etc.sources.camvid.stills import PUBLISHED, Still, by_sequence
 from etc.workers import Workers
@@ -283,10 +284,7 @@ def _save(job: _Job, target: Still, frame: np.ndarray, shape: tuple[int, int]) -
 
 
 def _grey(path: Path) -> np.ndarray:
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if picture is None:
-        raise UserError(f"{path}: not a readable picture; get the file again")
-    return picture
+    return cv2.cvtColor(pictures.read(path, "frame"), cv2.COLOR_RGB2GRAY)
 
 
 def _similarity(frame: np.ndarray, picture: np.ndarray) -> float:

@@ -3,11 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-
 from etc.core.errors import UserError
 from etc.core.progress import track
-from etc.sources.camvid.stills import COUNTS, Still, kind_of, names_in, parse, short_of
+from etc.dataset import pictures
+from etc.sources.camvid.stills import COUNTS, Still, names_in, parse, short_of
 
 FOLDERS = {"train": "train", "val": "dev", "test": "test"}
 SIZE = (360, 480)  # height, width
@@ -102,19 +101,25 @@ def check_content(root: Path) -> None:
 
 
 def _complaint(path: Path) -> str:
-    wanted = "grey" if path.parent.name.endswith("annot") else "RGB"
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    found = "unreadable" if pixels is None else f"{pixels.shape[1]}x{pixels.shape[0]} {kind_of(pixels)}"
-    expected = f"{SIZE[1]}x{SIZE[0]} {wanted}"
-    return "" if found == expected else f"{path}: {found} instead of {expected}; get the data again"
+    try:
+        pixels = pictures.read(path, "ids" if path.parent.name.endswith("annot") else "frame")
+    except pictures.PictureError as error:
+        return str(error)
+    height, width = pixels.shape[:2]
+    wrong = (height, width) != SIZE
+    return f"{path}: {width}x{height} pixels instead of {SIZE[1]}x{SIZE[0]}; get the data again" if wrong else ""
 
 
 def _check_first_label(folder: Path, images: list[str], labels: set[str]) -> None:
     """One label tells the forms apart, long before the first one is used."""
     name = next((name for name in images if name in labels), None)
-    pixels = None if name is None else cv2.imread(str(folder / name), cv2.IMREAD_UNCHANGED)
-    if pixels is not None and kind_of(pixels) != "grey":
-        raise UserError(
-            f"{folder / name}: a label of the SegNet form holds class ids (8-bit grey), this one is {kind_of(pixels)}; "
-            "get the labels of the SegNet form"
-        )
+    try:
+        if name is not None:
+            pictures.read(folder / name, "ids")
+    except pictures.PictureError as error:
+        # Files that cannot be read at all are reported together, later.
+        if error.problem == "mode":
+            raise UserError(
+                f"{folder / name}: a label of the SegNet form holds class ids, this one is {error.detail}; get "
+                "the labels of the SegNet form"
+            ) from error

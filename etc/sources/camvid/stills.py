@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 # Frames further apart are useless for optical flow, and begin a new clip.
 LONGEST_STEP = 3
 FRAMES_PER_SECOND = 30
@@ -135,13 +133,3 @@ def names_in(folder: Path) -> list[str]:
         return []
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.name.endswith(".png") and entry.name[0] != ".")
-
-
-def kind_of(pixels: np.ndarray) -> str:
-    """grey, RGB, or another kind in words, of a picture as OpenCV decodes it unchanged."""
-    if pixels.dtype == np.uint8 and pixels.ndim == 2:
-        return "grey"
-    if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
-        return "RGB"
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    return f"of {channels} channels of {pixels.dtype}"

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from etc.core.errors import first_line
 from etc.core.files import atomic
 from etc.core.progress import track
-from etc.dataset import location
+from etc.dataset import location, pictures
 from etc.dataset.label_sets import LabelSet
 from etc.dataset.manifest import checksum
 from etc.sources.check.content import Found, look, unopened
@@ -88,7 +88,7 @@ def inspect(
         One row a file in the order of ``frames``, columns ``SCHEMA``: path below the root; kind, ``image`` or
         ``label``; bytes, -1 where it cannot be opened; modified, ns since 1970; checksum as in the manifest; width and
         height in pixels as the pipeline decodes it, 0 where unknown; deep, whether a deep look was taken; problem, a
-        word of ``PROBLEMS`` or ""; detail in words; counts, for labels that were decoded the number of pixels per train
+        word of ``pictures.PROBLEMS`` or ""; detail in words; counts, for decoded labels the number of pixels per train
         id, then of those ignored, else None.
 
     Raises:
@@ -159,7 +159,7 @@ def _stat(place: str) -> Found:
         # Path.stat takes twice as long, and there may be a million files.
         status = os.stat(place)  # noqa: PTH116
     except OSError as error:
-        return unopened(error)
+        return unopened(pictures.unopened(place, error))
     return Found(status.st_size, status.st_mtime_ns)
 
 

@@ -17,6 +17,7 @@ KINDS = {
     "empty": ("empty", True),
     "truncated": ("truncated", True),
     "damaged": ("damaged", True),
+    "large": ("too large", True),
     "changed": ("not as in the manifest", True),
     "mode": ("wrong mode", True),
     "size": ("wrong size", True),

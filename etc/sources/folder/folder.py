@@ -30,8 +30,6 @@ from etc.sources.folder.params import FolderParams
 from etc.sources.source import Frame, Gap, Listing, no_download
 from etc.sources.splits import Candidate, deal
 
-# All of them are read by the wheels of OpenCV.
-IMAGE_SUFFIXES = (*FRAME_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp")
 LAST_NUMBER = 2**31 - 1  # a manifest holds 32-bit numbers
 MOST_NOTES = 3  # of one kind
 
@@ -76,7 +74,7 @@ class Folder:
             UserError: a folder, class file or clip of the parameters does not exist, or a frame number is too large.
         """
         label_set = class_file.load(self.params.classes, root)
-        images = _read(root, "images", self.params.images, IMAGE_SUFFIXES)
+        images = _read(root, "images", self.params.images, FRAME_SUFFIXES)
         notes = _strays(images, root)
         labels: dict[str, Files] = {}
         if self.params.labels is not None:

@@ -22,8 +22,9 @@ from etc.sources.clip_names import first_names
 
 Files = dict[int, Path]
 
-ID_SUFFIXES = (".png",)
-FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")
+# As etc/dataset/pictures.py reads them.
+ID_SUFFIXES = (".png", ".npy")
+FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 UNNAMED = ""
 # Long Cityscapes recordings hold many clips. A jump in the numbering by more steps starts the next clip, a smaller one
 # is a gap in a clip.
@@ -79,6 +80,9 @@ def read_folder(root: str | os.PathLike, suffixes: Iterable[str], prefer: Iterab
     paths = sorted(path for path in visible_files(root) if path.suffix.lower() in suffixes)
     if not paths:
         raise UserError(f"{root}: the folder holds no {' or '.join(suffixes)} file")
+    if any(path.suffix.lower() == ".png" for path in paths):
+        # Arrays beside pictures of ids are their probabilities.
+        paths = [path for path in paths if path.suffix.lower() != ".npy"]
     paths = _preferred(paths, prefer)
     strays = [f"{path}: no frame number in its name" for path in paths if not _NUMBERED.fullmatch(_stem(path))]
     numbered = [path for path in paths if _NUMBERED.fullmatch(_stem(path))]
@@ -106,11 +110,31 @@ def cityscapes_kind(path: Path) -> str:
     return (found["kind"] or "") if found else ""
 
 
-def visible_files(root: Path) -> Iterator[Path]:
-    """Files that are not hidden. Links to folders are followed: clips are often linked together from elsewhere."""
-    for folder, below, files in os.walk(root, followlinks=True):
-        below[:] = [name for name in below if not name.startswith(".")]
-        yield from (Path(folder, name) for name in files if not name.startswith("."))
+def visible_files(root: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+    """Files that are not hidden.
+
+    Links to folders are followed, since clips are often linked together from elsewhere, but not back into a folder that
+    leads to them: ``above`` identifies these folders.
+    """
+    status = root.stat()
+    here = above | {(status.st_dev, status.st_ino)}
+    if here == above:
+        return
+    folders = []
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                is_folder = entry.is_dir()
+            except OSError:  # A link to itself: whoever reads it says so.
+                is_folder = False
+            if is_folder:
+                folders.append(Path(entry.path))
+            else:
+                yield Path(entry.path)
+    for folder in folders:
+        yield from visible_files(folder, here)
 
 
 def detected_step(numbers: Iterable[int]) -> int | None:
