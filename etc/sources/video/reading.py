@@ -1,6 +1,6 @@
 """Videos decoded by OpenCV's FFmpeg, frame by frame: seeking is not exact in all formats."""
 
-import os
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 
 from etc.core.errors import UserError
+from etc.sources.video.mp4 import shown_seconds
+from etc.sources.video.sizes import first_change, quiet
 from etc.sources.video.timeline import interval
 
 FIRST_LOOK = 256
@@ -78,7 +80,8 @@ def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False)
         enough: called now and then with the times so far; True ends the pass.
 
     Raises:
-        UserError: it cannot be opened, has no frame, ends before its header says, or gives neither times nor a rate.
+        UserError: it cannot be opened, has no frame, changes the size of its frames, ends before its header says, or
+            gives neither times nor a rate.
     """
     capture = _open(path)
     said, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -104,6 +107,12 @@ def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False)
     capture.release()
     if not times:
         raise UserError(f"{path}: the video has no frame that can be decoded; {REPAIR}")
+    if change := first_change(_open(path), len(times)):
+        before, after = (f"{width}x{height}" for width, height in (change.before, change.after))
+        raise UserError(
+            f"{path}: its frames change from {before} to {after} pixels at frame {change.frame}; cut it there into two "
+            "videos, or leave it out with !NAME in files"
+        )
     seconds, timed = _usable(times, said)
     if seconds is None:
         raise UserError(f"{path}: the video gives neither the times of its frames nor their rate; {REPAIR}")
@@ -125,7 +134,7 @@ def _missing(path: Path, frames: int, seconds: float, count: float, said: float)
     """Seconds that are missing at the end, if only a few."""
     if not said or not frames < count < 1e9:
         return 0.0
-    announced = count / said
+    announced = min(count / said, shown_seconds(path) or math.inf)
     missing = announced - seconds
     # With a variable rate the announced number is length times rate: the time decides.
     if missing <= 2 / said:
@@ -140,16 +149,10 @@ def _missing(path: Path, frames: int, seconds: float, count: float, said: float)
 
 
 def _open(path: Path) -> cv2.VideoCapture:
-    # FFmpeg's own lines would appear beside our message.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if cv2.CAP_FFMPEG not in cv2.videoio_registry.getStreamBackends():
         raise UserError(f"{path}: this OpenCV reads no videos; install opencv-python as in requirements.lock")
-    logging = cv2.utils.logging
-    before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
+    with quiet():
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    finally:
-        logging.setLogLevel(before)
     if not capture.isOpened():
         raise UserError(f"{path}: not a video, a damaged one, or one of a codec that OpenCV does not have; {REPAIR}")
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
