@@ -3,6 +3,7 @@
 from rich import box
 from rich.table import Table
 
+from etc.core.errors import visible
 from etc.reporting.tables import plain_text
 from etc.sources.check.verification import KINDS, Report
 
@@ -23,7 +24,8 @@ def text(report: Report, few: int = 3, worst: int = 10) -> str:
     sections = [_total_rows(report), _finding_rows(report, few), _clip_rows(report, worst), _class_rows(report)]
     for section in sections:
         for row in section:
-            shown.add_row(*row)
+            # File names may hold what a terminal obeys.
+            shown.add_row(*(visible(cell, keep="\n") for cell in row))
         shown.add_section()
     return plain_text(shown, width=1000)
 
@@ -47,7 +49,9 @@ def _finding_rows(report: Report, few: int) -> list[Cells]:
     rows = []
     for kind, (title, is_error) in KINDS.items():
         found = report.findings[report.findings["kind"].eq(kind)]
-        lines = [f"{one.path}: {one.detail}" if one.detail else one.path for one in found[:few].itertuples()]
+        paths = [visible(path) for path in found["path"][:few]]
+        details = found["detail"][:few]
+        lines = [f"{path}: {detail}" if detail else path for path, detail in zip(paths, details, strict=True)]
         lines += [f"and {len(found) - few:,} more"] * (len(found) > few)
         number = f"{len(found):,}"
         if kind == "foreign" and not report.totals["deep"]:

@@ -1,11 +1,25 @@
-"""The one exception that means: the input is wrong, and this line says how to put it right."""
+"""The exception for bad input, and how messages are shown."""
 
 
 class UserError(Exception):
     """Bad input. The message is one line that names the file, row or key, the value and the remedy."""
 
 
-def first_line(error: Exception) -> str:
-    """The first line of what another library says, to be quoted in a ``UserError``; its class where it says nothing."""
+def first_line(error: BaseException) -> str:
+    """The first line of another library's error, for a ``UserError`` to quote; its class name if it has no text."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def visible(text: str, keep: str = "") -> str:
+    """``text`` with escapes such as ``\\x1b`` in place of characters that a terminal obeys or cannot show.
+
+    Args:
+        text: a message that may quote names of files or values.
+        keep: characters that stay as they are, e.g. a line break.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode("ascii") for char in text
+    )
