@@ -1,6 +1,6 @@
 """The classes of a user's own data: one of the bundled label sets, or a small YAML file.
 
-    labels: ids                 # label files are 8-bit grey PNGs of ids; colours: RGB pictures
+    labels: ids                 # label files are pictures of ids; colours: RGB pictures
     classes:                    # their order gives the train ids
       - {name: road, ids: [0, 7], colour: [128, 64, 128]}
       - {name: car, ids: [1], colour: [0, 0, 142]}

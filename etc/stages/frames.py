@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, visible
 from etc.core.files import atomic
 from etc.dataset import location, manifest
 from etc.dataset.dataset import Dataset
@@ -129,7 +129,7 @@ def _records(dataset: str) -> Path:
 
 def _tell(notes: tuple[str, ...]) -> None:
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {visible(note)}", file=sys.stderr)
 
 
 def save_exact_flow(path: Path, clip: street.Clip) -> None:
