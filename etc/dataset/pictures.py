@@ -6,6 +6,7 @@ first: every chunk of a PNG, the segments of a JPEG.
 
 import os
 import stat
+import warnings
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -108,10 +109,8 @@ def read_bytes(path: str | os.PathLike, most: int = MOST_BYTES) -> bytes:
     """
     try:
         # Opening a pipe would wait for a writer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
             status = os.fstat(stream.fileno())
-            if stat.S_ISDIR(status.st_mode):
-                raise IsADirectoryError(0, "Is a directory")
             if not stat.S_ISREG(status.st_mode):
                 raise PictureError(str(path), "unreadable", "not a regular file", "; give a file in its place")
             if status.st_size > most:
@@ -132,8 +131,9 @@ def decode(data: bytes, name: str, kind: Kind) -> np.ndarray:
     """As :func:`read`, from the bytes of a file called ``name`` in messages."""
     header = check(data, name, kind)
     try:
-        return _ids(data, name, header) if kind == "ids" else _rgb(data, header)
-    except (MemoryError, cv2.error) as error:
+        with warnings.catch_warnings(action="ignore"):
+            return _ids(data, name, header) if kind == "ids" else _rgb(data, header)
+    except MemoryError as error:
         raise PictureError(name, "large", f"{_size(header)} pixels do not fit into the memory", "") from error
     except UserError:
         raise
@@ -151,7 +151,8 @@ def check(data: bytes, name: str, kind: Kind) -> Header:
     fail = partial(PictureError, name)
     if not data:
         raise fail("empty")
-    header = _header(data, fail)
+    with warnings.catch_warnings(action="ignore"):
+        header = _header(data, fail)
     if header.width < 1 or header.height < 1:
         raise fail("damaged", f"a picture of {_size(header)} pixels")
     if header.width * header.height > MOST_PIXELS:
@@ -227,7 +228,12 @@ def _ids(data: bytes, name: str, header: Header) -> np.ndarray:
 
 
 def _decoded(data: bytes, mode: int) -> np.ndarray:
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
+        raise
     if pixels is None:
         raise ValueError("the pixels cannot be decoded")
     return pixels
@@ -287,6 +293,8 @@ def _header(data: bytes, fail: Callable[..., PictureError]) -> Header:
         picture = Image.open(BytesIO(data), formats=_OTHERS)
         count = getattr(picture, "n_frames", 1)
         bits = getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, 8)
+    except Image.DecompressionBombError as error:
+        raise fail("large", f"above the limit of {MOST_PIXELS:,} pixels", "; make it smaller") from error
     except Exception as error:  # As in decode.
         raise fail("damaged", "not a readable picture (PNG, JPEG, TIFF, BMP or WebP)") from error
     if count > 1:
@@ -349,7 +357,8 @@ def _jpeg_header(data: bytes, fail: Callable[..., PictureError]) -> Header:
 
 def _orientation(data: bytes) -> int:
     try:
-        return Image.open(BytesIO(data)).getexif().get(_ORIENTATION, 1)
+        with warnings.catch_warnings(action="ignore"):
+            return Image.open(BytesIO(data)).getexif().get(_ORIENTATION, 1)
     except Exception:  # As in decode; OpenCV ignores EXIF data that it cannot read.
         return 1
 

@@ -295,6 +295,12 @@ def test_a_file_too_long_for_a_picture_is_not_read(tmp_path):
         pictures.read(path, "ids")
 
 
+def test_a_bitmap_beyond_the_limit_is_refused():
+    data = bytearray(saved(COLOURS, "BMP"))
+    data[18:26] = (20_000).to_bytes(4, "little") * 2
+    refuses(bytes(data), "frame", "large", "above the limit of 100,000,000")
+
+
 def test_memory_that_is_not_there_is_said_in_one_line(monkeypatch):
     def full(*_):
         raise MemoryError
