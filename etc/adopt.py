@@ -317,5 +317,6 @@ def _write(texts: Mapping[Path, str], check: Callable[[], Any]) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    with atomic(path) as stream:
+    # A file that is linked from elsewhere is edited where it lies.
+    with atomic(path.resolve()) as stream:
         stream.write(content)

@@ -13,16 +13,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
 from etc.core.files import atomic
+from etc.core.outputs import check_files
 from etc.models import weights
+from etc.models.memory import advising, is_out_of_memory
 
 INSTALL = "pip install 'etc-segmentation[export]'"
 KEYS = ("architecture", "width", "classes", "class_names")
+# 8192 x 8192. torch needs an example image to trace, and larger ones take gigabytes.
+MOST_PIXELS = 2**26
 
 
 class Segmenter(nn.Module):
-    """The network with its scores brought to the size of the image, as ``etc.inference`` does."""
+    """The network with its scores resized to the image, as in ``etc.inference``."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -35,30 +39,41 @@ class Segmenter(nn.Module):
 
 
 def export(run: Path, target: Path, size: tuple[int, int]) -> str:
-    """Write the network of a run; the file's metadata names architecture, width and classes.
+    """Export the network of a run; architecture, width and classes are in the file's metadata.
 
     Args:
         run: folder with ``weights.safetensors`` and ``config.json``.
-        target: file to write; ``.onnx`` or ``.pt2`` decides its format.
-        size: height and width of the images that it will take.
+        target: file to write; its suffix, ``.onnx`` or ``.pt2``, decides the format.
+        size: height and width of the input images.
 
     Returns:
         The closing line.
 
     Raises:
-        UserError: the run is not whole, the ending is another, a package is missing, or the network cannot be exported.
+        UserError: the run is incomplete, the suffix is not supported, the image too large, a package is missing, the
+            network cannot be exported, or ``target`` is a file that this function did not write.
     """
     if target.suffix not in WRITERS:
         raise UserError(f"{target}: files that end in {' or '.join(WRITERS)} can be written; name one")
+    height, width = size
+    if height * width > MOST_PIXELS:
+        raise UserError(f"images of {height} x {width}: at most {MOST_PIXELS:,} pixels; lower --height or --width")
+    check_files({target: is_export}, [run / weights.WEIGHTS, run / weights.CONFIG])
     network, config = weights.load(run)
     metadata = {key: json.dumps(config[key]) for key in KEYS}
-    with warnings.catch_warnings():
-        # What torch says of its own deprecated parts is of no use here.
+    with warnings.catch_warnings(), advising(f"lower --height ({height}) or --width ({width})"):
+        # torch's warnings about its own deprecated parts are of no use here.
         warnings.simplefilter("ignore")
         content = WRITERS[target.suffix](Segmenter(network).eval(), torch.zeros(1, 3, *size), metadata, target)
     with atomic(target) as stream:
         stream.write(content)
-    return f"{run} exported to {target} for images of {size[0]} x {size[1]} ({len(content) / 1e6:.1f} MB)"
+    return f"{run} exported to {target} for images of {height} x {width} ({len(content) / 1e6:.1f} MB)"
+
+
+def is_export(path: Path) -> bool:
+    """Whether a file was written by :func:`export`: both formats hold the names of the metadata as they are."""
+    content = path.read_bytes()
+    return all(key.encode() in content for key in KEYS)
 
 
 def _pt2(network: nn.Module, image: Tensor, metadata: dict[str, str], target: Path) -> bytes:
@@ -91,10 +106,12 @@ def _traced(network: nn.Module, image: Tensor, target: Path) -> ExportedProgram:
     try:
         with torch.no_grad():
             return torch.export.export(network, (image,))
-    except Exception as error:  # tracing fails with errors of many kinds
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except Exception as error:  # tracing raises errors of many kinds
+        if is_out_of_memory(error):
+            raise
+        height, width = image.shape[2:]
         raise UserError(
-            f"{target}: this network cannot be exported for {image.shape[2]} x {image.shape[3]} ({first})"
+            f"{target}: this network cannot be exported for {height} x {width} ({first_line(error)})"
         ) from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from etc.core.errors import UserError
+from etc.core.outputs import check_files, check_folder, together
 from etc.core.progress import track
 from etc.flow.files import FlowFiles, PairFiles, files_by_pair
 from etc.flow.io import UNKNOWN, write_flo, write_kitti_png
@@ -33,7 +34,8 @@ def export(source: Path, to: Path, kind: str) -> str:
         kind: ``flo`` or ``kitti``.
 
     Raises:
-        UserError: there is no flow file, one is damaged, or ``to`` cannot be written.
+        UserError: there is no flow file, one is damaged, ``to`` cannot be written, or holds a file in the way that was
+            not made by this function. Nothing is written then.
     """
     if kind not in FORMATS:
         raise UserError(f"there is no flow format {kind!r}: choose one of {', '.join(FORMATS)}")
@@ -41,17 +43,22 @@ def export(source: Path, to: Path, kind: str) -> str:
     if not paths:
         raise UserError(f"{source}: no flow file (*.arrow) in this folder; give data/<data set>/flow/<purpose>")
     readers = [(path.stem, StoredFlow(path)) for path in paths]
-    pairs = [(clip, reader, pair) for clip, reader in readers for pair in reader.pairs]
-    for clip, reader, (start, end) in track(pairs, len(pairs), f"export {kind}"):
-        flow, visible = reader.read(start, end)
-        path = to / clip / f"{start:06}_{end:06}{FORMATS[kind]}"
-        size = np.abs(flow).max(axis=2)
-        if kind == "flo":
-            flow[size >= reader.limit] = UNKNOWN
-            write_flo(path, flow)
-        else:
-            valid = size < min(reader.limit, _KITTI_LIMIT)
-            write_kitti_png(path, flow, valid if visible is None else valid & visible)
+    pairs = {
+        f"{clip}/{start:06}_{end:06}{FORMATS[kind]}": (reader, start, end)
+        for clip, reader in readers
+        for start, end in reader.pairs
+    }
+    check_folder(to, pairs, [source])
+    with together(to):
+        for name, (reader, start, end) in track(pairs.items(), len(pairs), f"export {kind}"):
+            flow, visible = reader.read(start, end)
+            size = np.abs(flow).max(axis=2)
+            if kind == "flo":
+                flow[size >= reader.limit] = UNKNOWN
+                write_flo(to / name, flow)
+            else:
+                valid = size < min(reader.limit, _KITTI_LIMIT)
+                write_kitti_png(to / name, flow, valid if visible is None else valid & visible)
     return f"flow of {len(pairs)} pairs in {len(readers)} clips in {to}"
 
 
@@ -67,7 +74,8 @@ def pack(source: Path, to: Path, step: float = DEFAULT_STEP, scale: int = 1) -> 
 
     Raises:
         UserError: no flow file is there, one is damaged or of another size than the others of its clip, or the flow
-            cannot be stored with this step and scale.
+            cannot be stored with this step and scale, or a file in the way was not made by this function. Nothing is
+            written then.
     """
     if not source.is_dir():
         raise UserError(f"{source}: no such folder; give the one that holds <source>_<target>.flo (or .png)")
@@ -83,10 +91,16 @@ def pack(source: Path, to: Path, step: float = DEFAULT_STEP, scale: int = 1) -> 
         raise UserError(f"{source}: no flow here: neither <source>_<target>.flo (or .png) nor folders of such files")
     if to.is_file() and to not in clips:
         raise UserError(f"{to}: is a file; several clips need a folder")
-    for path, (folder, files) in track(clips.items(), len(clips), "import"):
-        _pack_clip(path, FlowFiles(files, folder, folder.name), step, scale)
+    check_files(dict.fromkeys(clips, _is_import), [source])
+    with together():
+        for path, (folder, files) in track(clips.items(), len(clips), "import"):
+            _pack_clip(path, FlowFiles(files, folder, folder.name), step, scale)
     pairs = sum(len(files) for _, files in clips.values())
     return f"flow of {pairs} pairs in {len(clips)} clips in {to}"
+
+
+def _is_import(path: Path) -> bool:
+    return StoredFlow(path).method == IMPORTED
 
 
 def _files(folder: Path) -> PairFiles:

@@ -1,4 +1,4 @@
-"""Predicting whole frames, one at a time or in batches, without any knowledge of other frames."""
+"""Predicting whole frames, one at a time or in batches, each independently of the others."""
 
 import copy
 
@@ -13,10 +13,10 @@ from etc.models.memory import advising
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that a parameter names: ``cpu``, ``cuda``, or ``auto``, a GPU when there is one.
+    """The device for a parameter ``cpu``, ``cuda``, or ``auto``: a GPU if there is one.
 
     Raises:
-        UserError: ``cuda`` is asked for and there is no GPU.
+        UserError: ``cuda`` is requested and there is no GPU.
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
 
 def to_tensor(images: np.ndarray, device: torch.device) -> Tensor:
     """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in 0..1 on the device, channels last in memory (faster everywhere)."""
-    # Bytes go to a GPU in a quarter of the time of floats.
+    # Copying bytes to a GPU takes a quarter of the time of floats.
     pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
     return (pixels.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
 
@@ -38,13 +38,13 @@ def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] 
         network: maps (B, 3, H, W) to an output with ``logits`` (B, C, h, w).
         images: float32 (B, 3, H, W) in 0..1.
         scales: factors on the frame size.
-        flip: average with the prediction on the mirrored frame too.
+        flip: also average with the prediction on the mirrored frame.
 
     Returns:
         float32 (B, C, H, W), sums to 1 over C.
 
     Raises:
-        UserError: there is not enough memory.
+        UserError: memory ran out, or the scores are not finite.
     """
     size = images.shape[-2:]
     total: Tensor | None = None
@@ -52,7 +52,7 @@ def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] 
         for scale in scales:
             scaled = resized(images, (round(size[0] * scale), round(size[1] * scale)))
             for mirrored in (False, True) if flip else (False,):
-                logits = network(scaled.flip(-1) if mirrored else scaled).logits
+                logits = _finite(network(scaled.flip(-1) if mirrored else scaled).logits)
                 one = resized(logits, size).softmax(dim=1)
                 one = one.flip(-1) if mirrored else one
                 total = one if total is None else total + one
@@ -61,34 +61,41 @@ def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] 
 
 
 def predict(network: nn.Module, images: np.ndarray, batch: int) -> np.ndarray:
-    """Class ids of frames, single scale, no flip: what the student does when it runs.
+    """Class ids of frames at a single scale without flip, as the student is used in practice.
 
     Args:
         network: in evaluation mode.
         images: uint8 (N, H, W, 3) RGB.
-        batch: frames in one forward pass.
+        batch: frames per forward pass.
 
     Returns:
         uint8 (N, H, W), train ids.
 
     Raises:
-        UserError: there is not enough memory.
+        UserError: memory ran out, or the scores are not finite.
     """
     device = next(network.parameters()).device
     size = images.shape[1:3]
     predictions = []
-    with torch.inference_mode(), advising(f"lower 'batch' ({batch}), the frames in one forward pass"):
+    with torch.inference_mode(), advising(f"lower 'batch' ({batch}), the frames per forward pass"):
         for start in range(0, len(images), batch):
-            logits = network(to_tensor(images[start : start + batch], device)).logits
+            logits = _finite(network(to_tensor(images[start : start + batch], device)).logits)
             predictions.append(resized(logits, size).argmax(dim=1).to(torch.uint8).cpu().numpy())
     return np.concatenate(predictions)
 
 
-def fused(network: nn.Module) -> nn.Module:
-    """A copy in which every batch normalisation that follows a convolution is part of that convolution.
+def _finite(logits: Tensor) -> Tensor:
+    # The largest of NaNs is always the same class, which would look perfectly consistent.
+    if not bool(logits.isfinite().all()):
+        raise UserError("the network's scores are not finite numbers: its weights are useless; train it again")
+    return logits
 
-    In evaluation mode both are linear, so that the result is the same up to rounding, with one pass less over each map.
-    Which layers follow each other is seen in a run on a small image, and so it works for any architecture.
+
+def fused(network: nn.Module) -> nn.Module:
+    """A copy in which every batch normalisation that follows a convolution is merged into it.
+
+    In evaluation mode both are linear, so the result is the same up to rounding, with one pass fewer over each map. A
+    run on a small image shows which layers follow each other, so this works for any architecture.
 
     Args:
         network: in evaluation mode, maps (B, 3, H, W).
@@ -100,7 +107,7 @@ def fused(network: nn.Module) -> nn.Module:
         raise ValueError("batch normalisation can be fused in evaluation mode only: call eval() first")
     network = copy.deepcopy(network)
     made: dict[int, nn.Conv2d] = {}
-    kept: list[Tensor] = []  # alive, so that no two outputs have the same id
+    kept: list[Tensor] = []  # kept alive, so that no two outputs have the same id
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
     calls: list[nn.Module] = []
 

@@ -1,4 +1,4 @@
-"""The table of networks: what each one costs."""
+"""The table of networks and their costs."""
 
 from typing import NamedTuple
 
@@ -13,10 +13,10 @@ SIZE = (1024, 2048)
 
 
 class Cost(NamedTuple):
-    """Cost of a network when it runs.
+    """Cost of a network at inference.
 
     Attributes:
-        parameters: without those of heads that only training uses.
+        parameters: without those of heads that are used in training only.
         operations: multiply-accumulates of one image.
     """
 
@@ -25,10 +25,10 @@ class Cost(NamedTuple):
 
 
 def cost(network: nn.Module, size: tuple[int, int]) -> Cost:
-    """Count a network; on the device ``meta`` nothing is computed.
+    """Cost of a network; on the device ``meta`` nothing is computed.
 
     Args:
-        network: any of the registry; it is switched to evaluation mode.
+        network: any of the registry; it is set to evaluation mode.
         size: height and width of the image.
     """
     network.eval()
@@ -36,8 +36,8 @@ def cost(network: nn.Module, size: tuple[int, int]) -> Cost:
     device = next(network.parameters()).device
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.empty(1, 3, *size, device=device))
-    # Published figures count the convolutions, not the averages of pooling, which are a matrix product here.
-    # The counter counts a multiplication and an addition as two.
+    # Published figures count convolutions, but not the averages of pooling, which are a matrix product here. The
+    # counter counts a multiply-accumulate as two operations.
     convolutions = counter.get_flop_counts()["Global"].get(torch.ops.aten.convolution, 0)
     return Cost(sum(kept), convolutions // 2)
 

@@ -1,7 +1,7 @@
 """Labels from predictions: keep the confident pixels of each class, ignore the rest.
 
-One threshold for all classes would drop the rare ones, which a network is never as sure of as of the road. So
-each class keeps the same share of its pixels (class-balanced self-training, Zou et al., ECCV 2018).
+A single threshold would drop rare classes, for which a network is never as confident as for road. So each class keeps
+the same share of its pixels (class-balanced self-training, Zou et al., ECCV 2018).
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ def confidence_histogram(prediction: np.ndarray, level: np.ndarray, classes: int
 
 
 def thresholds(histogram: np.ndarray, keep_share: float, min_confidence: float) -> np.ndarray:
-    """Lowest level that each class keeps.
+    """The lowest confidence level that is kept, for each class.
 
     Args:
         histogram: int64 (C, 256), pixels per class and level over all frames.
@@ -32,8 +32,8 @@ def thresholds(histogram: np.ndarray, keep_share: float, min_confidence: float) 
         min_confidence: levels below this confidence (0..1) are never kept.
 
     Returns:
-        int64 (C,), levels 0..255; a class keeps every pixel whose level is at least this. The share kept is the
-        smallest one that a level allows and that is not below ``keep_share``, unless ``min_confidence`` cuts it.
+        int64 (C,), levels 0..255; a class keeps every pixel of at least this level. The share kept is the smallest
+        possible that is not below ``keep_share``, unless ``min_confidence`` reduces it further.
     """
     # kept[c, l] = pixels of class c with level >= l
     kept = histogram[:, ::-1].cumsum(axis=1)[:, ::-1]
@@ -49,7 +49,7 @@ def keep_confident(prediction: np.ndarray, level: np.ndarray, threshold: np.ndar
 
 
 class Audit:
-    """Counts of what was kept and, where truth exists, of what was right.
+    """Counts of kept pixels and, where ground truth exists, of correct ones.
 
     Args:
         names: class names, position = train id.
@@ -63,7 +63,7 @@ class Audit:
         }
 
     def add(self, prediction: np.ndarray, label: np.ndarray, truth: np.ndarray | None) -> None:
-        """Add one frame: prediction and kept label, uint8 (H, W), and the truth or None."""
+        """Add one frame: prediction and kept label, uint8 (H, W), and the ground truth or None."""
         kept = label != IGNORE
         self._add("predicted", prediction)
         self._add("kept", prediction[kept])
@@ -76,9 +76,9 @@ class Audit:
             self._add("right_kept", prediction[right & kept])
 
     def table(self, threshold: np.ndarray) -> pd.DataFrame:
-        """One row a class and one for all: pixels, share kept, threshold, accuracy before and after filtering.
+        """One row per class and one for all: pixels, share kept, threshold, accuracy before and after filtering.
 
-        Accuracy is the share of predicted pixels of the class that are right; empty where no truth exists.
+        Accuracy is the share of the class's predicted pixels that are correct; empty without ground truth.
         """
         counts = {key: np.append(values, values.sum()) for key, values in self._counts.items()}
         return pd.DataFrame(

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from etc.core.errors import UserError
-from etc.export import export
+from etc.core.files import os_errors_in_one_line
+from etc.core.outputs import check_files
+from etc.export import export, is_export
 from etc.models import weights
 from tests.models.build import seeded, shake
 
@@ -45,6 +47,7 @@ def test_program_computes_the_same(run, expected, tmp_path):
     torch.testing.assert_close(program.module()(image), scores)
     assert json.loads(metadata["class_names"]) == NAMES
     assert json.loads(metadata["architecture"]) == "mobilenetv2"
+    check_files({tmp_path / "network.pt2": is_export})
 
 
 def test_onnx_computes_the_same(run, expected, tmp_path):
@@ -56,6 +59,7 @@ def test_onnx_computes_the_same(run, expected, tmp_path):
     (computed,) = session.run(["scores"], {"image": image.numpy()})
     torch.testing.assert_close(torch.from_numpy(computed), scores, rtol=1e-4, atol=1e-5)
     assert json.loads(session.get_modelmeta().custom_metadata_map["class_names"]) == NAMES
+    check_files({tmp_path / "network.onnx": is_export})
 
 
 def test_missing_package_is_named(run, tmp_path, monkeypatch):
@@ -65,11 +69,49 @@ def test_missing_package_is_named(run, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_other_endings_are_refused_before_anything_is_read(tmp_path):
-    with pytest.raises(UserError, match=r"network.pth: files that end in .onnx or .pt2"):
+def test_other_suffixes_are_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(UserError, match=r"files that end in \.onnx or \.pt2 can be written"):
         export(tmp_path / "nothing", tmp_path / "network.pth", SIZE)
 
 
 def test_missing_run_is_named(tmp_path):
     with pytest.raises(UserError, match="config.json: no such file"):
         export(tmp_path / "nothing", tmp_path / "network.pt2", SIZE)
+
+
+@pytest.mark.parametrize("name", ["network.pt2", "network.onnx"])
+def test_only_an_earlier_export_is_replaced(run, tmp_path, name):
+    (tmp_path / name).write_bytes(b"of someone else")
+    with pytest.raises(UserError, match=f"{name}: exists and was not made by this command"):
+        export(run, tmp_path / name, SIZE)
+    (tmp_path / f"link_{name}").symlink_to(run / weights.WEIGHTS)
+    with pytest.raises(UserError, match=f"link_{name}: the same as the input"):
+        export(run, tmp_path / f"link_{name}", SIZE)
+    assert (tmp_path / name).read_bytes() == b"of someone else"
+
+
+@pytest.mark.parametrize("size", [(1_000_000, 2048), (2048, 10**40)])
+def test_images_that_no_memory_holds_are_refused(run, tmp_path, size):
+    with pytest.raises(UserError, match=r"at most 67,108,864 pixels; lower --height or --width"):
+        export(run, tmp_path / "network.pt2", size)
+
+
+def test_too_little_memory_says_what_to_lower(run, tmp_path, monkeypatch):
+    def short(*arguments):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(torch.export, "export", short)
+    with pytest.raises(
+        UserError, match=r"^the machine has too little memory: lower --height \(40\) or --width \(56\)$"
+    ):
+        export(run, tmp_path / "network.pt2", SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_computed(run, tmp_path):
+    (tmp_path / "network.pt2").mkdir()
+    with pytest.raises(UserError, match="network.pt2: a folder stands here"), os_errors_in_one_line():
+        export(run, tmp_path / "network.pt2", SIZE)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="network.pt2: a file stands in the way"), os_errors_in_one_line():
+        export(run, tmp_path / "file" / "network.pt2", SIZE)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from etc.core.errors import UserError
 from etc.inference import fused, predict, probabilities, to_tensor
 from etc.models.registry import ARCHITECTURES, build
 
@@ -121,3 +122,21 @@ def test_layers_that_run_twice_are_left_alone():
 def test_training_mode_is_refused():
     with pytest.raises(ValueError, match="evaluation mode only"):
         fused(build("pspnet18", 5, 8))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_scores_that_are_not_finite_are_no_prediction(value):
+    """The largest of NaNs is always the same class: a perfectly consistent prediction."""
+
+    class Useless(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            return Output(torch.full((x.shape[0], 3, 4, 4), value))
+
+    with pytest.raises(UserError, match="scores are not finite numbers"):
+        predict(Useless(), np.zeros((2, 8, 8, 3), np.uint8), 2)
+    with pytest.raises(UserError, match="scores are not finite numbers"):
+        probabilities(Useless(), torch.zeros(1, 3, 8, 8))

@@ -36,11 +36,13 @@ def _verify(dataset: str, workers: int) -> None:
     from etc.commands.verification_text import text
     from etc.core.errors import UserError
     from etc.core.files import atomic
+    from etc.core.outputs import check_place
     from etc.sources.check.verification import problems, table
     from etc.stages import frames as stage
 
-    report = stage.verify(dataset, workers)
     path = Path("work") / dataset / "verification.parquet"
+    check_place(path)
+    report = stage.verify(dataset, workers)
     with atomic(path) as stream:
         pq.write_table(table(report), stream)
     print(text(report))

@@ -1,4 +1,4 @@
-"""``etc predict``: what a trained network says about the frames of a data set."""
+"""``etc predict``: the predictions of a trained network on the frames of a data set."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +12,8 @@ from etc.commands.run import run as _run
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of a trained network, e.g. data/street/students/pspnet18-etc-0.")],
     dataset: Dataset,
-    to: Annotated[Path, typer.Option(help="Folder to write.")],
-    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    to: Annotated[Path, typer.Option(help="Folder to write; files in it that are not from this command are kept.")],
+    split: Annotated[str, typer.Option(help="train, dev, test or all.")] = "test",
     form: Annotated[
         str, typer.Option(help="ids, labels, colours, overlay, or cityscapes (for its official evaluation).")
     ] = "ids",
@@ -21,8 +21,8 @@ def predict(
 ) -> None:
     """Write the predictions of a trained network, one PNG a frame: DIR/CLIP/FRAME.png.
 
-    ids are train ids, which `etc tc --predictions` reads; labels are the ids of the label files. `etc frames DATASET`
-    comes first.
+    ids are train ids, which `etc tc --predictions` reads; labels are the ids of the label files. Run `etc frames
+    DATASET` first.
     """
     from typing import get_args
 

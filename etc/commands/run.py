@@ -23,9 +23,11 @@ def run(action: Callable[[], None]) -> None:
 def run_stage(action: Callable[[], str]) -> None:
     """Run one stage after checking all parameters, then print its closing line."""
     from etc.params.check import check_all
+    from etc.pipeline import lockfile
 
     def checked() -> None:
         check_all()
+        lockfile.start_guard()
         print(action())
 
     run(checked)

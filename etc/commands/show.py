@@ -1,4 +1,4 @@
-"""``etc show``: the table of every data set, and where everything else is."""
+"""``etc show``: the table of schemes of every data set, and where to find its other results."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from etc.core.errors import UserError
 
 
 def show() -> None:
-    """Print the table of schemes of every data set and where the other results are."""
+    """Print the table of schemes of every data set and where to find its other results."""
     from etc.params import experiment
 
     run(lambda: print("\n".join(results_text(dataset) for dataset in experiment.load().run)))

@@ -93,17 +93,39 @@ def tc(
 
 
 def _judge(request: "Request", names: tuple[str, ...] | None, json: Path | None, parquet: Path | None) -> None:
-    from etc.core.files import check_place, write_json
+    from etc.core.files import write_json
+    from etc.core.outputs import check_files, together
     from etc.evaluation.counts import pair_records, write_counts
     from etc.measure.run import evaluate_folders
     from etc.measure.text import print_figures
 
-    for path in filter(None, (json, parquet)):
-        check_place(path)
+    outputs = [(json, _holds_figures), (parquet, _holds_counts)]
+    check_files([(path, made) for path, made in outputs if path], _inputs(request))
     outcome = evaluate_folders(request)
-    if json:
-        write_json(json, outcome.figures)
-    if parquet:
-        records = [record for pair in outcome.results for record in pair_records(pair)]
-        write_counts(parquet, records, outcome.figures["classes"])
+    with together():
+        if json:
+            write_json(json, outcome.figures)
+        if parquet:
+            records = [record for pair in outcome.results for record in pair_records(pair)]
+            write_counts(parquet, records, outcome.figures["classes"])
     print_figures(outcome.figures, names)
+
+
+def _inputs(request: "Request") -> list[Path]:
+    """Files and folders that are read; an option that names a method or a share is no path that is there."""
+    folders = (request.predictions, request.frames, request.labels, request.probabilities, request.against)
+    values = [option.partition("=")[2] for option in request.flow_options]
+    paths = [*folders, *map(Path, filter(None, (request.flow, request.sample, *values)))]
+    return [path for path in paths if path is not None and path.exists()]
+
+
+def _holds_figures(path: Path) -> bool:
+    from etc.core.files import read_json
+
+    return {"protocol", "tc", "pairs", "clips"} <= read_json(path).keys()
+
+
+def _holds_counts(path: Path) -> bool:
+    import pyarrow.parquet as pq
+
+    return {"clip", "source", "target", "protocol", "intersection", "union"} <= set(pq.read_schema(path).names)

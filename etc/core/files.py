@@ -5,19 +5,22 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
+from etc.core.outputs import begin, finish
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run again",
+    errno.EFBIG: "the file is larger than the file system or `ulimit -f` allows: use another file system or limit",
     errno.EDQUOT: "the disk quota is used up: free some space and run again",
     errno.EACCES: "no permission: change the permissions, or use another folder",
     errno.EPERM: "no permission: change the permissions, or use another folder",
     errno.EROFS: "the file system is read-only: use a folder that can be written",
+    errno.ENAMETOOLONG: "the name is too long: use a shorter one",
     errno.EISDIR: "a folder stands here: give the name of a file",
     errno.EEXIST: "a file stands in the way: use another folder",
     errno.ENOTDIR: "a file stands in the way: use another folder",
@@ -36,10 +39,12 @@ def os_errors_in_one_line(path: str | os.PathLike | None = None) -> Iterator[Non
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in _REMEDIES:
+    except (OSError, RuntimeError) as error:
+        # torch.save reports a full disk as a RuntimeError of its own, raised while handling the system's.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError) or cause.errno not in _REMEDIES:
             raise
-        raise UserError(f"{path or error.filename or 'files'}: {_REMEDIES[error.errno]}") from error
+        raise UserError(f"{path or cause.filename or 'files'}: {_REMEDIES[cause.errno]}") from error
 
 
 @contextlib.contextmanager
@@ -47,7 +52,7 @@ def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> I
     """Open a temporary file beside ``path`` that takes its name when the block ends without an error.
 
     The folder is made when it is missing. On any error the temporary file is removed and what was at
-    ``path`` stays as it was.
+    ``path`` stays as it was. Inside :func:`etc.core.outputs.together` it takes its name when that block ends.
 
     Args:
         path: the file.
@@ -56,41 +61,24 @@ def atomic(path: str | os.PathLike, mode: str = "wb", durable: bool = True) -> I
             small files whose content is checked later do without.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written.
+        UserError: the disk is full, the folder cannot be written, or ``path`` is no regular file.
     """
     path = Path(path)
     options = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     temporary = None
     try:
         with os_errors_in_one_line(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-            temporary = Path(name)
-            # mkstemp makes private files; data and results are to be read by whoever may read the folder.
-            temporary.chmod(0o666 & ~_umask())
+            descriptor, temporary = begin(path)
             with os.fdopen(descriptor, mode, **options) as stream:
                 yield stream
                 stream.flush()
                 if durable:
                     os.fsync(stream.fileno())
-            os.replace(temporary, path)
+            finish(temporary, path)
+            temporary = None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def check_place(path: str | os.PathLike) -> None:
-    """See before a long computation that its result can be written to ``path``; nothing is left behind.
-
-    Raises:
-        UserError: a folder stands there, or its folder cannot be made or written.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{path}: {_REMEDIES[errno.EISDIR]}")
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    with os_errors_in_one_line(path), tempfile.TemporaryFile(dir=there):
-        pass
 
 
 def cache_folder() -> Path:
@@ -101,23 +89,43 @@ def cache_folder() -> Path:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write ``value`` as JSON with sorted keys, so that equal values give equal bytes."""
     with atomic(path, "w") as stream:
-        json.dump(value, stream, indent=2, sort_keys=True)
-        stream.write("\n")
+        stream.write(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """JSON with sorted keys and a final newline."""
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
 def read_json(path: str | os.PathLike) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, cannot be read or is not JSON.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with os_errors_in_one_line(path):
+            return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; the stage that makes it has not run") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not JSON ({error}); delete it and run the stage that makes it again") from error
+    # ValueError: broken syntax or encoding, or a number of thousands of digits; RecursionError: thousands of brackets.
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}: not JSON ({first_line(error)}); delete it and run the stage that makes it again"
+        ) from error
+
+
+def check_archive(path: str | os.PathLike) -> None:
+    """Compare the members of a zip archive with their checksums, which torch does not do when it reads one.
+
+    Raises:
+        ValueError: a member is damaged. A damaged directory of the archive raises errors of ``zipfile`` and others.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{damaged} is damaged")
 
 
 def sha256(path: str | os.PathLike) -> str:
@@ -131,9 +139,3 @@ def sha256(path: str | os.PathLike) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UserError(f"{path}: no such file; give the path of an existing one") from error
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -111,7 +111,9 @@ def _complaint(prefix: str, error: Any, model: type[BaseModel]) -> str:
     if not key:
         # A check of the whole file; its message names the keys itself.
         return message
-    return f"key '{key}' = {error['input']!r}: {message[:1].lower()}{message[1:]}{_allowed(model, parts)}"
+    # A check of several keys names them itself; their whole block would fill the screen.
+    shown = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    return f"key '{key}'{shown}: {message[:1].lower()}{message[1:]}{_allowed(model, parts)}"
 
 
 def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
-"""BiSeNetV2 (Yu et al., IJCV 2021): a shallow wide branch for detail beside a deep narrow one for meaning.
+"""BiSeNetV2 (Yu et al., IJCV 2021): a shallow wide branch for detail and a deep narrow one for semantics.
 
-In training four booster heads look at the branch for meaning. The paper trains it from random weights, so there is no
-file of ImageNet weights for it.
+In training, four booster heads are attached to the semantic branch. The paper trains from random weights, so there are
+no ImageNet weights for it.
 """
 
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from etc.models.dropout import Dropout2d
 from etc.models.layers import DROPOUT, Normalise, auxiliary_head, conv_bn, conv_bn_relu, initialise, resized, scaled
 from etc.models.output import Output, require_several
 
@@ -49,7 +50,7 @@ class Stem(nn.Module):
 class GatherExpand(nn.Module):
     """Gather-and-expansion layer: 3x3, depth-wise 3x3 with six times the channels, 1x1, added to the input.
 
-    With stride 2 a second depth-wise convolution follows, and the input is brought to the new shape by one of its own.
+    With stride 2 a second depth-wise convolution follows, and another one brings the input to the new shape.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -72,7 +73,7 @@ class GatherExpand(nn.Module):
 
 
 class ContextEmbedding(nn.Module):
-    """Adds what the whole image says to every pixel."""
+    """Adds the global context of the image to every pixel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class BilateralBackbone(nn.Module):
 
 
 class GuidedAggregation(nn.Module):
-    """Each branch is weighed by gates that the other one opens, at both sizes, and both are added."""
+    """Each branch is gated by the other, at both sizes, and the two are added."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -164,7 +165,7 @@ class BiSeNetV2(nn.Module):
         self.aggregation = GuidedAggregation(self.backbone.channels[-1])
         features, booster = scaled(HEAD, width), scaled(BOOSTER, width)
         self.head = conv_bn_relu(self.backbone.channels[-1], features, 3)
-        self.dropout = nn.Dropout2d(DROPOUT)
+        self.dropout = Dropout2d(DROPOUT)
         self.classifier = nn.Conv2d(features, classes, kernel_size=1)
         self.auxiliary = nn.ModuleList(
             auxiliary_head(channels, booster, classes) for channels in self.backbone.channels

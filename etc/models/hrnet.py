@@ -20,10 +20,10 @@ UNDILATED = (1, 1)
 
 
 class Exchange(nn.Module):
-    """Residual blocks at each resolution, then each resolution gets the sum over all, brought to its size.
+    """Residual blocks at each resolution, then each resolution receives the sum over all, resized to its own size.
 
     Args:
-        channels: of each resolution, the finest first; each is half as large as the one before.
+        channels: of each resolution, the finest first; each is half the size of the one before.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -89,7 +89,7 @@ class HRNet(nn.Module):
         return nn.Sequential(*(Exchange(self.channels[:resolutions]) for _ in range(count)))
 
     def _transition(self, resolutions: int) -> nn.ModuleList:
-        """Keeps the resolutions that are there and makes one more from the coarsest; the places are the authors'."""
+        """Keeps the existing resolutions and adds a coarser one; the positions in the list are the authors'."""
         new = _halve(self.channels[resolutions - 1], self.channels[resolutions])
         return nn.ModuleList([*(nn.Identity() for _ in range(resolutions)), new])
 
@@ -120,7 +120,7 @@ class HRNetSegmenter(nn.Module):
 
 
 def _fuse(channels: Sequence[int], source: int, target: int) -> nn.Module:
-    """From one resolution to the channels, and if it is coarser to the size, of another."""
+    """From one resolution to the channels of another, and to its size if that is coarser."""
     if source == target:
         return nn.Identity()
     if source > target:

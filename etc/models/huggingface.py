@@ -11,26 +11,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from etc.core.errors import UserError, first_line
 from etc.models.layers import IMAGENET_MEAN, IMAGENET_STD, Normalise
-from etc.models.load_report import LoadReport
+from etc.models.load_report import LoadReport, require_usable
+from etc.models.memory import is_out_of_memory
 from etc.models.names import HUGGINGFACE
 from etc.models.output import Output, require_several
 
 INSTALL = "pip install 'etc-segmentation[huggingface]'"
-# Of no use to build the model again, and different on another machine or with another version.
+# Not needed to rebuild the model, and different on other machines or with other versions.
 _UNWANTED = ("_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype")
 
 
 class Preprocessing(NamedTuple):
-    """What the model's image processor does to an image in 0..1, beside resizing, which is left to the caller.
+    """What the model's image processor does to an image in 0..1, except resizing, which is left to the caller.
 
     Attributes:
-        mean, std: of the normalisation.
-        blue_first: whether the model wants the channels in the order blue, green, red.
+        mean, std: for normalisation.
+        blue_first: whether the model expects the channels in the order blue, green, red.
     """
 
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -41,14 +41,14 @@ class Preprocessing(NamedTuple):
 class HuggingFaceNetwork(nn.Module):
     """A model of ``AutoModelForSemanticSegmentation`` under the contract of :mod:`etc.models.output`.
 
-    ``features`` and ``logits`` are what goes into the model's last classifier and what comes out, at that layer's size,
-    whatever the model enlarges afterwards; in training mode the model's dropout before the classifier is already in the
-    features. Heads called ``auxiliary...`` give the auxiliary logits.
+    ``features`` and ``logits`` are the input and output of the model's last classifier, at that layer's size, even if
+    the model resizes its output afterwards; in training mode the model's dropout before the classifier has already been
+    applied to the features. Heads called ``auxiliary...`` give the auxiliary logits.
 
     Args:
         model: the model.
         preprocessing: of the images.
-        report: what of its weights was loaded; None for a model that was built from a configuration.
+        report: which of its weights were loaded; None for a model that was built from a configuration.
 
     Raises:
         UserError: no layer of the model is a convolution to as many channels as there are classes.
@@ -65,11 +65,11 @@ class HuggingFaceNetwork(nn.Module):
             for name, module in model.named_modules()
             if isinstance(module, nn.Conv2d) and module.out_channels == model.config.num_labels
         ]
-        # Others may have as many channels by chance; the last one of a head gives the classes.
+        # Other layers may have as many channels by chance; the last one of a head gives the class scores.
         self._auxiliary = [name for name in classifiers if "auxiliary" in name][-1:]
         self._classifier = next((name for name in reversed(classifiers) if "auxiliary" not in name), "")
         if not self._classifier:
-            raise UserError(f"hf: {type(model).__name__} has no convolution that gives the classes; use another model")
+            raise UserError(f"hf: {type(model).__name__} has no convolution to the class scores; use another model")
 
     @property
     def backbone(self) -> nn.Module:
@@ -84,7 +84,7 @@ class HuggingFaceNetwork(nn.Module):
 
     @property
     def saved_config(self) -> dict[str, Any]:
-        """What :func:`rebuild` needs beside architecture and classes, as JSON values."""
+        """What :func:`rebuild` needs in addition to architecture and classes, as JSON values."""
         described = _without(json.loads(self.model.config.to_json_string(use_diff=False)))
         mean, std, blue_first = self.preprocessing
         return {
@@ -95,7 +95,7 @@ class HuggingFaceNetwork(nn.Module):
         """Segment a batch, see :mod:`etc.models.output`.
 
         Raises:
-            UserError: one image in training mode, or a size that the model does not take.
+            UserError: one image in training mode, or a size that the model does not accept.
         """
         require_several(image, self.training)
         image = image.flip(1) if self.preprocessing.blue_first else image
@@ -112,45 +112,52 @@ class HuggingFaceNetwork(nn.Module):
             except (ValueError, RuntimeError) as error:
                 name, (height, width) = type(self.model).__name__, image.shape[2:]
                 raise UserError(
-                    f"{name} does not take images of {height} x {width} ({first_line(error)}); use another size"
+                    f"{name} does not accept images of {height} x {width} ({first_line(error)}); use another size"
                 ) from error
         (features, logits), *others = (seen[name] for name in heads)
         return Output(logits, features, tuple(output for _, output in others))
 
 
 def fetch(architecture: str, classes: int) -> HuggingFaceNetwork:
-    """A model with the weights that it comes with; what does not fit the number of classes is drawn anew.
+    """A model with its own weights; what does not fit the number of classes is initialised at random.
 
     Args:
-        architecture: ``hf:`` and a folder, or a name on the hub, with ``@`` and a revision where one is wanted.
+        architecture: ``hf:`` and a folder or a name on the hub, optionally with ``@`` and a revision.
         classes: number of classes.
 
     Raises:
-        UserError: ``transformers`` is missing, the model cannot be had, or it is no semantic-segmentation model whose
-            weights below the head are complete.
+        UserError: ``transformers`` is missing; the model cannot be fetched, is no semantic-segmentation model or needs
+            code of its own, which is never run; its weights are incomplete below the head, or not finite.
     """
     transformers = _transformers(architecture)
     source, revision = _source(architecture)
     with _quiet(transformers), _explained(architecture):
-        config = transformers.AutoConfig.from_pretrained(source, revision=revision)
+        config = transformers.AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
         config.num_labels = classes
         model, info = transformers.AutoModelForSemanticSegmentation.from_pretrained(
-            source, revision=revision, config=config, ignore_mismatched_sizes=True, output_loading_info=True
+            source,
+            revision=revision,
+            config=config,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
         preprocessing = _preprocessing(transformers, source, revision)
     network = HuggingFaceNetwork(model.float(), preprocessing)
     network.report = _report(network, info, architecture)
+    state = network.state_dict()
+    require_usable(state, state, architecture)
     return network
 
 
 def rebuild(config: Mapping[str, Any]) -> HuggingFaceNetwork:
-    """The model that a saved config describes, with fresh weights.
+    """The model that a saved config describes, with random weights.
 
     Args:
         config: architecture, classes, and ``huggingface`` as in ``saved_config``.
 
     Raises:
-        UserError: ``transformers`` is missing, or the config is not whole.
+        UserError: ``transformers`` is missing, or the config is incomplete.
     """
     architecture = config["architecture"]
     transformers = _transformers(architecture)
@@ -160,10 +167,10 @@ def rebuild(config: Mapping[str, Any]) -> HuggingFaceNetwork:
         preprocessing = Preprocessing(tuple(saved["mean"]), tuple(saved["std"]), bool(saved["blue_first"]))
         kind = described.pop("model_type")
     except (KeyError, TypeError) as error:
-        raise UserError(f"{architecture}: the saved config has no whole 'huggingface' entry; train it again") from error
+        raise UserError(f"{architecture}: 'huggingface' in the saved config is incomplete; train it again") from error
     with _quiet(transformers), _explained(architecture):
         model = transformers.AutoModelForSemanticSegmentation.from_config(
-            transformers.AutoConfig.for_model(kind, **described)
+            transformers.AutoConfig.for_model(kind, **described), trust_remote_code=False
         )
     if model.config.num_labels != config["classes"]:
         labels = model.config.num_labels
@@ -172,7 +179,7 @@ def rebuild(config: Mapping[str, Any]) -> HuggingFaceNetwork:
 
 
 def local_files(architecture: str) -> list[Path]:
-    """Files of the folder that an architecture ``hf:FOLDER`` names, sorted; none when it is a name on the hub."""
+    """Sorted files of the folder in an architecture ``hf:FOLDER``; empty for a name on the hub."""
     folder = Path(architecture.removeprefix(HUGGINGFACE))
     return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
@@ -194,7 +201,7 @@ def _transformers(architecture: str) -> Any:
 
 
 def _preprocessing(transformers: Any, source: str, revision: str | None) -> Preprocessing:
-    """From the image processor's file. A model without one is taken to want ImageNet's mean and deviation."""
+    """Read the image processor's file. A model without one is assumed to use ImageNet's mean and deviation."""
     try:
         processor, _ = transformers.ImageProcessingMixin.get_image_processor_dict(source, revision=revision)
     except OSError:
@@ -238,7 +245,7 @@ def _recorder(seen: dict[str, tuple[Tensor, Tensor]], name: str) -> Callable[...
 
 
 def _without(described: dict[str, Any]) -> dict[str, Any]:
-    """The configuration without what a rebuilt model does not need, in nested configurations too."""
+    """The configuration without the keys that a rebuilt model does not need, in nested configurations too."""
     return {
         key: _without(value) if isinstance(value, dict) else value
         for key, value in described.items()
@@ -248,7 +255,7 @@ def _without(described: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """Without the library's own account of what it loads: ours is one line."""
+    """Silence the library's report on what it loads: ours is one line."""
     logging = transformers.utils.logging
     verbosity = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
@@ -269,10 +276,16 @@ def _explained(architecture: str) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"{architecture}: cannot be fetched ({first_line(error)}); check the name and the connection, or download "
-            "the model once and name its folder, hf:FOLDER, which works without the hub"
+            "the model once and give its folder, hf:FOLDER, which works without the hub"
         ) from error
-    except (ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # a wrong configuration can raise anything
+        if is_out_of_memory(error):
+            raise
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"{architecture}: needs code of its own, which is never run; use a model that is part of transformers"
+            ) from error
         raise UserError(
-            f"{architecture}: not to be built as a semantic-segmentation model ({first_line(error)}); use a model of "
+            f"{architecture}: cannot be built as a semantic-segmentation model ({first_line(error)}); use a model of "
             "that kind, or another version of transformers"
         ) from error

@@ -1,8 +1,10 @@
-"""What several networks are built of."""
+"""Building blocks that several networks share."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from etc.models.dropout import Dropout2d
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -11,7 +13,7 @@ PUBLISHED_WIDTH = 64
 
 
 class Normalise(nn.Module):
-    """Images in 0..1 to mean 0 and standard deviation 1 over ImageNet, or over what else ``mean`` and ``std`` say."""
+    """Images in 0..1 to mean 0 and standard deviation 1, by default those of ImageNet."""
 
     def __init__(self, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD) -> None:
         super().__init__()
@@ -24,21 +26,19 @@ class Normalise(nn.Module):
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """Convolution with the padding that keeps ceil(size / stride), and batch normalisation."""
+    """Convolution, padded so that the output size is ceil(size / stride), and batch normalisation."""
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
 
 
 def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """The same and a rectifier."""
+    """:func:`conv_bn` followed by a rectifier."""
     return nn.Sequential(*conv_bn(inputs, outputs, kernel, stride), nn.ReLU(inplace=True))
 
 
 def auxiliary_head(inputs: int, hidden: int, classes: int) -> nn.Sequential:
-    """A head that only training uses: (B, inputs, h, w) to class scores (B, classes, h, w)."""
-    return nn.Sequential(
-        conv_bn_relu(inputs, hidden, 3), nn.Dropout2d(DROPOUT), nn.Conv2d(hidden, classes, kernel_size=1)
-    )
+    """A head used in training only: (B, inputs, h, w) to class scores (B, classes, h, w)."""
+    return nn.Sequential(conv_bn_relu(inputs, hidden, 3), Dropout2d(DROPOUT), nn.Conv2d(hidden, classes, kernel_size=1))
 
 
 def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -47,13 +47,12 @@ def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw the convolutions that batch normalisation follows (He et al., ICCV 2015).
+    """Initialise the convolutions that are followed by batch normalisation (He et al., ICCV 2015).
 
-    The classifiers, which have a bias, keep torch's smaller default: with this one their first scores would be far from
-    uniform.
+    Classifiers, which have a bias, keep torch's smaller default; else their first scores would be far from uniform.
     """
     for module in network.modules():
-        # On the device meta there are no numbers, but drawing them takes most of a second a network.
+        # On the device meta there is nothing to fill, but drawing would still take most of a second per network.
         if isinstance(module, nn.Conv2d) and module.bias is None and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 

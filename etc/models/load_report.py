@@ -1,9 +1,12 @@
-"""What of a weights file went into a network, and what did not."""
+"""Which tensors of a weights file were loaded into a network, and which were not."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from etc.core.errors import UserError
 
 _SHOWN = 5
 
@@ -15,9 +18,9 @@ class LoadReport:
     Attributes:
         source: the file or model.
         loaded: keys that were copied.
-        left_out: keys of the file that are left out on purpose, as the classifier of other classes.
-        missing: keys of the network that the file has not.
-        unexpected: keys of the file that the network has not.
+        left_out: keys of the file that are left out on purpose, such as the classifier for other classes.
+        missing: keys of the network that the file does not have.
+        unexpected: keys of the file that the network does not have.
         mismatched: keys of both whose shapes differ, each with both shapes.
     """
 
@@ -30,19 +33,19 @@ class LoadReport:
 
     @property
     def fits(self) -> bool:
-        """Whether every key of either side has its counterpart, but for those left out on purpose."""
+        """Whether every key on either side has a counterpart, except those left out on purpose."""
         return not (self.missing or self.unexpected or self.mismatched)
 
     @property
     def problems(self) -> str:
-        """What does not fit, the first keys of each kind by name; empty when all fits."""
+        """What does not fit, with the first keys of each kind; empty when everything fits."""
         kinds = (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.mismatched))
         return "; ".join(_listed(kind, names) for kind, names in kinds if names)
 
     def line(self) -> str:
         """The report as one line."""
         fresh = (*self.missing, *self.mismatched)
-        kinds = (("left out", self.left_out), ("not used", self.unexpected), ("drawn anew", fresh))
+        kinds = (("left out", self.left_out), ("not used", self.unexpected), ("initialised at random", fresh))
         parts = [_listed(kind, names) for kind, names in kinds if names]
         return "; ".join([f"{self.source}: {len(self.loaded)} tensors loaded", *parts])
 
@@ -50,15 +53,15 @@ class LoadReport:
 def compare(
     own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str, left_out: Iterable[str] = ()
 ) -> LoadReport:
-    """Compare a network's own state with one that is to be loaded.
+    """Compare a network's state with one that is to be loaded.
 
-    The counters ``num_batches_tracked`` may be missing: files from before torch 0.4.1 do not have them.
+    The counters ``num_batches_tracked`` may be missing: files older than torch 0.4.1 do not have them.
 
     Args:
         own: of the network.
         state: of the file.
         source: name of the file.
-        left_out: beginnings of keys of the file that are not wanted; a key that the network has is always wanted.
+        left_out: prefixes of keys of the file that are not wanted; keys of the network are always wanted.
     """
     unwanted = [name for name in state if name not in own and name.startswith(tuple(left_out))]
     both = [name for name in own if name in state]
@@ -73,6 +76,33 @@ def compare(
             f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}" for name in differing
         ),
     )
+
+
+def require_usable(state: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> None:
+    """Make sure that tensors hold what weights can be: a network with a NaN predicts one class everywhere.
+
+    Args:
+        state: tensors to load, of the shapes of the network.
+        own: the network's tensors, by the same names.
+        source: name of the file or model.
+
+    Raises:
+        UserError: a tensor is not of the network's kind of number, or holds NaN, infinity or a negative variance.
+    """
+    kinds = {"of another kind of number": [], "not finite": [], "with a negative variance": []}
+    for name, value in state.items():
+        plain = value.layout == torch.strided and not value.is_quantized and not value.is_complex()
+        if not plain or value.is_floating_point() != own[name].is_floating_point():
+            kinds["of another kind of number"].append(f"{name} {value.dtype}".replace("torch.", ""))
+        elif value.is_floating_point():
+            value = value.to(own[name].dtype)
+            if not bool(value.isfinite().all()):
+                kinds["not finite"].append(name)
+            elif name.endswith("running_var") and bool((value < 0).any()):
+                kinds["with a negative variance"].append(name)
+    problems = [_listed(kind, tuple(names)) for kind, names in kinds.items() if names]
+    if problems:
+        raise UserError(f"{source}: not usable as weights ({'; '.join(problems)}); fetch it or make it again")
 
 
 def _listed(kind: str, names: tuple[str, ...]) -> str:

@@ -1,37 +1,52 @@
 """Out of memory: one line that says which parameter to lower."""
 
 import contextlib
+import errno
 from collections.abc import Iterator
 
+import cv2
+import pyarrow as pa
 import torch
 
 from etc.core.errors import UserError
 
-# torch has no exception of its own for the CPU: its allocator raises RuntimeError with one of these texts.
-_CPU_TEXTS = ("not enough memory", "can't allocate memory")
+# Errors without a class of their own: of torch's allocator on the CPU, oneDNN, CUDA, OpenCV, and of starting threads.
+_TEXTS = (
+    "not enough memory",
+    "can't allocate memory",
+    "could not create a memory object",
+    "out of memory",
+    "Insufficient memory",
+    "Failed to launch worker thread",
+    "can't start new thread",
+)
 
 
 @contextlib.contextmanager
 def advising(advice: str) -> Iterator[None]:
-    """Turn an allocation that fails inside the block into a ``UserError``.
+    """Turn a failed allocation inside the block into a ``UserError``.
 
     Args:
         advice: what to lower, e.g. "lower 'batch' in params/evaluate.yaml".
 
     Raises:
-        UserError: torch or NumPy got no memory, on the CPU or a GPU.
+        UserError: torch, NumPy or OpenCV ran out of memory, on the CPU or a GPU.
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
-        where = "GPU" if isinstance(error, torch.OutOfMemoryError) else "machine"
-        raise UserError(f"the memory of the {where} is not enough: {advice}") from error
+        where = "GPU" if "CUDA" in str(error) or isinstance(error, torch.OutOfMemoryError) else "machine"
+        raise UserError(f"the {where} has too little memory: {advice}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory could not be had."""
+    """Whether an error means that memory ran out."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _CPU_TEXTS)
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, (RuntimeError, cv2.error, pa.ArrowException)) and any(
+        text in str(error) for text in _TEXTS
+    )

@@ -3,14 +3,15 @@
 The output stride is 16, as in the published segmentation network that this is (Howard et al., ICCV 2019, table 7: V2,
 R-ASPP, 256 filters), so that its figures can be compared; half of it would cost four times as much in the last layers.
 Names of the parameters and the arithmetic of ``backbone`` are those of torchvision's ``mobilenet_v2``. Where that
-halves the map to 1/32, this one keeps it and dilates what follows, so that with the same weights every second pixel of
-this map is exactly a pixel of that one.
+halves the map to 1/32, this one keeps the size and dilates the following layers, so that with the same weights every
+second pixel of this map is exactly a pixel of torchvision's.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from etc.models.dropout import Dropout2d
 from etc.models.layers import DROPOUT, Normalise, conv_bn_relu, initialise, scaled
 from etc.models.output import Output, require_several
 
@@ -47,7 +48,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2Features(nn.Module):
-    """The layers before the last, which is as wide as four others and was made for 1000 classes.
+    """All layers but the last, which is four times as wide and was made for 1000 classes.
 
     Args:
         width: 64 is the published network, 32 torchvision's ``width_mult`` of 0.5.
@@ -73,7 +74,7 @@ class MobileNetV2Features(nn.Module):
 
 
 class ReducedASPP(nn.Module):
-    """R-ASPP: the map projected, beside its mean over the image projected, and both projected again.
+    """R-ASPP: the projected map and its projected mean over the image are concatenated and projected again.
 
     Args:
         inputs: channels of the map.
@@ -107,7 +108,7 @@ class MobileNetV2(nn.Module):
         self.backbone = MobileNetV2Features(width)
         features = scaled(HEAD, width)
         self.head = ReducedASPP(self.backbone.channels, features)
-        self.dropout = nn.Dropout2d(DROPOUT)
+        self.dropout = Dropout2d(DROPOUT)
         self.classifier = nn.Conv2d(features, classes, kernel_size=1)
         initialise(self)
 

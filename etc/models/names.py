@@ -1,18 +1,18 @@
-"""Names of the networks, to be read without loading torch."""
+"""Names of the networks, readable without importing torch."""
 
 NETWORKS = ("pspnet18", "pspnet34", "pspnet50", "pspnet101", "mobilenetv2", "hrnet_w18_small", "bisenetv2")
 HUGGINGFACE = "hf:"
-# Narrower layers met an error of oneDNN, see etc.models.resnet.NarrowProjection.
-SMALLEST_WIDTH = 8
+# Narrower layers run into a bug of oneDNN, see etc.models.resnet.NarrowProjection.
+SMALLEST_WIDTH, LARGEST_WIDTH = 8, 512
 
 
 def is_huggingface(architecture: str) -> bool:
-    """Whether the name means a Hugging Face model: ``hf:`` and its name on the hub or its folder."""
+    """Whether the name is that of a Hugging Face model: ``hf:`` and a folder or a name on the hub."""
     return architecture.startswith(HUGGINGFACE)
 
 
 def explain(architecture: str) -> str:
-    """The complaint that no network has this name."""
+    """The error message for an unknown name."""
     return (
         f"unknown architecture {architecture!r}; use one of {', '.join(NETWORKS)}, or hf:NAME for a Hugging Face model"
     )

@@ -1,16 +1,15 @@
-"""What every network has and gives: the contract between the networks and all that uses them.
+"""The interface of every network.
 
-A network is a module that maps images, float (B, 3, H, W), RGB in 0..1, any H and W, to an :class:`Output`. The
-normalisation is inside. Beside ``forward`` it has
+A network is a module that maps images, float (B, 3, H, W), RGB in 0..1, any H and W, to an :class:`Output`. It
+normalises the images itself. In addition to ``forward`` it has
 
 - ``backbone``: the submodule that learns at the learning rate itself; all other parameters learn at the head's rate.
-  Weights trained on ImageNet go there (``etc.models.weights.load_backbone``). Its attribute ``left_out``, where it has
-  one, names the first parts of the keys that such a file has and the backbone has not, as the classifier of 1000
-  classes;
+  Weights trained on ImageNet go there (``etc.models.weights.load_backbone``). Its optional attribute ``left_out`` lists
+  prefixes of keys that are in such a file but not in the backbone, such as the classifier of 1000 classes;
 - ``classifier``: the last convolution, 1x1, from ``features`` to ``logits``;
-- ``auxiliary``, where there are heads that only training uses: all of their parameters, and nothing else.
+- ``auxiliary``, if there are heads that are used in training only: all of their parameters, and nothing else.
 
-In training mode it refuses a batch of one image (:func:`require_several`).
+In training mode it rejects a batch of one image (:func:`require_several`).
 """
 
 from typing import NamedTuple
@@ -21,13 +20,13 @@ from etc.core.errors import UserError
 
 
 class Output(NamedTuple):
-    """What the network says about a batch.
+    """The output for a batch.
 
     Attributes:
         logits: (B, classes, h, w), with h = ceil(H / s), w = ceil(W / s), where s is the network's output stride.
         features: (B, C, h, w), the map before the classifier and before dropout, for distillation.
-        auxiliary: in training mode the logits (B, classes, h', w') of each auxiliary head, all of their own size; empty
-            in evaluation mode, and for a network that has no such heads.
+        auxiliary: in training mode the logits (B, classes, h', w') of each auxiliary head, of differing sizes; empty in
+            evaluation mode, and for a network without such heads.
     """
 
     logits: Tensor
@@ -36,7 +35,7 @@ class Output(NamedTuple):
 
 
 def require_several(image: Tensor, training: bool) -> None:
-    """Refuse to train on a batch of one: a map of one pixel, as global pooling makes, would have no variance.
+    """Reject a training batch of one: a map of one pixel, which global pooling gives, would have no variance.
 
     Args:
         image: (B, 3, H, W).

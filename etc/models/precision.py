@@ -1,4 +1,4 @@
-"""Full precision for single functions where the rest runs in half precision."""
+"""Full precision for single functions when the rest runs in half precision."""
 
 import contextlib
 import functools
@@ -12,10 +12,10 @@ Result = TypeVar("Result")
 
 
 def full_precision(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Run ``function`` with autocast off and its float16 and bfloat16 arguments turned into float32.
+    """Run ``function`` with autocast off and its float16 and bfloat16 arguments converted to float32.
 
     Args:
-        function: its first argument is a tensor on the device that it computes on.
+        function: its first argument is a tensor on the device to compute on.
     """
 
     def raised(value: object) -> object:
@@ -24,7 +24,7 @@ def full_precision(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(function)
     def wrapper(first: Tensor, *args: object, **kwargs: object) -> Result:
-        # Shapes alone are computed on the meta device, which knows no autocast.
+        # The meta device, which only computes shapes, has no autocast.
         with contextlib.nullcontext() if first.is_meta else torch.autocast(first.device.type, enabled=False):
             return function(raised(first), *map(raised, args), **{name: raised(kwargs[name]) for name in kwargs})
 

@@ -7,6 +7,7 @@ channels, a 3x3 convolution to 256, a classifier.
 import torch
 from torch import Tensor, nn
 
+from etc.models.dropout import Dropout2d
 from etc.models.layers import DROPOUT, Normalise, auxiliary_head, conv_bn_relu, initialise, resized
 from etc.models.output import Output, require_several
 from etc.models.pooling import average_bins
@@ -16,7 +17,7 @@ BINS = (1, 2, 3, 6)
 
 
 class PyramidPooling(nn.Module):
-    """The map beside its averages over 1, 2 x 2, 3 x 3 and 6 x 6 bins, each projected and enlarged again.
+    """The map and its averages over 1, 2 x 2, 3 x 3 and 6 x 6 bins, each projected and resized back.
 
     Args:
         inputs: channels C of the map.
@@ -53,7 +54,7 @@ class PSPNet(nn.Module):
         features = 4 * width if layer4 == 8 * width else 8 * width
         self.pyramid = PyramidPooling(layer4, layer4 // 4)
         self.bottleneck = conv_bn_relu(2 * layer4, features, 3)
-        self.dropout = nn.Dropout2d(DROPOUT)
+        self.dropout = Dropout2d(DROPOUT)
         self.classifier = nn.Conv2d(features, classes, kernel_size=1)
         self.auxiliary = auxiliary_head(layer3, layer3 // 4, classes)
         initialise(self)

@@ -22,7 +22,7 @@ class Architecture(NamedTuple):
         make: called with ``classes`` and ``width``.
         stride: output stride of the logits.
         description: backbone, head and source.
-        backbone_weights: whose ImageNet weights fit the backbone, empty when there are none.
+        backbone_weights: the ImageNet weights that fit the backbone; empty if there are none.
     """
 
     make: Callable[..., nn.Module]
@@ -49,10 +49,10 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def build(architecture: str, classes: int, width: int | None = 64) -> nn.Module:
-    """A network with fresh weights, drawn from torch's global generator: fork and seed it for the same weights again.
+    """A network with random weights from torch's global generator: fork and seed it to get the same weights again.
 
-    A Hugging Face model keeps the weights that it comes with; only what does not fit the number of classes is drawn.
-    What every network maps and has is written in :mod:`etc.models.output`.
+    A Hugging Face model has its own weights; only what does not fit the number of classes is random. The interface of
+    all networks is documented in :mod:`etc.models.output`.
 
     Args:
         architecture: a key of ``ARCHITECTURES``, or ``hf:`` with the name or folder of a Hugging Face model.
@@ -60,7 +60,7 @@ def build(architecture: str, classes: int, width: int | None = 64) -> nn.Module:
         width: base width, >= 8; 64 is the published network. Not used for a Hugging Face model.
 
     Raises:
-        UserError: unknown architecture, a number out of range, or a Hugging Face model that is not to be had.
+        UserError: unknown architecture, a number out of range, or a Hugging Face model that cannot be fetched.
     """
     if classes < 1:
         raise UserError(f"{architecture}: {classes} classes; at least 1 is needed")
@@ -74,10 +74,10 @@ def build(architecture: str, classes: int, width: int | None = 64) -> nn.Module:
 
 
 def rebuild(config: Mapping[str, Any]) -> nn.Module:
-    """The network that a saved config describes, with weights to be replaced; reads nothing else.
+    """The network that a saved config describes, with random weights; reads nothing else.
 
     Args:
-        config: architecture, classes and width, and for a Hugging Face model what its ``saved_config`` was.
+        config: architecture, classes and width, and for a Hugging Face model its ``saved_config``.
 
     Raises:
         UserError: as for :func:`build`.

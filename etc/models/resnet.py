@@ -1,8 +1,8 @@
 """Dilated ResNet (He et al., CVPR 2016) with output stride 8, the backbone of PSPNet.
 
 Names of the parameters and the arithmetic are those of torchvision's ``resnet18`` ... ``resnet101``: 7x7 stem, stride
-in the 3x3 convolution. Where torchvision's layer3 and layer4 halve the map, these keep it and dilate what follows, so
-that with the same weights every fourth pixel of this layer4 is exactly a pixel of that one.
+in the 3x3 convolution. Where torchvision's layer3 and layer4 halve the map, these keep the size and dilate the
+following layers, so that with the same weights every fourth pixel of this layer4 is exactly a pixel of torchvision's.
 """
 
 from typing import NamedTuple
@@ -18,12 +18,12 @@ class Stages(NamedTuple):
     layer4: Tensor
 
 
-# Channels that oneDNN computes together, at most (AVX-512).
+# The most channels that oneDNN computes together (AVX-512).
 _CHANNEL_BLOCK = 16
 
 
 class NarrowProjection(nn.Conv2d):
-    """1x1 convolution that takes its stride by leaving out pixels first: the same numbers in other steps.
+    """1x1 convolution that applies its stride by dropping pixels first, with the same result.
 
     The backward pass of oneDNN 3.12 writes past a buffer when a strided 1x1 convolution has fewer input channels than a
     block and channels-last maps (uxlfoundation/oneDNN, issue 6035): crashes and wrong gradients.
@@ -113,7 +113,7 @@ class ResNet(nn.Module):
         self.channels = (4 * width * expansion, 8 * width * expansion)
 
     def forward(self, image: Tensor) -> Stages:
-        """Features of images (B, 3, H, W) that are already normalised."""
+        """Features of normalised images (B, 3, H, W)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         layer3 = self.layer3(self.layer2(self.layer1(x)))
         return Stages(layer3, self.layer4(layer3))
@@ -122,9 +122,10 @@ class ResNet(nn.Module):
 def _layer(
     block: Block, inputs: int, planes: int, count: int, stride: int, dilations: tuple[int, int]
 ) -> nn.Sequential:
-    """Blocks at one resolution. The convolution that torchvision strides has the first dilation, all later the second.
+    """Blocks at one resolution. The convolution that has torchvision's stride gets the first dilation, all later ones
+    the second.
 
-    A stride of 1 with dilations (d, 2d) stands for a stride of 2 that is not taken.
+    A stride of 1 with dilations (d, 2d) replaces a stride of 2.
     """
     before, after = dilations
     first = block(inputs, planes, stride, (before, after))
@@ -137,9 +138,9 @@ def _conv3x3(inputs: int, outputs: int, stride: int, dilation: int) -> nn.Conv2d
 
 
 def _projection(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
-    """The shortcut's 1x1 convolution in the first block of a layer; None where the shapes are equal.
+    """The shortcut's 1x1 convolution in the first block of a layer; None if the shapes are equal.
 
-    layer3 and layer4 always widen, so the stride that they do not take never decides.
+    layer3 and layer4 always widen, so the stride that they replace makes no difference here.
     """
     if stride == 1 and inputs == outputs:
         return None

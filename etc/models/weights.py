@@ -1,6 +1,8 @@
-"""Networks on disk: ``weights.safetensors`` with ``config.json`` beside it, and weights from elsewhere."""
+"""Networks on disk: ``weights.safetensors`` and ``config.json`` in one folder, and third-party weights."""
 
+import hashlib
 import pickle
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,66 +12,73 @@ import torch
 from torch import Tensor, nn
 
 from etc.core.errors import UserError, first_line
-from etc.core.files import atomic, read_json, write_json
-from etc.models.load_report import LoadReport, compare
-from etc.models.names import is_huggingface
+from etc.core.files import atomic, check_archive, json_text, read_json, sha256
+from etc.models.load_report import LoadReport, compare, require_usable
+from etc.models.names import LARGEST_WIDTH, is_huggingface
 from etc.models.registry import rebuild
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
+# Key of the config: the weights themselves cannot show that one of their bits was flipped.
+HASH = "weights_sha256"
+# Train ids are bytes, and 255 is ignored.
+_MOST_CLASSES = 255
 
 
 def save(folder: str | Path, network: nn.Module, config: Mapping[str, Any]) -> None:
-    """Write a network to ``folder``; equal weights and config give equal bytes.
+    """Write a network to ``folder``, both files or neither; equal weights and config give equal bytes.
 
     Args:
-        folder: made when missing; its ``weights.safetensors`` and ``config.json`` are replaced.
+        folder: created if missing; its ``weights.safetensors`` and ``config.json`` are replaced.
         network: any device and memory format.
-        config: JSON values; at least architecture, classes, width and class_names. What a network of its own says in
-            ``saved_config`` is added: a Hugging Face model can then be built again without the hub.
+        config: JSON values; at least architecture, classes, width and class_names. The network's ``saved_config``, if
+            any, is added: a Hugging Face model can then be rebuilt without the hub. So is the SHA-256 of the weights.
 
     Raises:
-        UserError: the config lacks a key, or has another number of class names than classes.
+        UserError: a key of the config is missing, or the number of class names is not that of the classes.
     """
     _check_config(config, "config")
-    config = {**config, **getattr(network, "saved_config", {})}
     folder = Path(folder)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic(folder / WEIGHTS) as stream:
-        stream.write(safetensors.torch.save(state))
-    write_json(folder / CONFIG, dict(config))
+    content = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    )
+    config = {**config, **getattr(network, "saved_config", {}), HASH: hashlib.sha256(content).hexdigest()}
+    with atomic(folder / CONFIG, "w") as described:
+        described.write(json_text(config))
+        described.flush()
+        with atomic(folder / WEIGHTS) as stream:
+            stream.write(content)
 
 
 def load(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Build the network that was saved in ``folder``, in evaluation mode on the CPU, and its config.
+    """Load the network saved in ``folder``, in evaluation mode on the CPU, and its config.
 
     Raises:
-        UserError: a file is missing, damaged or does not fit the other.
+        UserError: a file is missing, damaged or does not match the other, or a weight is not finite.
     """
     folder = Path(folder)
-    config = read_json(folder / CONFIG)
-    _check_config(config, str(folder / CONFIG))
-    # The random numbers of the discarded first weights must not shift those of the caller.
+    config = _read_config(folder)
+    # Drawing the weights that are then replaced must not advance the caller's generator.
     with torch.random.fork_rng(devices=[]):
         network = rebuild(config)
-    load_state(network, read_state(folder / WEIGHTS), str(folder / WEIGHTS))
-    return network.eval(), config
+    load_state(network, _read_trained(folder, config), str(folder / WEIGHTS))
+    return network.eval(), {key: value for key, value in config.items() if key != HASH}
 
 
 def check_classes(
     folder: str | Path, config: Mapping[str, Any], names: tuple[str, ...], where: str, remedy: str
 ) -> None:
-    """Make sure that the network saved in ``folder`` has the classes of the data.
+    """Make sure that the network saved in ``folder`` has the classes of a data set.
 
     Args:
         folder: for the message.
         config: of the network.
         names: class names of the data set, position = train id.
         where: the data set, for the message.
-        remedy: what to do about other classes.
+        remedy: what to do if the classes differ.
 
     Raises:
-        UserError: it has others, or another order.
+        UserError: the classes or their order differ.
     """
     if tuple(config["class_names"]) != names:
         own = ", ".join(config["class_names"])
@@ -77,12 +86,12 @@ def check_classes(
 
 
 def load_backbone(network: nn.Module, path: str | Path) -> LoadReport:
-    """Put weights trained on ImageNet into ``network.backbone``; the classifier of the source is left out.
+    """Load weights trained on ImageNet into ``network.backbone``; the classifier of the source is left out.
 
     The keys are those of torchvision's ResNets (timm's too) and MobileNetV2 and of the authors' HRNet.
 
     Returns:
-        What was loaded and what was left out.
+        Which tensors were loaded and which were left out.
 
     Raises:
         UserError: the file is missing or damaged, or its weights do not fit.
@@ -91,20 +100,20 @@ def load_backbone(network: nn.Module, path: str | Path) -> LoadReport:
 
 
 def load_start(network: nn.Module, folder: str | Path) -> LoadReport:
-    """Put the weights of the trained network in ``folder`` into a network of the same architecture, width and classes.
+    """Load the weights of the trained network in ``folder`` into one of the same architecture, width and classes.
 
     Returns:
-        What was loaded.
+        Which tensors were loaded.
 
     Raises:
-        UserError: the file is missing or damaged, or its weights do not fit.
+        UserError: a file is missing, damaged or does not match the other, or the weights do not fit.
     """
-    path = Path(folder) / WEIGHTS
-    return load_state(network, read_state(path), str(path))
+    folder = Path(folder)
+    return load_state(network, _read_trained(folder), str(folder / WEIGHTS))
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read named tensors from ``.safetensors``, or from a ``.pth`` of elsewhere without running code from it.
+    """Read named tensors from a ``.safetensors`` file, or from a third-party ``.pth`` without running code from it.
 
     A dictionary under ``state_dict`` or ``model`` is unpacked, the prefix ``module.`` of parallel training is removed.
 
@@ -117,18 +126,22 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        # Files of torch before 1.6 are plain pickles.
+        if zipfile.is_zipfile(path):
+            check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path}: not a file of weights alone, or damaged; save its state_dict() in a file of its own"
+            f"{path}: damaged, or holds more than weights; save the network's state_dict() alone"
         ) from error
-    except Exception as error:  # a damaged pickle raises whatever its wrong bytes lead to
-        raise UserError(f"{path}: not readable as weights ({first_line(error)}); fetch or make it again") from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise UserError(f"{path}: not readable as weights ({first_line(error)}); fetch it or make it again") from error
     for key in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
-    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path}: holds no dictionary of tensors; save a network's state_dict()")
+    tensors = isinstance(state, Mapping) and all(isinstance(value, Tensor) for value in state.values())
+    if not tensors or not state or not all(isinstance(name, str) for name in state):
+        raise UserError(f"{path}: holds no dictionary of named tensors; save a network's state_dict()")
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
@@ -141,18 +154,41 @@ def load_state(
         network: unchanged when something does not fit.
         state: named tensors.
         source: where they come from, for messages.
-        left_out: beginnings of keys of ``state`` that are not wanted.
+        left_out: prefixes of keys of ``state`` that are not wanted.
 
     Raises:
-        UserError: names the missing, unexpected and differently shaped keys of ``source``.
+        UserError: names the missing, unexpected and differently shaped keys of ``source``, or those whose values no
+            network can have, see :func:`etc.models.load_report.require_usable`.
     """
-    report = compare(network.state_dict(), state, source, left_out)
+    own = network.state_dict()
+    report = compare(own, state, source, left_out)
     if not report.fits:
         raise UserError(
             f"{source}: weights do not fit the network ({report.problems}); check architecture, classes and width"
         )
-    network.load_state_dict({name: state[name] for name in report.loaded}, strict=False)
+    wanted = {name: state[name] for name in report.loaded}
+    require_usable(wanted, own, source)
+    network.load_state_dict(wanted, strict=False)
     return report
+
+
+def _read_trained(folder: Path, config: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
+    """Weights of a folder that :func:`save` wrote, checked against the hash in its config."""
+    path = folder / WEIGHTS
+    state = read_state(path)
+    expected = (_read_config(folder) if config is None else config).get(HASH)
+    if expected is not None and expected != sha256(path):
+        raise UserError(
+            f"{path}: damaged or replaced: its SHA-256 is not the '{HASH}' of {CONFIG}; restore it, run the stage that "
+            f"makes it again, or delete '{HASH}' if you replaced it on purpose"
+        )
+    return state
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    config = read_json(folder / CONFIG)
+    _check_config(config, str(folder / CONFIG))
+    return config
 
 
 def _check_config(config: Any, source: str) -> None:
@@ -165,8 +201,14 @@ def _check_config(config: Any, source: str) -> None:
     if absent:
         raise UserError(f"{source}: no {', '.join(absent)}; a config holds {', '.join(kinds)}")
     for key, kind in kinds.items():
-        if not isinstance(config[key], kind):
-            raise UserError(f"{source}: {key} is {config[key]!r}; expected {getattr(kind, '__name__', 'a list')}")
+        # A bool is an int to Python.
+        if not isinstance(config[key], kind) or isinstance(config[key], bool):
+            raise UserError(f"{source}: {key} is {config[key]!r:.60}; expected {getattr(kind, '__name__', 'a list')}")
+    for key, largest in (("classes", _MOST_CLASSES), ("width", LARGEST_WIDTH)):
+        if kinds[key] is int and not 1 <= config[key] <= largest:
+            raise UserError(f"{source}: {key} is {config[key]!r:.60}; expected 1 to {largest}")
+    if not all(isinstance(name, str) for name in config["class_names"]):
+        raise UserError(f"{source}: class_names is {config['class_names']!r:.60}; expected a list of names")
     if len(config["class_names"]) != config["classes"]:
         names = len(config["class_names"])
         raise UserError(f"{source}: {names} class_names for {config['classes']} classes; give one name a class")

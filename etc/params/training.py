@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from etc.core.params_file import Params
-from etc.models.names import NETWORKS, SMALLEST_WIDTH, explain, is_huggingface
+from etc.models.names import LARGEST_WIDTH, NETWORKS, SMALLEST_WIDTH, explain, is_huggingface
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 MotionForm = Literal["paper", "released_code"]
@@ -52,7 +52,7 @@ class NetworkParams(Params):
 
     architecture: str = Field(description="name of a network in etc/models/registry.py, or hf:NAME")
     width: int | None = Field(
-        ge=SMALLEST_WIDTH, le=512, multiple_of=4, description="base width; 64 as published; null for hf:NAME"
+        ge=SMALLEST_WIDTH, le=LARGEST_WIDTH, multiple_of=4, description="base width; 64 as published; null for hf:NAME"
     )
 
     @model_validator(mode="after")

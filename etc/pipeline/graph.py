@@ -6,12 +6,13 @@ as one marker file a stage in ``work/due/``: newer than any output when the stag
 See ``docs/decisions/one-graph-two-tools.md``.
 """
 
+import contextlib
 import os
 import re
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from typing import Any
 import networkx
 import yaml
 
-from etc.core.errors import UserError
+from etc.core.files import read_json, write_json
 
 MARKERS = Path("work/due")
+VERDICT = MARKERS / "graph.json"
 # `snakemake --report` shows the pictures and texts that have a caption of their name here.
 CAPTIONS, SHOWN = Path("workflow/report"), (".png", ".md")
 DEFINITION = Path("dvc.yaml")
@@ -160,18 +162,15 @@ class Graph:
         return Family(name, self, self.matrices[name], self.definitions[name])
 
     def inputs(self, stage: str) -> list[str]:
-        """Snakemake inputs of one stage.
+        """Snakemake inputs of one stage: its marker, which alone says whether it is due, and what it reads.
 
-        Outputs that are made anew in this run are plain inputs. The others are ``ancient``: their date says
-        nothing, because DVC gives files new dates whenever it links them.
+        What it reads is ``ancient``: it orders the jobs, but its date says nothing. DVC gives files new dates whenever
+        it links them, and a file may carry any date, even one in the future.
         """
         from snakemake.io import ancient
 
-        inputs = [str(marker(stage))]
-        for name in self.predecessors.get(stage, ()):
-            before = self.stages[name]
-            inputs += [path if before.due else ancient(path) for path in before.outputs]
-        return inputs
+        read = [path for name in self.predecessors.get(stage, ()) for path in self.stages[name].outputs]
+        return [str(marker(stage)), *map(ancient, read)]
 
     @property
     def due(self) -> list[str]:
@@ -185,16 +184,27 @@ class Graph:
         return [path for stage in self.stages.values() if stage.name not in needed for path in stage.outputs]
 
     def write_markers(self) -> None:
-        """Tell Snakemake which stages are due."""
+        """Tell Snakemake which stages are due, and the processes of its jobs what the graph is."""
         MARKERS.mkdir(parents=True, exist_ok=True)
+        now = time.time_ns()
         for stage in self.stages.values():
             path = marker(stage.name)
             if stage.due:
                 # New content as well as a new date: Snakemake looks at the content of small files that are newer.
-                path.write_text(f"due at {time.time_ns()}\n")
+                path.write_text(f"due at {now}\n")
+                dates = (Path(output).stat().st_mtime_ns for output in stage.outputs if Path(output).exists())
+                os.utime(path, ns=(max([now, *dates]) + 1_000_000_000,) * 2)
             else:
                 path.touch()
                 os.utime(path, (0, 0))
+        write_json(
+            VERDICT,
+            {
+                "stages": [asdict(stage) for stage in self.stages.values()],
+                "predecessors": self.predecessors,
+                "matrices": self.matrices,
+            },
+        )
 
 
 def marker(stage: str) -> Path:
@@ -209,73 +219,81 @@ def load() -> Graph:
     to make the same bytes costs only the question, since DVC then skips what follows.
 
     Raises:
-        UserError: a job of another run is at work.
+        LockError: DVC runs a stage here.
     """
-    from dvc.lock import LockError
-
-    try:
-        return _read(lambda stage: stage.changed())
-    except LockError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"another run is at work in this folder; wait for its end and run again ({reason})") from error
-
-
-def recall() -> Graph:
-    """The stages, and the verdict that :func:`prepare` has left in the markers.
-
-    For a process that runs one job of a larger run, as cluster executors start them: while jobs run, DVC cannot be
-    asked.
-    """
-    return _read(lambda stage: marker(stage.addressing).stat().st_mtime > 0)
-
-
-def _read(changed: Callable[[Any], bool]) -> Graph:
+    from dvc.dvcfile import load_file
     from dvc.repo import Repo
 
-    repo = Repo(os.curdir)
+    repo = Repo(os.curdir, _wait_for_lock=True)
     with repo.lock:
         index = repo.index
         # Edges of DVC's graph point from a stage to what it depends on.
         graph = index.graph
-        changed_ones = {stage.addressing for stage in index.stages if changed(stage)}
+        changed = {stage.addressing for stage in index.stages if stage.changed()}
         outputs = {stage.addressing: tuple(out.def_path for out in stage.outs) for stage in index.stages}
+        resolved = load_file(repo, str(DEFINITION)).resolver.definitions
     names = networkx.DiGraph()
     names.add_nodes_from(outputs)
     names.add_edges_from((after.addressing, before.addressing) for after, before in graph.edges)
-    due = changed_ones | {name for name in outputs if networkx.descendants(names, name) & changed_ones}
-    definitions = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["stages"]
+    due = changed | {name for name in outputs if networkx.descendants(names, name) & changed}
     return Graph(
         stages={name: Stage(name, paths, name in due) for name, paths in outputs.items()},
         predecessors={name: sorted(names.successors(name)) for name in outputs},
-        definitions=definitions,
-        matrices={family: _matrix(family, definition, list(outputs)) for family, definition in definitions.items()},
+        definitions=_definitions(),
+        matrices={name: _matrix(getattr(family, "resolved_iterable", {})) for name, family in resolved.items()},
     )
 
 
-def _matrix(family: str, definition: dict[str, Any], stages: list[str]) -> dict[str, list[str]]:
-    """Values of each matrix key, read off the names of the resolved stages."""
-    keys = list(definition.get("matrix", {}))
-    names = [name.partition("@")[2].split("-") for name in stages if name.partition("@")[0] == family]
-    return {key: list(dict.fromkeys(values[position] for values in names)) for position, key in enumerate(keys)}
+def recall() -> Graph:
+    """The graph as :func:`prepare` of the run's main process has left it, verdict included.
+
+    For a process that runs one job of a larger run, as cluster executors start them. It asks nothing of DVC, whose lock
+    the job beside it may hold.
+
+    Raises:
+        UserError: no run has left one.
+    """
+    left = read_json(VERDICT)
+    stages = [Stage(one["name"], tuple(one["outputs"]), one["due"]) for one in left["stages"]]
+    return Graph({one.name: one for one in stages}, left["predecessors"], _definitions(), left["matrices"])
+
+
+def _definitions() -> dict[str, dict[str, Any]]:
+    return yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["stages"]
+
+
+def _matrix(values: Mapping[str, Iterable[Any]]) -> dict[str, list[str]]:
+    """Values of each matrix key, as DVC writes them into the names of stages."""
+    from dvc.parsing.interpolate import to_str
+
+    return {key: [to_str(value) for value in row] for key, row in values.items()}
 
 
 def prepare() -> Graph:
     """What the Snakefile calls before it defines its rules.
 
-    Checks the parameters, clears what a killed run has left, asks DVC for its verdict and writes the markers.
+    Checks the parameters, clears what a killed run has left, waits for another run, asks DVC for its verdict and writes
+    the markers.
 
     Raises:
-        UserError: a parameter file is wrong, another run is at work, or the folder cannot be written.
+        UserError: a parameter file is wrong, or the folder cannot be written.
     """
+    from dvc.lock import LockError
+
     from etc.core.files import os_errors_in_one_line
     from etc.params.check import check_all
-    from etc.pipeline import recovery
+    from etc.pipeline import lockfile, recovery
 
     # Jobs call `dvc` and `etc`: those of this Python, also when its folder is not on the PATH.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     check_all()
     with os_errors_in_one_line():
-        recovery.tidy()
-        graph = load()
-        graph.write_markers()
-    return graph
+        while True:
+            recovery.tidy()
+            lockfile.restore()
+            lockfile.keep()
+            # Another run may start a stage at any moment.
+            with contextlib.suppress(LockError):
+                graph = load()
+                graph.write_markers()
+                return graph

@@ -15,6 +15,7 @@ import psutil
 
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 SNAKEMAKE_INCOMPLETE = Path(".snakemake/incomplete")
+DVC_LOCK = Path(".dvc/tmp/lock")
 DVC_LOCKS = Path(".dvc/tmp/rwlock")
 POLL_SECONDS = 1.0
 
@@ -23,7 +24,7 @@ def tidy() -> None:
     """Prepare the project folder (the current one) for a run."""
     use_without_git()
     release_snakemake()
-    wait_for_orphans()
+    wait_for_others()
 
 
 def use_without_git() -> None:
@@ -51,17 +52,19 @@ def release_snakemake() -> None:
         print("Removed the lock of a killed Snakemake run.", file=sys.stderr)
 
 
-def wait_for_orphans() -> None:
-    """Wait for stages that an earlier run has left running: starting them twice would undo their work."""
-    named: set[int] = set()
-    while holders := _live_holders():
-        for pid, command in holders.items():
-            if pid not in named:
-                print(
-                    f"Waiting for process {pid} of an earlier run ('{command}'); kill it to start over.",
-                    file=sys.stderr,
-                )
-                named.add(pid)
+def wait_for_others() -> None:
+    """Wait for the end of every DVC process in this folder: jobs that a killed run has left, or another run.
+
+    Starting their stages a second time would undo their work.
+    """
+    waited_for: dict[int, str] = {}
+    while True:
+        new = {pid: command for pid, command in live_holders().items() if pid not in waited_for}
+        for pid, command in new.items():
+            print(f"Waiting for process {pid} ('{command}') in this folder; kill it to start over.", file=sys.stderr)
+        waited_for |= new
+        if not any(_lives(pid) for pid in waited_for):
+            break
         time.sleep(POLL_SECONDS)
     # Only dead entries are left. DVC drops those by itself, unless a zombie still has the process id.
     DVC_LOCKS.unlink(missing_ok=True)
@@ -83,18 +86,36 @@ def _snakemake_runs_here() -> bool:
     return False
 
 
-def _live_holders() -> dict[int, str]:
-    """Processes other than this one that hold DVC's stage locks, by their id. Dead ones DVC drops by itself."""
+def live_holders() -> dict[int, str]:
+    """Processes other than this one that hold a lock of DVC here, their commands by their ids."""
+    holders = {pid: command for pid, command in _stage_holders() + _project_holder() if pid != os.getpid()}
+    return {pid: command for pid, command in holders.items() if _lives(pid)}
+
+
+def _stage_holders() -> list[tuple[int, str]]:
+    """Those that run or read stages; dead ones too."""
     try:
         locks = json.loads(DVC_LOCKS.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {}
+        return []
     except json.JSONDecodeError:
         # Killed while writing: a lock file that cannot be read names no holder, and DVC refuses to start with it.
         DVC_LOCKS.unlink(missing_ok=True)
-        return {}
+        return []
     entries = [*locks.get("write", {}).values(), *(one for many in locks.get("read", {}).values() for one in many)]
-    return {one["pid"]: one["cmd"] for one in entries if one and one["pid"] != os.getpid() and _lives(one["pid"])}
+    return [(one["pid"], one["cmd"]) for one in entries if one]
+
+
+def _project_holder() -> list[tuple[int, str]]:
+    """The one that holds the whole project, as DVC does between two stages; the file stays when it lets go."""
+    try:
+        pid = int(DVC_LOCK.read_text(encoding="utf-8"))
+        process = psutil.Process(pid)
+        if any(Path(file.path) == DVC_LOCK.absolute() for file in process.open_files()):
+            return [(pid, " ".join(process.cmdline()))]
+    except (FileNotFoundError, ValueError, psutil.Error):
+        pass
+    return []
 
 
 def _lives(pid: int) -> bool:

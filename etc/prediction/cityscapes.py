@@ -1,12 +1,12 @@
 """Predictions as the official evaluation of Cityscapes reads them (csEvalPixelLevelSemanticLabeling, the test server).
 
-The tool looks for ``{city}_{sequence}_{frame}*.png`` of ids as in the label files, one for each label of gtFine/val::
+The tool looks for one ``{city}_{sequence}_{frame}*.png`` of label ids for each label of gtFine/val::
 
     CITYSCAPES_DATASET=ROOT CITYSCAPES_RESULTS=FOLDER csEvalPixelLevelSemanticLabeling
 
-Version 2.3.0 of cityscapesscripts calls ``np.in1d`` for its instance-level scores, which NumPy has not had since 2.4.
-Where it fails, ``python -c`` with ``OFFICIAL`` takes the place of the command: the tool's own parameter leaves those
-scores out, and every IoU stays.
+Version 2.3.0 of cityscapesscripts calls ``np.in1d`` for its instance-level scores, which NumPy 2.4 removed. Where the
+command fails, run ``python -c`` with ``OFFICIAL`` instead: the tool's own option leaves those scores out, and every IoU
+stays the same.
 """
 
 from collections.abc import Iterable
@@ -31,18 +31,18 @@ _IDS = {name: ids[0] for name, ids in zip(CITYSCAPES.names, CITYSCAPES.sources, 
 
 
 def write_label_ids(folder: Path, frames: Iterable[tuple[Row, np.ndarray]], label_set: LabelSet) -> int:
-    """Write predictions as label ids, ``{city}_{sequence}_{frame}_pred_labelIds.png`` right in ``folder``.
+    """Write predictions as label ids, ``{city}_{sequence}_{frame}_pred_labelIds.png`` directly in ``folder``.
 
     Args:
-        folder: made when it is missing; it may hold an earlier export, whose files of the same frames are replaced.
-        frames: row of the manifest, and its prediction, uint8 (H, W), train ids in the size of the frame.
+        folder: created if missing; in an earlier export, files of the same frames are replaced.
+        frames: row of the manifest and its prediction, uint8 (H, W) train ids of the frame's size.
         label_set: of the data set; its class names must be among those of Cityscapes.
 
     Returns:
-        How many were written.
+        The number of files written.
 
     Raises:
-        UserError: a class is not one of Cityscapes', a prediction has another size or an id of no class, or the folder
+        UserError: a class is not a Cityscapes class, a prediction has the wrong size or an unknown id, or the folder
             holds other PNGs, which the tool would read as predictions.
     """
     table = _table(label_set)
@@ -54,13 +54,18 @@ def write_label_ids(folder: Path, frames: Iterable[tuple[Row, np.ndarray]], labe
         )
     count = 0
     for row, prediction in frames:
-        name = PurePosixPath(row["image"]).name.removesuffix("_leftImg8bit.png")
-        _check(name, row, prediction, label_set)
-        # A folder can hold many frames, and one that is lost with the power is simply written again.
-        with atomic(folder / f"{name}{SUFFIX}", durable=False) as stream:
+        name = file_name(row)
+        _check(name.removesuffix(SUFFIX), row, prediction, label_set)
+        # A folder can hold many frames; one lost in a power cut is simply written again.
+        with atomic(folder / name, durable=False) as stream:
             stream.write(cv2.imencode(".png", table[prediction])[1].tobytes())
         count += 1
     return count
+
+
+def file_name(row: Row) -> str:
+    """The name of the file of a prediction."""
+    return PurePosixPath(row["image"]).name.removesuffix("_leftImg8bit.png") + SUFFIX
 
 
 def _table(label_set: LabelSet) -> np.ndarray:

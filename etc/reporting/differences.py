@@ -15,8 +15,9 @@ def deltas(pairs: list[tuple[Evaluation, Evaluation]], bootstrap: Bootstrap) -> 
     """Differences of TC and mIoU with their intervals, for pairs (baseline, scheme) of one seed each.
 
     Returns:
-        ``delta_tc, delta_tc_low, delta_tc_high, delta_miou, …`` in percentage points. All NaN without counts; no ends
-        where there is but one clip and one seed: nothing can be drawn anew.
+        ``delta_tc, delta_tc_low, delta_tc_high, delta_miou, …`` in percentage points. All NaN without counts; no
+        interval for one clip and one seed: there is nothing to resample. ``delta_tc_clips, delta_miou_clips`` are the
+        numbers of clips.
 
     Raises:
         UserError: two runs were evaluated on different clips.
@@ -33,7 +34,8 @@ def deltas(pairs: list[tuple[Evaluation, Evaluation]], bootstrap: Bootstrap) -> 
         "tc": _interval([one.tc for one in runs], bootstrap),
         "miou": _interval([one.iou for one in runs], bootstrap),
     }
-    return {
+    clips = {"delta_tc_clips": len(runs[0].tc.clips), "delta_miou_clips": len(runs[0].iou.clips)}
+    return clips | {
         f"delta_{metric}{end}": 100 * value
         for metric, one in found.items()
         for end, value in zip(("", "_low", "_high"), one, strict=True)
@@ -43,7 +45,7 @@ def deltas(pairs: list[tuple[Evaluation, Evaluation]], bootstrap: Bootstrap) -> 
 class _MeanDifference:
     """Mean over seeds of scheme minus baseline, for :func:`etc.resampling.interval`.
 
-    The bootstrap draws clips; each call on a block of resamples draws the seeds too, so that the interval holds both.
+    The bootstrap draws clips; each call on a block of resamples draws the seeds too, so that the interval covers both.
     """
 
     def __init__(self, seeds: int, seed: int) -> None:
@@ -65,7 +67,7 @@ def _interval(runs: list[ClipCounts], bootstrap: Bootstrap) -> Interval:
     clips, seeds = len(runs[0].clips), len(runs) // 2
     if not clips:
         return Interval(*[float("nan")] * 3)
-    # (clips, baseline and scheme, seeds, classes), flat behind the clips as the bootstrap wants it.
+    # (clips, baseline and scheme, seeds, classes), flattened behind the clips as the bootstrap expects.
     stacks = ([one.counts.intersection for one in runs], [one.counts.union for one in runs])
     flat = [np.stack(stack, axis=1).reshape(clips, -1) for stack in stacks]
     mean = _MeanDifference(seeds, bootstrap.seed)

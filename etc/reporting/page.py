@@ -16,7 +16,7 @@ class Picture:
     Attributes:
         title: heading.
         path: relative to the page.
-        caption: what is seen, one to three sentences.
+        caption: what it shows, one to three sentences.
         wide: shown over the full width of the page.
     """
 
@@ -26,21 +26,30 @@ class Picture:
     wide: bool = False
 
 
-def pictures(clip: str, runs: list[str], smoothing: int) -> list[Picture]:
+def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited: bool) -> list[Picture]:
     """The report's pictures with their captions.
 
     Args:
         clip: name of the clip in the strip and the animation.
         runs: names of the runs shown there, the baseline first.
         smoothing: recorded steps that one point of a loss curve averages.
+        labelled: whether there is an mIoU.
+        audited: whether the accuracy of the pseudo-labels is known.
     """
     shown = ", ".join(runs)
+    marks = (
+        "the dashed lines go through the baseline. Large marks are means over seeds with one standard deviation "
+        "(ddof 1), small dots single seeds."
+    )
+    kept = "What the labeller's predictions on unlabelled frames keep after the confidence filter"
     return [
         Picture(
-            "Quality against consistency",
+            "Quality against consistency" if labelled else "Two measures of consistency",
             "plots/schemes.png",
-            "Right is steadier, up is more often right; the dashed lines go through the baseline. Large marks are "
-            "means over seeds with one standard deviation (ddof 1), small dots single seeds.",
+            f"Right is steadier, up is more often right; {marks}"
+            if labelled
+            else "The data has no labels, so nothing here says which predictions are right. Right is steadier as a "
+            f"mean over classes (TC), up is steadier as a share of pixels (agreement); {marks}",
         ),
         Picture(
             "Consecutive frames",
@@ -64,8 +73,10 @@ def pictures(clip: str, runs: list[str], smoothing: int) -> list[Picture]:
         Picture(
             "Pseudo-labels",
             "plots/pseudo_labels.png",
-            "What the labeller's predictions on unlabelled frames keep after the confidence filter, and how often "
-            "they are right before and after it. The truth is used here alone, never in training.",
+            f"{kept}, and how often they are right before and after it. The truth is used here alone, never in "
+            "training."
+            if audited
+            else f"{kept}.",
         ),
     ]
 
@@ -74,7 +85,7 @@ def render(
     dataset: str,
     table: pd.DataFrame,
     note: str,
-    classes: pd.DataFrame,
+    classes: pd.DataFrame | None,
     classes_note: str,
     pictures: list[Picture],
     files: list[str],
@@ -84,11 +95,12 @@ def render(
     Args:
         dataset: name of the data set.
         table: the scheme table as text, see :func:`etc.reporting.tables.display`.
-        note: what the columns of the table are.
-        classes: IoU per scheme and class as text, see :func:`etc.reporting.tables.display_classes`.
-        classes_note: what the columns of ``classes`` are.
+        note: explains the columns of ``table``.
+        classes: IoU per scheme and class as text, see :func:`etc.reporting.tables.display_classes`; None without
+            labels.
+        classes_note: explains the columns of ``classes``.
         pictures: in the order shown.
-        files: paths of the tables' files, relative to the page.
+        files: paths of the table files, relative to the page.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

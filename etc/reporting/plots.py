@@ -1,7 +1,7 @@
-"""The report's plots: quality against consistency, loss curves, pseudo-label audit.
+"""The report's plots: the schemes compared, loss curves, pseudo-label audit.
 
 Every function takes a table and returns a figure; :func:`png` turns a figure into bytes. Equal tables give equal bytes:
-matplotlib's own defaults and its bundled font apply whatever the user's settings are, and no time is written.
+matplotlib's own defaults and bundled font apply whatever the user's settings, and no time is written.
 """
 
 import io
@@ -19,8 +19,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; grey replaces their yellow, unreadable on white,
-# and wine of Paul Tol's is added: the shipped experiment has nine schemes.
+# Okabe and Ito's colours, which colour-blind readers can tell apart. Grey replaces their yellow, unreadable on white;
+# Paul Tol's wine is added because the shipped experiment has nine schemes.
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#808080", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 LINES = ("-", "--", "-.", ":")
@@ -66,15 +66,19 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
     """Quality against consistency: one mark per scheme at the mean over seeds, one small dot per seed.
 
+    Without labels there is no quality: pixel agreement, the other measure of consistency, is drawn in place of mIoU.
+
     Args:
         runs: columns ``architecture, scheme, seed, miou, agreement, tc`` in percent, one row per run, in the order of
-            the table. Where no frame has a label, agreement takes the place of mIoU.
+            the table.
         baseline: scheme through whose mean thin guide lines are drawn.
 
     Returns:
         a figure with one panel per architecture; error bars are one standard deviation over seeds (ddof 1).
     """
-    quality, title = ("miou", "mIoU (%)") if runs["miou"].notna().any() else ("agreement", "pixel agreement (%)")
+    labelled = runs["miou"].notna().any()
+    upright = "miou" if labelled else "agreement"
+    title = "mIoU (%)" if labelled else "pixel agreement (%); without labels, no mIoU"
     architectures = list(runs["architecture"].unique())
     looks = _looks(runs)
     figure = _figure(6.6 * len(architectures), 5.0)
@@ -85,16 +89,16 @@ def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
         labels, marks, bars = [], [], []
         for scheme, group in panel_runs.groupby("scheme", sort=False):
             colour, marker, _ = looks[scheme]
-            x, y = float(group["tc"].mean()), float(group[quality].mean())
+            x, y = float(group["tc"].mean()), float(group[upright].mean())
             if scheme == baseline:
                 axes.axhline(y, color="#bbbbbb", linewidth=0.8, linestyle="--", zorder=1)
                 axes.axvline(x, color="#bbbbbb", linewidth=0.8, linestyle="--", zorder=1)
             if len(group) > 1:
-                dx, dy = float(group["tc"].std(ddof=1)), float(group[quality].std(ddof=1))
+                dx, dy = float(group["tc"].std(ddof=1)), float(group[upright].std(ddof=1))
                 bars += [((x - dx, y), (x + dx, y)), ((x, y - dy), (x, y + dy))]
                 axes.errorbar(x, y, dy, dx, fmt="none", ecolor=colour, elinewidth=1.1, capsize=3, alpha=0.8, zorder=2)
-                axes.plot(group["tc"], group[quality], ".", color=colour, markersize=4.5, alpha=0.55, zorder=3)
-                marks += [*zip(group["tc"], group[quality], strict=True)]
+                axes.plot(group["tc"], group[upright], ".", color=colour, markersize=4.5, alpha=0.55, zorder=3)
+                marks += [*zip(group["tc"], group[upright], strict=True)]
             size = 11 if scheme == baseline else 8
             axes.plot(x, y, marker, color=colour, markersize=size, markeredgecolor="white", zorder=4)
             labels.append((str(scheme), colour, x, y))
@@ -105,7 +109,7 @@ def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
     seed_dot = Line2D([], [], linestyle="none", marker=".", markersize=5, color="#555555", label="one seed")
     mean_mark = Line2D([], [], linestyle="none", marker="o", markersize=8, color="#555555", label="mean ± 1 std")
     figure.legend(handles=[mean_mark, seed_dot], loc="outside lower center", ncols=2)
-    # The layout is settled before labels are placed, because overlaps are judged in pixels.
+    # Overlaps are judged in pixels, so the layout must be final before labels are placed.
     figure.draw_without_rendering()
     for axes, labels, marks, bars in placements:
         _place_labels(axes, labels, marks, bars)
@@ -118,7 +122,7 @@ def _place_labels(
     marks: list[tuple[float, float]],
     bars: list[tuple[tuple[float, float], tuple[float, float]]],
 ) -> None:
-    """Write each label beside its point where it covers the least of what is already there.
+    """Write each label beside its point, where it covers as little as possible.
 
     Args:
         axes: where the points are drawn.
@@ -224,7 +228,7 @@ def _loss_panel(axes: Axes, history: pd.DataFrame, term: str, smoothing: int, lo
     if positive:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
-        # Within less than a power of ten, 1, 2 and 5 are too few.
+        # Below a decade, ticks at 1, 2 and 5 are too few.
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 8 * low else MaxNLocator(5))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

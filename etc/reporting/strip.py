@@ -1,4 +1,4 @@
-"""A strip of consecutive frames: the camera's picture above label maps of truth and predictions, with a legend."""
+"""A strip of consecutive frames: the camera's picture above the label maps of truth and predictions, with a legend."""
 
 import io
 from functools import cache
@@ -28,7 +28,7 @@ def strip(
 
     Args:
         images: uint8 (K, H, W, 3) RGB, K consecutive frames.
-        rows: name and K label maps, uint8 (H, W) train ids with 255 = ignore; None is a frame without a label map.
+        rows: name and K label maps, uint8 (H, W) train ids with 255 = ignore; None for a frame without a label map.
         numbers: the K frame numbers, written above the columns.
         labels: names and colours of the classes.
         panel_width: width of one frame in pixels; the height keeps the frames' shape.
@@ -77,7 +77,7 @@ def png(picture: np.ndarray) -> bytes:
 
 @cache
 def font_of_size(size: int) -> ImageFont.FreeTypeFont:
-    """The font that matplotlib brings along, so that pictures and plots match on every machine."""
+    """The font that ships with matplotlib, so that pictures and plots match on every machine."""
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")), size)
 
 

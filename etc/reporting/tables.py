@@ -5,6 +5,7 @@ All shares are in percent and all differences in percentage points, rounded to t
 
 import hashlib
 from io import StringIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,10 @@ SCHEME_COLUMNS = [
     *DELTA_COLUMNS,
     "tc_compare_mean",
 ]
+# Only in tables with an interval from few clips, which such a table marks.
+CLIP_COLUMNS = ["delta_tc_clips", "delta_miou_clips"]
+# From fewer clips than this an interval is too narrow: they hardly show how clips differ.
+ENOUGH_CLIPS = 6
 
 
 def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
@@ -67,9 +72,11 @@ def class_table(evaluations: list[Evaluation], labels: LabelSet) -> pd.DataFrame
 def scheme_table(evaluations: list[Evaluation], baseline: str, bootstrap: Bootstrap) -> pd.DataFrame:
     """One row per architecture and scheme, in the order of the runs, with the columns ``SCHEME_COLUMNS``; not rounded.
 
+    Where an interval is over 2 to 5 clips, the columns ``CLIP_COLUMNS`` follow.
+
     Means and standard deviations (ddof 1, NaN for one seed) are over the scheme's seeds. The delta columns are the mean
     difference to the baseline over the seeds that both have and its bootstrap interval; NaN for the baseline itself and
-    where no seed is shared.
+    for schemes that share no seed with it.
 
     Raises:
         UserError: two runs were evaluated on different clips.
@@ -87,11 +94,12 @@ def scheme_table(evaluations: list[Evaluation], baseline: str, bootstrap: Bootst
         if scheme != baseline and pairs:
             row |= deltas(pairs, bootstrap)
         rows.append(row)
-    return pd.DataFrame(rows, columns=SCHEME_COLUMNS)
+    table = pd.DataFrame(rows, columns=[*SCHEME_COLUMNS, *CLIP_COLUMNS])
+    return table if _few(table[CLIP_COLUMNS]).any(axis=None) else table[SCHEME_COLUMNS]
 
 
 def data_table(frames: pd.DataFrame) -> pd.DataFrame:
-    """What each split of a data set holds, so that others can tell whether theirs is the same.
+    """What each split of a data set holds, so that others can check whether theirs is the same.
 
     Args:
         frames: a manifest.
@@ -128,16 +136,19 @@ def csv(table: pd.DataFrame) -> str:
     """A table as CSV: shares, differences and seconds with two decimals, whole numbers plain, NaN as an empty field."""
     written = table.copy()
     for name in written.columns:
-        if name == "iterations":
-            written[name] = [f"{value:.10g}" for value in written[name]]
+        if name == "iterations" or name in CLIP_COLUMNS:
+            written[name] = ["" if np.isnan(value) else f"{value:.10g}" for value in written[name]]
         elif pd.api.types.is_float_dtype(written[name]):
             written[name] = [_decimals(value) for value in written[name]]
     return written.to_csv(index=False, lineterminator="\n")
 
 
 def display(schemes: pd.DataFrame) -> pd.DataFrame:
-    """The scheme table as short texts for readers: mean ± std in one cell, difference and interval in one cell."""
-    return pd.DataFrame(
+    """The scheme table as short texts for readers: mean ± std in one cell, difference and interval in one cell.
+
+    A star marks an interval from few clips, see :func:`few_clips_note`. Columns without any value are left out.
+    """
+    table = pd.DataFrame(
         {
             "architecture": schemes["architecture"],
             "scheme": schemes["scheme"],
@@ -154,10 +165,11 @@ def display(schemes: pd.DataFrame) -> pd.DataFrame:
             "train s": [f"{value:.0f}" for value in schemes["train_seconds"]],
         }
     )
+    return _without_empty(table)
 
 
 def display_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """The run table as short texts for readers."""
+    """The run table as short texts for readers; columns without any value are left out."""
     shown = {name: [_decimals(value) for value in runs[name]] for name in SHARES}
     shown |= {"iterations": [f"{value:.10g}" for value in runs["iterations"]]}
     shown |= {"train s": [f"{value:.0f}" for value in runs["train_seconds"]]}
@@ -169,7 +181,7 @@ def display_runs(runs: pd.DataFrame) -> pd.DataFrame:
         "tc_compare": "TC 2nd flow",
     }
     first = {name: [str(value) for value in runs[name]] for name in ("architecture", "scheme", "seed")}
-    return pd.DataFrame(first | shown).rename(columns=names)
+    return _without_empty(pd.DataFrame(first | shown).rename(columns=names))
 
 
 def display_classes(classes: pd.DataFrame) -> pd.DataFrame:
@@ -194,6 +206,16 @@ def note(confidence: float) -> str:
         "Iterations and training seconds are means over seeds. TC is judged by the flow 'evaluate' of "
         "params/flow.yaml, 'TC 2nd flow' by the flow 'compare'."
     )
+
+
+def few_clips_note(schemes: pd.DataFrame) -> str:
+    """What the star in the scheme table means; empty when no interval has one."""
+    clips = schemes.reindex(columns=CLIP_COLUMNS)
+    numbers = sorted({int(one) for one in clips.to_numpy()[_few(clips).to_numpy()]})
+    if not numbers:
+        return ""
+    clips = " or ".join(map(str, numbers))
+    return f"* From {clips} clips: an interval from fewer than {ENOUGH_CLIPS} clips is too narrow."
 
 
 def markdown(table: pd.DataFrame, text: str) -> str:
@@ -223,8 +245,8 @@ def terminal_table(schemes: pd.DataFrame) -> str:
     Args:
         schemes: columns ``SCHEME_COLUMNS``, as made by :func:`scheme_table` or read back from ``schemes.csv``.
     """
-    # The second judge is left to the files: lines of a terminal are short.
-    shown = display(schemes).drop(columns="TC 2nd flow")
+    # The second flow is left to the files: terminal lines are short.
+    shown = display(schemes).drop(columns="TC 2nd flow", errors="ignore")
     if shown["architecture"].nunique() == 1:
         shown = shown.drop(columns="architecture")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -232,7 +254,7 @@ def terminal_table(schemes: pd.DataFrame) -> str:
         table.add_column(name, justify="left" if name in ("architecture", "scheme") else "right", no_wrap=True)
     for row in shown.itertuples(index=False, name=None):
         table.add_row(*row)
-    return plain_text(table, width=400)
+    return "\n".join(filter(None, (plain_text(table, width=400), few_clips_note(schemes))))
 
 
 def plain_text(table: Table, width: int) -> str:
@@ -240,7 +262,7 @@ def plain_text(table: Table, width: int) -> str:
 
     Args:
         table: what to show.
-        width: more columns than any table needs: a narrow terminal wraps lines but hides nothing.
+        width: in characters, more than any table needs: a narrow terminal then wraps lines but hides nothing.
     """
     stream = StringIO()
     Console(file=stream, width=width, color_system=None, markup=False, highlight=False).print(table)
@@ -258,14 +280,24 @@ def _spread(means: pd.Series, stds: pd.Series) -> list[str]:
 
 
 def _with_interval(schemes: pd.DataFrame, column: str) -> list[str]:
-    rows = schemes[[column, f"{column}_low", f"{column}_high"]].itertuples(index=False, name=None)
-    return [_one_interval(*row) for row in rows]
+    columns = [column, f"{column}_low", f"{column}_high", f"{column}_clips"]
+    return [_one_interval(*row) for row in schemes.reindex(columns=columns).itertuples(index=False, name=None)]
 
 
-def _one_interval(value: float, low: float, high: float) -> str:
+def _one_interval(value: float, low: float, high: float, clips: float) -> str:
     if np.isnan(value):
         return ""
-    return _signed(value) if np.isnan(low) else f"{_signed(value)} [{_signed(low)}, {_signed(high)}]"
+    mark = "*" if _few(clips) else ""
+    return _signed(value) if np.isnan(low) else f"{_signed(value)} [{_signed(low)}, {_signed(high)}]{mark}"
+
+
+def _few(clips: Any) -> Any:
+    """Whether a number of clips, or each of a table, is too small for a wide enough interval, but gives one."""
+    return (clips > 1) & (clips < ENOUGH_CLIPS)
+
+
+def _without_empty(table: pd.DataFrame) -> pd.DataFrame:
+    return table.loc[:, table.ne("").any()]
 
 
 def _signed(value: float) -> str:

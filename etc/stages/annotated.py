@@ -1,16 +1,15 @@
-"""What the stages labeller and pretrain have in common: training with cross-entropy on the annotated frames alone.
+"""Shared by the stages labeller and pretrain: training with cross-entropy on the annotated frames alone.
 
-For data without labels, a network that is trained already can be copied instead.
+For data without labels, an already trained network can be copied instead.
 """
 
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from etc.core.errors import UserError
-from etc.core.files import atomic, sha256, write_json
+from etc.core.files import sha256
 from etc.dataset.dataset import Dataset
 from etc.models import weights
 from etc.params.training import AnnotatedParams, NetworkParams
@@ -25,7 +24,7 @@ def run(dataset: Dataset, name: str, output: Path, network: NetworkParams, setti
         dataset: the data set.
         name: of the training.
         output: folder of the trained network.
-        network: architecture and width of a network that is trained here.
+        network: architecture and width of the network to train.
         settings: seed and schedule, or the folder and checksum of the network to copy.
 
     Raises:
@@ -51,17 +50,17 @@ def run(dataset: Dataset, name: str, output: Path, network: NetworkParams, setti
 
 
 def _copy_trained(dataset: Dataset, name: str, output: Path, checkpoint: Path, checksum: str) -> str:
-    """Copy a trained network to ``output``, with the files that a training writes; return the closing line.
+    """Copy a trained network to ``output``, with all files that a training writes; return the closing line.
 
     Args:
         dataset: the data set; its classes must be those of the network.
-        name: of the training that it stands in for.
+        name: of the training that it replaces.
         output: folder to write.
-        checkpoint: folder of the network, as the stages leave it.
+        checkpoint: folder of the network, as written by the stages.
         checksum: first hex digits of the SHA-256 of its weights.
 
     Raises:
-        UserError: the network is missing, is another one, or has other classes than the data set.
+        UserError: the network is missing, has another checksum, or other classes than the data set.
     """
     found = sha256(checkpoint / weights.WEIGHTS)
     if not found.startswith(checksum.lower()):
@@ -70,9 +69,6 @@ def _copy_trained(dataset: Dataset, name: str, output: Path, checkpoint: Path, c
     network, config = weights.load(checkpoint)
     remedy = "use a network of these classes, or give the data set its classes"
     weights.check_classes(checkpoint, config, dataset.label_set.names, f"the data set '{dataset.name}'", remedy)
-    weights.save(output, network, config)
-    write_json(output / "timing.json", {"iterations": 0, "train_seconds": 0.0})
     none = pa.schema([(column, pa.float64()) for column in session.HISTORY]).empty_table()
-    with atomic(dataset.folder / "history" / f"{name}.parquet") as stream:
-        pq.write_table(none, stream)
+    session.write_trained(output, network, config, dataset.folder / "history" / f"{name}.parquet", none, 0, 0.0)
     return f"{name} in {output} (taken from {checkpoint})"

@@ -1,4 +1,4 @@
-"""Stage ``labeller``: a network trained on the annotated frames, which then labels the others."""
+"""Stage ``labeller``: a network trained on the annotated frames to label the others."""
 
 from etc.dataset.dataset import Dataset
 from etc.params import labeller as params

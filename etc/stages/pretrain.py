@@ -9,9 +9,9 @@ from etc.stages import annotated
 def run(dataset: str, architecture: str) -> str:
     """Train the network that all students start from, or copy a trained one.
 
-    Writes ``data/<dataset>/pretrained/<architecture>/`` and its history. Cross-entropy on the annotated frames only. It
-    takes the place of the paper's ImageNet weights (docs/experiments.md): all schemes and seeds start from the same
-    network, so that they differ only in what is trained afterwards.
+    Writes ``data/<dataset>/pretrained/<architecture>/`` and its history. The loss is cross-entropy on the annotated
+    frames only. It replaces the paper's ImageNet weights (docs/experiments.md): all schemes and seeds start from the
+    same network and differ only in the training that follows.
 
     Args:
         dataset: data set name.

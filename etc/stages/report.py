@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, write_json
+from etc.core.outputs import together
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
 from etc.params import experiment, report
@@ -21,7 +22,7 @@ from etc.reporting.evaluations import Evaluation
 
 # Results live in git, which is no place for big files.
 MOST_BYTES = 500_000
-# Networks beside the students that leave a history.
+# Networks other than students that leave a history.
 NETWORKS = ("labeller", "teacher")
 IOU = ["clip", "frame", "class", "tp", "fp", "fn"]
 TC = ["clip", "source", "target", "flow", "protocol", "same", "counted", "class", "intersection", "union"]
@@ -75,8 +76,9 @@ def run(dataset: str) -> str:
     run_table = tables.run_table(evaluations)
     schemes = tables.scheme_table(evaluations, settings.baseline, settings.bootstrap)
     classes = tables.class_table(evaluations, data.label_set)
-    note = tables.note(settings.bootstrap.confidence)
+    note = " ".join(filter(None, (tables.note(settings.bootstrap.confidence), tables.few_clips_note(schemes))))
     text = tables.display(schemes)
+    labelled = bool(run_table["miou"].notna().any())
     files = {
         "tables/schemes.csv": tables.csv(schemes),
         "tables/schemes.md": tables.markdown(text, note),
@@ -95,20 +97,22 @@ def run(dataset: str) -> str:
         "plots/overlay.webp": lambda: _animation(data, sample, records, settings.overlay),
     }
     pictures = {name: draw() for name, draw in track(drawings.items(), len(drawings), "pictures")}
-    captions = page.pictures(sample.clip, [one.name for one in shown.values()], settings.plots.smoothing)
-    files["index.html"] = page.render(
-        dataset, text, note, tables.display_classes(classes), tables.CLASS_NOTE, captions, list(files)
-    )
-    for name, content in {**{name: text.encode() for name, text in files.items()}, **pictures}.items():
-        _write(output / name, content)
-    write_json(output / "metrics.json", tables.metrics(schemes))
+    audited = bool(audit["accuracy_before"].notna().any())
+    runs_shown = [one.name for one in shown.values()]
+    captions = page.pictures(sample.clip, runs_shown, settings.plots.smoothing, labelled, audited)
+    class_text = tables.display_classes(classes) if labelled else None
+    files["index.html"] = page.render(dataset, text, note, class_text, tables.CLASS_NOTE, captions, list(files))
+    with together():
+        for name, content in {**{name: text.encode() for name, text in files.items()}, **pictures}.items():
+            _write(output / name, content)
+        write_json(output / "metrics.json", tables.metrics(schemes))
     return (
         f"{len(schemes)} schemes, {len(runs)} runs compared; tables and plots in {output}, page {output / 'index.html'}"
     )
 
 
 def set_aside(folder: Path, keep: set[str], target: Path) -> None:
-    """Move what ``folder`` holds beyond the names in ``keep`` (without suffix) to ``target``, with a notice on stderr.
+    """Move everything in ``folder`` but the names in ``keep`` (without suffix) to ``target``, with a notice on stderr.
 
     Hidden files stay: another process may be writing them.
     """
@@ -127,7 +131,7 @@ def set_aside(folder: Path, keep: set[str], target: Path) -> None:
 def _evaluation(data: Dataset, one: Run) -> Evaluation:
     folder = data.folder
     remedy = f"run: etc evaluate {data.name} {_options(one)}"
-    # Data without labels have consistency alone.
+    # Data without labels has no IoU.
     iou = _parquet(folder / "evaluation" / one.name / "iou.parquet", IOU, remedy, may_be_empty=True)
     tc = _parquet(folder / "evaluation" / one.name / "tc.parquet", TC, remedy)
     path = folder / "students" / one.name / "timing.json"
@@ -157,7 +161,7 @@ def _audit(path: Path) -> pd.DataFrame:
 
 
 def _sample(data: Dataset, shown: dict[str, Run]) -> Sample:
-    """The sample clip as predicted by each shown run; all must have kept the same frames."""
+    """The sample clip as predicted by each shown run; all must hold the same frames."""
     first, predictions = None, {}
     for scheme, one in shown.items():
         path = data.folder / "evaluation" / one.name / "sample.npz"

@@ -19,8 +19,8 @@ from etc.training.fingerprint import hash_files
 def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     """Train a student, write ``data/<dataset>/students/<architecture>-<scheme>-<seed>/`` and its history.
 
-    It starts from the network of the stage ``pretrain``, unless ``start`` says random. Flow is opened only for a scheme
-    with the term tl, the teacher only for one with sf, pf or mf.
+    It starts from the network of the stage ``pretrain`` unless ``start`` is ``random``. Flow is opened only for schemes
+    with the term tl, the teacher only for those with sf, pf or mf.
 
     Args:
         dataset: data set name.

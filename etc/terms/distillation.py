@@ -24,7 +24,7 @@ from etc.training.objective import Term
 class SingleFrameTerm(Term):
     """SF: per-pixel KL(teacher || student) plus the pair-wise similarity of features.
 
-    It is computed on the labelled frame, and with a smaller weight on the other frames that the scheme reads anyway.
+    It is computed on the labelled frame, and with a smaller weight on the other frames if the scheme reads them anyway.
 
     Args:
         params: details of the loss.
@@ -73,8 +73,7 @@ class PairTerm(Term):
 class ConvLSTM(nn.Module):
     """Convolutional LSTM (Shi et al., NeurIPS 2015) over a sequence of one-channel images, 3x3 kernels.
 
-    There are no bias terms: with them the state could grow without looking at its input, and the loss on it would
-    teach nothing.
+    It has no bias terms: with them the state could grow independently of the input, and the loss would teach nothing.
     """
 
     def __init__(self, hidden: int) -> None:
@@ -108,14 +107,14 @@ class MultiFrameLoss(nn.Module):
     averaged over the positions of the map. The ConvLSTM is shared by student and teacher and trains with the student:
     its parameters belong in the optimiser, without weight decay. Left alone it learns to give every clip the embedding
     0. Two guards stop that: the term regulariser * mean(1 - cell of E^T) makes the teacher's embedding large, and
-    the weights are clipped (call ``clip_weights`` after each step of the optimiser), which keeps that term from
-    driving the gates into saturation, where the embedding no longer depends on the features.
+    the weights are clipped (call ``clip_weights`` after each step of the optimiser), which stops that term from
+    saturating the gates, where the embedding no longer depends on the features.
 
     Args:
         grid: features are averaged to grid x grid nodes, the similarity image is grid^2 x grid^2.
         hidden: channels of the ConvLSTM.
         clip: the weights are kept in -clip..clip; None leaves them free.
-        regulariser: weight of the enlarging term; 0 leaves it out.
+        regulariser: weight of this term; 0 leaves it out.
     """
 
     def __init__(self, grid: int = 6, hidden: int = 4, clip: float | None = 0.1, regulariser: float = 1.0) -> None:
@@ -175,12 +174,12 @@ class MultiFrameTerm(Term):
 
 
 def _comparable_features(teacher: Output, student: Output, grid: tuple[int, int] | None) -> Tensor:
-    """The teacher's features at the student's size, unless both are averaged to a grid of nodes anyway."""
+    """The teacher's features at the student's size; unchanged when both are averaged to a grid of nodes anyway."""
     return teacher.features if grid is not None else resized(teacher.features, student.features.shape[-2:])
 
 
 def _in_order(outputs: Sequence[Output], order: Tensor) -> list[Tensor]:
-    """Features (B, C, h, w) of each moment, where ``order`` (B, K) says which frame of a sample comes when."""
+    """Features (B, C, h, w) in temporal order, which ``order`` (B, K) gives for each sample."""
     features = torch.stack([output.features for output in outputs])
     samples = torch.arange(order.shape[0], device=order.device)
     return [features[order[:, moment], samples] for moment in range(order.shape[1])]

@@ -23,8 +23,8 @@ _NO_DIRECTION = 1e-12
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     """Flow on a grid of another size, its vectors in pixels of that grid.
 
-    The value at a new pixel centre is the old flow at the same point of the image, scaled; no wider average is
-    taken, as that would invent motions between those of two objects.
+    The value at a new pixel centre is the old flow at the same point of the image, scaled; a wider average would
+    invent motions between those of two objects.
 
     Args:
         flow: (B, 2, H, W), channel 0 = dx, channel 1 = dy, in pixels.
@@ -41,7 +41,7 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def resize_visible(visible: Tensor, size: tuple[int, int]) -> Tensor:
-    """Visibility mask on a grid of another size: a pixel is visible where everything that it is mixed from is.
+    """Visibility mask on a grid of another size: a pixel is visible if all pixels that it is interpolated from are.
 
     Args:
         visible: bool (B, H, W).
@@ -227,8 +227,8 @@ def self_similarity(features: Tensor, grid: tuple[int, int]) -> Tensor:
 def directions(features: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
     """Unit feature vector of every node: (B, C, H, W) to (B, C, N).
 
-    A vector of length 0, as a rectifier makes, stays 0 and gets no gradient; dividing by a small number instead would
-    give it a huge one.
+    A vector of length 0, which a rectifier can produce, stays 0 and gets no gradient; dividing by a small number
+    instead would give it a huge one.
     """
     if grid is not None:
         features = average_bins(features, [grid])[0]

@@ -1,4 +1,4 @@
-"""TL as a term of the objective: brings scores, images and flow to one grid."""
+"""TL as a term of the objective: resamples scores, images and flow to one grid."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ class MotionTerm(Term):
     """Motion-guided temporal loss between the labelled frame and its partner (Liu et al., ECCV 2020, equation of TL).
 
     Args:
-        params: the loss's form, and how many times coarser than the crop its grid is.
+        params: form of the loss, and how many times coarser than the crop its grid is.
     """
 
     frames = 2

@@ -19,7 +19,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One drawn change.
+    """One randomly drawn change.
 
     Attributes:
         matrix: float64 (2, 3), takes a pixel (x, y, 1) of the frame to its place in the crop.
@@ -64,7 +64,7 @@ class Sample:
 def draw(rng: np.random.Generator, size: tuple[int, int], params: AugmentParams) -> Augmentation:
     """Draw a change for frames of ``size`` (height, width).
 
-    The number of draws does not depend on the parameters, so that switching one change off leaves the others.
+    The number of draws does not depend on the parameters, so switching one change off leaves the others as they were.
     """
     scale_draw, angle_draw, flip_draw, x_draw, y_draw, blur_draw, sigma_draw = rng.random(7)
     brightness, contrast, saturation = rng.uniform(-1, 1, 3)
@@ -91,7 +91,7 @@ def apply(
     """Change a sample.
 
     Args:
-        augmentation: what :func:`draw` returned.
+        augmentation: from :func:`draw`.
         images: frames, uint8 (H, W, 3) RGB.
         label: uint8 (H, W) train ids of the first frame.
         flow: float32 (H, W, 2) from the first frame to the second, pixels, or None.
@@ -113,7 +113,7 @@ def _move_flow(
     flow: np.ndarray,
     visible: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    # A p + b is where p goes and A (p + F) + b where its partner goes, so the flow of the crop is A F.
+    # p maps to A p + b and its partner to A (p + F) + b, so the flow of the crop is A F.
     sampled = _sample(flow, maps, cv2.INTER_LINEAR)
     moved = (sampled @ augmentation.matrix[:, :2].T.astype(np.float32)).astype(np.float32)
     height, width = flow.shape[:2]
@@ -125,7 +125,7 @@ def _move_flow(
 
 
 def _sample(image: np.ndarray, maps: tuple[np.ndarray, np.ndarray], how: int, outside: int = 0) -> np.ndarray:
-    # The one place where pixels are looked up. Interpolating floats keeps the flow and a zero change exact.
+    # All resampling happens here. Interpolating floats keeps the flow, and an identity transform, exact.
     image = image.astype(np.float32) if how == cv2.INTER_LINEAR else image
     return cv2.remap(image, *maps, how, borderMode=cv2.BORDER_CONSTANT, borderValue=[outside] * 4)
 
@@ -142,9 +142,9 @@ def _inside(x: np.ndarray, y: np.ndarray, width: int, height: int) -> np.ndarray
 
 
 def _centre(position: float, size: int, extent: float) -> float:
-    """Where in the frame the middle of the crop lies: the crop stays inside the frame, or the frame in the crop."""
+    """Centre of the crop in the frame: the crop stays inside the frame, or the frame inside the crop."""
     low, high = sorted((extent / 2, size - extent / 2))
-    # A pixel centre has a whole number, so the frame reaches from -0.5 to size - 0.5.
+    # Pixel centres have integer coordinates, so the frame extends from -0.5 to size - 0.5.
     return low + position * (high - low) - 0.5
 
 

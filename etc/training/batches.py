@@ -14,7 +14,7 @@ from etc.training.data import Samples
 
 
 class Batch(NamedTuple):
-    """B samples of K frames: the labelled one, its partner, a third; K is as many as the losses need.
+    """B samples of K frames: the labelled one, its partner, a third; K is the number that the losses need.
 
     images: float32 (K, B, 3, h, w), RGB in 0..1. labels: int64 (B, h, w), 255 = ignore. flow: float32 (B, 2, h, w)
     from the labelled frame to its partner, pixels; visible: bool (B, h, w), its valid part; None without flow.
@@ -73,7 +73,7 @@ def loader(samples: Samples, parts: Parts, workers: int, pin_memory: bool) -> It
         num_workers=workers,
         collate_fn=_collate_or_report,
         pin_memory=pin_memory,
-        # A forked worker can hang on the thread pools of its parent, and would hold the work folder's lock.
+        # A forked worker can hang on its parent's thread pools, and would keep the work folder locked.
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=_start_worker,
     )
@@ -84,7 +84,7 @@ def loader(samples: Samples, parts: Parts, workers: int, pin_memory: bool) -> It
 
 
 class _Reporting(Dataset):
-    """Returns a ``UserError`` as a value: raised in a worker, its text would be the worker's traceback."""
+    """Returns a ``UserError`` as a value: raised in a worker, it would come out as the worker's traceback."""
 
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
@@ -101,7 +101,7 @@ def _collate_or_report(items: list[dict[str, Any] | UserError]) -> Batch | UserE
 
 
 def collate(items: list[dict[str, Any]]) -> Batch:
-    """Samples to tensors."""
+    """Stack samples into tensors."""
     samples = [item["sample"] for item in items]
     images = np.stack([sample.images for sample in samples], axis=1)
     flow, visible = None, None
@@ -109,7 +109,7 @@ def collate(items: list[dict[str, Any]]) -> Batch:
         flow = torch.from_numpy(np.stack([sample.flow for sample in samples])).permute(0, 3, 1, 2).contiguous()
         visible = torch.from_numpy(np.stack([sample.visible for sample in samples]))
     return Batch(
-        # (K, B, h, w, 3) seen as (K, B, 3, h, w): this already is the layout with channels innermost.
+        # (K, B, h, w, 3) viewed as (K, B, 3, h, w) is already channels-last.
         images=torch.from_numpy(images).permute(0, 1, 4, 2, 3),
         labels=torch.from_numpy(np.stack([sample.label for sample in samples]).astype(np.int64)),
         flow=flow,

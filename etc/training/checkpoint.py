@@ -4,14 +4,14 @@ The folder is not an output of the pipeline, since both DVC and Snakemake delete
 
 - ``lock``: held while a process trains;
 - ``checkpoint.pt``: the newest state;
-- ``aside.pt``: the last checkpoint that belonged to another configuration, resumed when that one comes back;
+- ``aside.pt``: the last checkpoint of another configuration, resumed when that configuration returns;
+- ``unreadable.pt``: the last checkpoint that was damaged or of another format;
 - ``finished.json``: what the last training wrote, for a process that waited for it.
 """
 
 import contextlib
 import fcntl
 import os
-import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 
-from etc.core.errors import UserError
-from etc.core.files import atomic, read_json, write_json
+from etc.core.errors import UserError, first_line
+from etc.core.files import atomic, check_archive, read_json, write_json
+from etc.models.memory import is_out_of_memory
 from etc.training.fingerprint import Fingerprint, differing, digest, hash_files
 
 NAMED_KEYS = 4
@@ -40,8 +41,8 @@ class WorkFolder:
     def locked(self) -> Iterator[bool]:
         """Hold the folder; waits, with one line on stderr, while another process holds it.
 
-        The lock goes with the process that holds it, however that ends. A pipeline that was killed may have
-        left a training running; the training that is started next waits for it here and continues from its state.
+        The lock is released when the process that holds it ends, in whatever way. A killed pipeline may have left a
+        training running; the next training waits for it here and continues from its state.
 
         Yields:
             Whether it had to wait.
@@ -65,7 +66,8 @@ class WorkFolder:
     def take_up(self) -> None:
         """Make the checkpoint of this configuration the current one, if there is one.
 
-        A checkpoint of another configuration is set aside, with a line on stderr that names the differing keys.
+        A checkpoint of another configuration is set aside, with a line on stderr that names the differing keys, and so
+        is one that cannot be read.
         Half-written files of a killed process are removed. Call it under the lock, in one process.
         """
         for leftover in self.path.glob(".*.tmp"):
@@ -91,7 +93,11 @@ class WorkFolder:
         return torch.load(self._checkpoint, map_location="cpu", weights_only=True)["state"]
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the current checkpoint. Killed at any moment, either the old or the new one is there."""
+        """Replace the current checkpoint. Killed at any moment, either the old or the new one is there.
+
+        Raises:
+            UserError: the disk is full; the old checkpoint stays.
+        """
         with atomic(self._checkpoint) as stream:
             torch.save({"fingerprint": self.fingerprint, "state": state}, stream)
 
@@ -112,18 +118,28 @@ class WorkFolder:
             note = read_json(self._finished)
         except UserError:
             return False
-        return note["configuration"] == digest(self.fingerprint) and all(
-            Path(path).exists() and hash_files([Path(path)]) == content for path, content in note["outputs"].items()
+        if not isinstance(note, dict) or not isinstance(note.get("outputs"), dict):
+            return False
+        return note.get("configuration") == digest(self.fingerprint) and all(
+            Path(path).is_file() and hash_files([Path(path)]) == content for path, content in note["outputs"].items()
         )
 
     def _read_fingerprint(self, path: Path) -> Fingerprint | None:
         if not path.exists():
             return None
         try:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
-        except (RuntimeError, OSError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            path.unlink()
-            _notice(f"{path} cannot be read and was removed ({type(error).__name__}).")
+            check_archive(path)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            found, state = content["fingerprint"], content["state"]
+            if not isinstance(state, dict) or not all(isinstance(key, str) for key in dict(found)):
+                raise ValueError("another format")
+            return found
+        except Exception as error:  # a damaged archive or pickle can raise anything
+            if isinstance(error, PermissionError) or is_out_of_memory(error):
+                raise
+            aside = path.with_name("unreadable.pt")
+            os.replace(path, aside)
+            _notice(f"{path} cannot be read ({first_line(error)}); set aside as {aside.name}.")
             return None
 
 

@@ -5,12 +5,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
 from etc.dataset import pictures
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import IGNORE
+from etc.models.memory import is_out_of_memory
 from etc.training.data import Clips, Labelled, ReadFlow
 from etc.training.fingerprint import hash_files
 
@@ -20,7 +22,7 @@ PSEUDO_LABELS = "pseudo_labels.parquet"
 def training_clips(
     dataset: Dataset, pseudo_labels: bool = False, flow: Callable[[str], ReadFlow] | None = None
 ) -> Clips:
-    """Frames of the training split, read only when they are drawn.
+    """Frames of the training split, read only when a sample needs them.
 
     Args:
         dataset: the data set.
@@ -32,14 +34,16 @@ def training_clips(
     """
     train = dataset.frames[dataset.frames["split"] == "train"]
     images: dict[str, dict[int, Callable[[], np.ndarray]]] = {}
+    sizes: dict[tuple[str, int], tuple[int, int]] = {}
     annotated = []
     for row in train.to_dict("records"):
         clip, frame = row["clip"], row["frame"]
         images.setdefault(clip, {})[frame] = partial(dataset.image, row)
+        sizes[clip, frame] = (row["height"], row["width"])
         if row["annotated"]:
             annotated.append(Labelled(clip, frame, partial(dataset.label, row)))
     path = dataset.folder / PSEUDO_LABELS
-    pseudo = _pseudo_labelled(path, images, dataset.label_set.count) if pseudo_labels else []
+    pseudo = _pseudo_labelled(path, sizes, dataset.label_set.count) if pseudo_labels else []
     return Clips(images, annotated, pseudo, flow)
 
 
@@ -49,7 +53,7 @@ def frame_inputs(dataset: Dataset, pseudo_labels: bool = False) -> dict[str, str
     Raises:
         UserError: the manifest or the pseudo-labels are missing.
     """
-    # The manifest has the checksums of images and labels, and they are held against it when they are read.
+    # The manifest has the checksums of images and labels; they are verified when the files are read.
     files = {"manifest": dataset.manifest}
     if pseudo_labels:
         files["pseudo-labels"] = dataset.folder / PSEUDO_LABELS
@@ -59,23 +63,31 @@ def frame_inputs(dataset: Dataset, pseudo_labels: bool = False) -> dict[str, str
     return {name: hash_files([path]) for name, path in files.items()}
 
 
-def _pseudo_labelled(
-    path: Path, images: dict[str, dict[int, Callable[[], np.ndarray]]], classes: int
-) -> list[Labelled]:
-    table = pq.read_table(path, columns=["clip", "frame", "label"])
+def _pseudo_labelled(path: Path, sizes: dict[tuple[str, int], tuple[int, int]], classes: int) -> list[Labelled]:
+    try:
+        table = pq.read_table(path, columns=["clip", "frame", "label"])
+    except (pa.ArrowException, OSError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise UserError(f"{path}: not readable ({first_line(error)}); make the pseudo-labels again") from error
     labelled = []
     for clip, frame, label in zip(*(table[name].to_pylist() for name in ("clip", "frame", "label")), strict=True):
-        if frame not in images.get(clip, {}):
-            raise UserError(f"{path}: clip {clip}, frame {frame} is no training frame; make the pseudo-labels again")
-        labelled.append(Labelled(clip, frame, partial(_decode, label, classes, f"{path}: clip {clip}, frame {frame}")))
+        source = f"{path}: clip {clip}, frame {frame}"
+        if (clip, frame) not in sizes:
+            raise UserError(f"{source} is no training frame; make the pseudo-labels again")
+        labelled.append(Labelled(clip, frame, partial(_decode, label, sizes[clip, frame], classes, source)))
     return labelled
 
 
-def _decode(png: bytes, classes: int, source: str) -> np.ndarray:
+def _decode(png: bytes | None, size: tuple[int, int], classes: int, source: str) -> np.ndarray:
     try:
-        label = pictures.decode(png, source, "ids")
+        label = pictures.decode(png or b"", source, "ids")
     except pictures.PictureError as error:
-        raise UserError(f"{source}: {error.detail}; make the pseudo-labels again") from error
+        detail = error.detail or error.problem
+        raise UserError(f"{source}: the label is no PNG of ids ({detail}); make the pseudo-labels again") from error
+    if label.shape != size:
+        found, expected = ("x".join(map(str, shape)) for shape in (label.shape, size))
+        raise UserError(f"{source}: the label is {found}, the frame {expected}; make the pseudo-labels again")
     foreign = label[(label >= classes) & (label != IGNORE)]
     if foreign.size:
         raise UserError(

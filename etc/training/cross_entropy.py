@@ -44,14 +44,14 @@ def cross_entropy(
 
 
 def _ohem_cut(losses: Tensor, threshold: float, fraction: float) -> Tensor:
-    """The loss from which on a pixel is hard, given the losses of the labelled pixels (K,)."""
+    """The smallest loss that makes a pixel hard, given the losses of the labelled pixels (K,)."""
     cut = -torch.log(losses.new_tensor(threshold))
     kept = min(losses.numel(), round(fraction * losses.numel()))
     return cut if kept == 0 else torch.minimum(cut, torch.topk(losses, kept).values[-1])
 
 
 class SegmentationLoss(nn.Module):
-    """Cross entropy of the head plus a share of each auxiliary head's.
+    """Cross entropy of the head plus a weighted one of each auxiliary head.
 
     PSPNet (Zhao et al., CVPR 2017) has one such head and the weight 0.4, BiSeNetV2 (Yu et al., IJCV 2021) four and 1.
 
@@ -81,7 +81,7 @@ class SegmentationLoss(nn.Module):
         Args:
             logits: (B, C, h, w).
             labels: int64 (B, H, W), 255 = ignore.
-            auxiliary: logits (B, C, h', w') of each auxiliary head, each of a size of its own.
+            auxiliary: logits (B, C, h', w') of each auxiliary head; their sizes may differ.
         """
         loss = self._upsampled(logits, labels)
         for head in auxiliary:
@@ -89,10 +89,10 @@ class SegmentationLoss(nn.Module):
         return loss
 
     def weight(self, labels: Tensor) -> Tensor:
-        """What the loss of a batch counts for in a mean over several batches: float64 scalar.
+        """Weight of a batch's loss in a mean over several batches: float64 scalar.
 
-        It is the sum of the class weights of the labelled pixels, so that parts of a batch make up the mean over the
-        whole. Hard examples are mined in each part on its own.
+        It is the sum of the class weights of the labelled pixels, so that the parts of a batch average to the mean over
+        the whole. Hard examples are mined in each part separately.
         """
         labelled = labels[labels != IGNORE]
         if self.class_weights is None:

@@ -1,7 +1,7 @@
-"""Training samples: which frames, from where, and how they are changed, as a pure function of seed and number.
+"""Training samples: which frames they consist of and how they are changed, as a pure function of seed and number.
 
-Nothing here keeps a state from one sample to the next, so the number of loader processes does not matter and a
-training goes on from any step without replaying the ones before.
+No state is kept from one sample to the next, so the number of loader processes does not matter and a training resumes
+at any step without replaying the earlier ones.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -57,8 +57,8 @@ class Clips:
 class Samples(Dataset):
     """Sample number n of a training, n = step * batch + place in the batch.
 
-    The same number gives the same labelled frame, partner and crop whatever the losses need, so that schemes with
-    one seed see the same data.
+    The same number gives the same labelled frame, partner and crop regardless of the losses, so that all schemes with
+    the same seed see the same data.
 
     A frame that is alone in its clip, as in data sampled once a second, stands in for its neighbours, and none of its
     flow is visible: the motion loss leaves it out, the other terms see a scene without motion.
@@ -99,7 +99,7 @@ class Samples(Dataset):
 
     @property
     def note(self) -> str:
-        """What a user should know about the frames that are drawn from; usually empty."""
+        """What a user should know about the frames; usually empty."""
         if not self.alone:
             return ""
         return f"{self.alone} labelled frames have no neighbour: the motion loss leaves them out"
@@ -177,7 +177,7 @@ def _no_flow(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Cache:
-    """Arrays kept until a number of bytes is reached; later ones are read each time."""
+    """Keeps arrays up to a total number of bytes; the rest are read each time."""
 
     def __init__(self, limit: int) -> None:
         self.left = limit

@@ -1,4 +1,4 @@
-"""One switch that makes the same parameters give the same bytes."""
+"""Equal parameters give equal bytes."""
 
 import os
 
@@ -9,36 +9,42 @@ import torch
 def set_determinism(seed: int, threads: int) -> None:
     """Seed torch, and have it and OpenCV compute in a fixed order.
 
-    Sums depend on how many threads share them, so the number of threads is a parameter and not what the
-    machine happens to offer. Call it before the first CUDA operation.
+    Sums depend on the number of threads, so that is a parameter rather than whatever the machine offers. Call this
+    before the first CUDA operation.
 
     Args:
         seed: seed of the initial weights.
         threads: threads of torch's CPU operations.
     """
-    # cuBLAS reads this when it starts; without it deterministic mode refuses matrix products.
+    # cuBLAS reads this at start-up; without it, deterministic mode refuses matrix products.
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-    # torch lists no operation of ours as without a deterministic form on a GPU (AdaptiveAvgPool2d and NLLLoss, which
-    # have none, are avoided). Should a version of CUDA know better, a warning is better than no training.
-    # use_deterministic_algorithms does the same, and for two seconds loads the compiler to tell it too.
+    # All our operations have a deterministic form on GPUs according to torch (AdaptiveAvgPool2d and NLLLoss, which have
+    # none, are avoided). Should that change with a version of CUDA, a warning is better than no training.
+    # use_deterministic_algorithms does the same, but spends two seconds on importing the compiler.
     torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() else "error")
-    # Filling fresh memory with NaN helps to find code that reads it unset, at a cost in every operation.
+    # Filling fresh memory with NaN exposes reads of uninitialised memory, but slows every operation down.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     torch.set_num_threads(threads)
-    # A pool of threads per process would fight with the jobs beside this one, for images this small.
+    # For images this small, a thread pool per process would only compete with the other jobs.
     cv2.setNumThreads(1)
     torch.manual_seed(seed)
 
 
-def seed_step(seed: int, step: int, part: int) -> None:
-    """Seed torch's generator for one forward pass, so that dropout does not depend on what ran before.
+def seed_step(seed: int, step: int, part: int, masks: torch.Generator) -> None:
+    """Seed one forward pass, so that dropout does not depend on what ran before.
 
     Args:
         seed: seed of the run.
         step: number of the optimiser step.
         part: number of the part of the batch, counted over all processes.
+        masks: gets the seed of part 0, for masks that are drawn for the whole batch (:mod:`etc.models.dropout`).
     """
+    torch.manual_seed(_mixed(seed, step, part))
+    masks.manual_seed(_mixed(seed, step, 0))
+
+
+def _mixed(seed: int, step: int, part: int) -> int:
     # Odd multipliers spread neighbouring steps and parts over the 64 bits.
     mixed = seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + part * 0x94D049BB133111EB
-    torch.manual_seed(mixed & 0x7FFF_FFFF_FFFF_FFFF)
+    return mixed & 0x7FFF_FFFF_FFFF_FFFF

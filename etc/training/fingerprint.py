@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-# Keys that change how fast a training runs, or how often it is saved, but nothing that it computes.
+# Keys that affect how fast a training runs or how often it is saved, but nothing that it computes.
 NEUTRAL = frozenset({"machine.workers", "machine.cache_mb", "machine.checkpoint_every"})
-# Code that a training runs, below etc/. The stage modules and the command line only pass things on.
+# Code that a training runs, below etc/. Stage modules and the command line only pass arguments on.
 CODE = (
     "dataset/*.py",
     "flow/store.py",
@@ -24,12 +24,12 @@ Fingerprint = dict[str, str]
 def fingerprint(params: Mapping[str, Any], inputs: Mapping[str, str]) -> Fingerprint:
     """Describe a configuration as one short text per key.
 
-    The kind and number of devices are left out: a training that moves to another machine goes on from where it
-    was, although the last bits of its result then belong to neither machine alone.
+    The kind and number of devices are left out: a training that moves to another machine continues there, although the
+    last bits of its result are then those of neither machine.
 
     Args:
         params: the parameters in use; nested mappings become dotted keys.
-        inputs: content hash of every input, by its name.
+        inputs: content hash of every input by name.
     """
     described = {key: json.dumps(value) for key, value in _flatten(params, "") if key not in NEUTRAL}
     described |= {f"input {name}": value for name, value in inputs.items()}

@@ -14,8 +14,9 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
 from etc.core.progress import track
+from etc.models.dropout import Part, set_part
 from etc.models.output import Output
 from etc.params.training import MachineParams, TrainingParams
 from etc.training.batches import Batch, Parts, loader
@@ -36,8 +37,8 @@ class History:
 
     Attributes:
         names: of the columns: total, ce, then the terms.
-        values: float64 (steps, columns); all but the total are without weights.
-        seconds: time spent on these steps, over all runs that they took.
+        values: float64 (steps, columns); all but the total are unweighted.
+        seconds: time spent on these steps, summed over all restarts.
     """
 
     names: list[str]
@@ -46,7 +47,7 @@ class History:
 
 
 def start_accelerator(machine: MachineParams) -> Accelerator:
-    """Use the devices that the parameters name; under ``accelerate launch`` this is one of several processes.
+    """Use the devices that the parameters name; under ``accelerate launch`` or ``torchrun``, as one of the processes.
 
     Raises:
         UserError: the device or the number format is not available here.
@@ -73,15 +74,15 @@ def train(
     """Minimise the objective, resuming from the work folder's checkpoint to the same bits.
 
     Args:
-        objective: changed in place; afterwards its student is trained.
+        objective: its student is trained in place.
         teacher: frozen network, needed when ``objective.teacher_frames`` is above 0.
         samples: training samples.
         params: optimiser, schedule and machine.
         iterations: optimiser steps.
         seed: seed of the run.
         accelerator: from :func:`start_accelerator`.
-        work: takes the checkpoints; the last one is written after the last step.
-        label: name in front of the progress bar.
+        work: for the checkpoints; the last one is written after the last step.
+        label: shown before the progress bar.
 
     Raises:
         UserError: a loss or a weight is no longer finite; the last checkpoint is kept.
@@ -102,6 +103,7 @@ def train(
         state.step, iterations, params.batch, params.accumulate, accelerator.process_index, accelerator.num_processes
     )
     batches = iter(loader(samples, parts, machine.workers, accelerator.device.type == "cuda"))
+    masks = torch.Generator(accelerator.device)
     steps: Iterator[int] = iter(range(state.step, iterations))
     if accelerator.is_main_process:
         steps = track(steps, iterations, label, done=state.step, note=lambda: _recent_loss(state.history))
@@ -111,7 +113,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate * group["lr_factor"]
         batch = [_moved(part, accelerator.device) for part in islice(batches, params.accumulate)]
-        values = _step(parallel, objective, teacher, batch, accelerator, (seed, step))
+        values = _step(parallel, objective, teacher, batch, accelerator, (seed, step), masks)
         _require_finite(values, objective.names, step, batch, accelerator, work)
         if params.clip_gradient is not None:
             accelerator.clip_grad_norm_(parallel.parameters(), params.clip_gradient)
@@ -133,7 +135,7 @@ def learning_rate(step: int, iterations: int, base: float, power: float = 0.9, w
 
     Args:
         step: number of the step, 0 to ``iterations - 1``.
-        iterations: number of all steps.
+        iterations: total number of steps.
         base: rate at step 0 (without warm-up).
         power: 0.9 in Liu et al., ECCV 2020.
         warmup: steps over which the rate rises linearly to the decaying curve.
@@ -167,11 +169,12 @@ def _step(
     batch: Sequence[Batch],
     accelerator: Accelerator,
     seed_and_step: tuple[int, int],
+    masks: torch.Generator,
 ) -> list[float]:
     """Forward and backward of one step's parts; returns the mean values, equal in all processes.
 
-    Each value is the mean over what it counts in all parts of all processes: the cross-entropy over the labelled
-    pixels, TL over the visible ones, the others over the samples.
+    Each value is a mean over all parts of all processes: the cross-entropy over the labelled pixels, TL over the
+    visible pixels, the others over the samples.
     """
     counts = torch.stack([objective.counts(part) for part in batch])
     everywhere = accelerator.reduce(counts.sum(0), "sum")
@@ -179,7 +182,10 @@ def _step(
     shares = (counts / torch.where(everywhere > 0, everywhere, 1) * parts).float()
     means = []
     for place, (part, share) in enumerate(zip(batch, shares, strict=True)):
-        seed_step(*seed_and_step, accelerator.process_index * len(batch) + place)
+        number = accelerator.process_index * len(batch) + place
+        seed_step(*seed_and_step, number, masks)
+        if parts > 1:
+            set_part(objective.student, Part(number, parts, objective.frames, masks))
         taught = _teach(teacher, part, objective.teacher_frames, accelerator)
         # Processes exchange gradients once a step, with the last part.
         last = place == len(batch) - 1
@@ -225,7 +231,7 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
 
 
 class _State:
-    """What a checkpoint holds: all that a step changes."""
+    """The contents of a checkpoint: everything that a step changes."""
 
     def __init__(self, objective: Objective, optimiser: Any, accelerator: Accelerator, work: WorkFolder) -> None:
         self.objective, self.optimiser, self.accelerator, self.work = objective, optimiser, accelerator, work
@@ -234,17 +240,22 @@ class _State:
         saved = work.load()
         if saved is None:
             return
-        self.step, self.seconds = saved["step"], saved["seconds"]
+        try:
+            self.step, self.seconds = saved["step"], saved["seconds"]
+            self.history = saved["history"].tolist()
+            objective.load_state_dict(saved["objective"])
+            optimiser.load_state_dict(saved["optimiser"])
+            if accelerator.scaler is not None:
+                accelerator.scaler.load_state_dict(saved["scaler"])
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"{work.path}: its checkpoint is of another version ({first_line(error)}); delete it to start again"
+            ) from error
         if accelerator.is_main_process:
             print(f"{work.path}: resumes after {self.step} iterations", file=sys.stderr, flush=True)
-        self.history = saved["history"].tolist()
-        objective.load_state_dict(saved["objective"])
-        optimiser.load_state_dict(saved["optimiser"])
-        if accelerator.scaler is not None:
-            accelerator.scaler.load_state_dict(saved["scaler"])
 
     def save(self) -> None:
-        """Write a checkpoint, unless the weights have become useless.
+        """Write a checkpoint, unless a weight is no longer finite.
 
         Raises:
             UserError: a weight is not finite.

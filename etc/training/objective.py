@@ -1,4 +1,4 @@
-"""What is minimised: cross-entropy on the labelled frame plus weighted terms on it and its neighbours."""
+"""The objective: cross-entropy on the labelled frame plus weighted terms on it and its neighbours."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from etc.training.cross_entropy import SegmentationLoss
 
 
 class Term(nn.Module):
-    """One term beside the cross-entropy.
+    """One term that is added to the cross-entropy.
 
     Attributes:
         frames: how many of a sample's frames the student must see: 1 the labelled one, 2 also its partner, 3 all.
@@ -32,9 +32,9 @@ class Term(nn.Module):
         raise NotImplementedError
 
     def count(self, batch: Batch) -> Tensor:
-        """Number of samples or pixels that the value of this batch is a mean over: float64 scalar.
+        """Number of samples or pixels that this batch's value is a mean over: float64 scalar.
 
-        When a batch is cut into parts, or shared by processes, each part's value enters with its share of the count.
+        When a batch is cut into parts or shared by processes, each part's value is weighted by its share of the count.
         """
         return batch.labels.new_tensor(batch.labels.shape[0], dtype=torch.float64)
 
@@ -43,7 +43,7 @@ class Term(nn.Module):
 
 
 class Objective(nn.Module):
-    """Student and losses as one module, so that several processes can average all gradients at once.
+    """Student and losses in one module, so that several processes can average all gradients at once.
 
     Args:
         student: network that maps images to an ``Output``.
@@ -81,7 +81,7 @@ class Objective(nn.Module):
         return max([0, *(term.teacher_frames for term in self.terms.values())])
 
     def counts(self, batch: Batch) -> Tensor:
-        """What the cross-entropy and each term of a batch count for in a mean over batches: float64 (1 + terms,)."""
+        """Weights of a batch's cross-entropy and terms in a mean over batches: float64 (1 + terms,)."""
         counts = [self.segmentation.weight(batch.labels), *(term.count(batch) for term in self.terms.values())]
         return torch.stack(counts)
 
@@ -90,12 +90,12 @@ class Objective(nn.Module):
 
         Args:
             batch: the samples.
-            teacher: what :func:`outputs_per_frame` returns for the teacher.
+            teacher: the teacher's outputs from :func:`outputs_per_frame`.
             shares: (1 + terms,), factors on the cross-entropy and the terms: this part's share of the counts of all
                 parts, times the number of parts, so that the mean over the parts is the mean over the whole.
 
         Returns:
-            The values called ``names``; the first is to be minimised, the rest is without weights.
+            The values in the order of ``names``; the first is to be minimised, the others are unweighted.
         """
         student = outputs_per_frame(self.student, batch.images)
         losses = [self.segmentation(student[0].logits, batch.labels, student[0].auxiliary)]

@@ -14,7 +14,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from etc.core.errors import UserError
-from etc.core.files import atomic, write_json
+from etc.core.files import atomic, json_text
 from etc.dataset.dataset import Dataset
 from etc.models import huggingface, registry, weights
 from etc.models.load_report import LoadReport
@@ -34,7 +34,7 @@ HISTORY = ("step", "lr", "total", "ce", "tl", "sf", "pf", "mf")
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides a training.
+    """Everything that defines a training.
 
     Attributes:
         dataset: the data set; its label set gives the classes.
@@ -44,9 +44,9 @@ class Plan:
         seed: seed of the run.
         training: optimiser, schedule, augmentation, machine.
         iterations: optimiser steps.
-        terms: makes the terms beside the cross-entropy; called after the student is made.
+        terms: builds the terms that are added to the cross-entropy; called after the student is built.
         term_weights: their weights.
-        described: the parameters that a checkpoint must agree with, as nested mappings.
+        described: the parameters that a checkpoint must match, as nested mappings.
         inputs: content hash of each input.
         clips: opens the frames.
         teacher: reads the frozen teacher; None when no term needs it.
@@ -74,7 +74,7 @@ class Plan:
 
 
 def run(plan: Plan) -> str:
-    """Train what the plan says and write weights, config, timing and history; return the closing line.
+    """Carry out a plan; write weights, config, timing and history, and return the closing line.
 
     Raises:
         UserError: an input is missing or wrong, or the training diverges.
@@ -82,9 +82,10 @@ def run(plan: Plan) -> str:
     training = plan.training
     set_determinism(plan.seed, training.machine.threads)
     accelerator = start_accelerator(training.machine)
-    objective = make_objective(plan, tell=_tell if accelerator.is_main_process else None)
-    work = WorkFolder(Path("work") / plan.dataset.name / plan.name, fingerprint(plan.described, _inputs(plan)))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(advising(memory_advice(training, accelerator.num_processes)))
+        objective = make_objective(plan, tell=_tell if accelerator.is_main_process else None)
+        work = WorkFolder(Path("work") / plan.dataset.name / plan.name, fingerprint(plan.described, _inputs(plan)))
         done = [False]
         if accelerator.is_main_process:
             waited = stack.enter_context(work.locked())
@@ -108,8 +109,7 @@ def run(plan: Plan) -> str:
             print(samples.note, file=sys.stderr, flush=True)
         teacher = plan.teacher() if plan.teacher is not None else None
         label = f"{plan.dataset.name} {plan.name}"
-        with advising(memory_advice(training, accelerator.num_processes)):
-            history = train(objective, teacher, samples, training, plan.iterations, plan.seed, accelerator, work, label)
+        history = train(objective, teacher, samples, training, plan.iterations, plan.seed, accelerator, work, label)
         if accelerator.is_main_process:
             work.finish(write_outputs(plan, objective.student, history))
         accelerator.wait_for_everyone()
@@ -118,7 +118,7 @@ def run(plan: Plan) -> str:
 
 
 def memory_advice(training: TrainingParams, processes: int) -> str:
-    """Which parameters to change when memory is short, as a phrase for an error message."""
+    """Which parameters to change when memory runs out, as a phrase for an error message."""
     height, width = training.augment.crop
     lower = f"lower 'training.batch' ({training.batch}) or 'training.augment.crop' ({height}x{width})"
     # Batch normalisation needs two samples in each part.
@@ -130,7 +130,7 @@ def memory_advice(training: TrainingParams, processes: int) -> str:
 
 def _inputs(plan: Plan) -> dict[str, str]:
     inputs = dict(plan.inputs)
-    # Reading them is left to make_objective, which has said by now what is wrong with them.
+    # make_objective has read these files by now, and reported what is wrong with them.
     if plan.training.backbone is not None:
         inputs["backbone"] = hash_files([Path(plan.training.backbone)])
     if plan.start is not None:
@@ -145,13 +145,13 @@ def _tell(report: LoadReport) -> None:
 
 
 def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None) -> Objective:
-    """Student with fresh, ImageNet or pretrained weights, and its losses.
+    """Student with random, ImageNet or pretrained weights, and its losses.
 
     The same seed gives the same student in every scheme.
 
     Args:
         plan: the training.
-        tell: called with the report on each weights file that is loaded.
+        tell: called with the report on each loaded weights file.
 
     Raises:
         UserError: unknown architecture, weights that do not fit, or a wrong number of class weights.
@@ -178,7 +178,7 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
 
 
 def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path]:
-    """Write the files of a finished training; equal trainings give equal bytes, except in ``timing.json``."""
+    """Write the files of a finished training, see :func:`write_trained`."""
     config = {
         "architecture": plan.network.architecture,
         "width": plan.network.width,
@@ -193,12 +193,46 @@ def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path
     for folder, pattern in ((plan.output, ".*.tmp"), (curve.parent, f".{curve.name}.*.tmp")):
         for leftover in folder.glob(pattern):
             leftover.unlink()
-    weights.save(plan.output, student, config)
+    table = history_table(history, plan.training, plan.iterations)
+    return write_trained(plan.output, student, config, curve, table, plan.iterations, history.seconds)
+
+
+def write_trained(
+    output: Path,
+    network: nn.Module,
+    config: Mapping[str, Any],
+    curve: Path,
+    table: pa.Table,
+    iterations: int,
+    seconds: float,
+) -> list[Path]:
+    """Write all files of a trained network or none; equal trainings give equal bytes, but for ``timing.json``.
+
+    Args:
+        output: folder for weights, config and timing.
+        network: the trained network.
+        config: see :func:`etc.models.weights.save`.
+        curve: file for the history.
+        table: the history.
+        iterations: optimiser steps.
+        seconds: duration of the training.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: the disk is full, or a folder cannot be written.
+    """
+    timing = output / "timing.json"
+    # One inside the other: each takes its name when all are written.
     with atomic(curve) as stream:
-        pq.write_table(history_table(history, plan.training, plan.iterations), stream)
-    timing = plan.output / "timing.json"
-    write_json(timing, {"iterations": plan.iterations, "train_seconds": round(history.seconds, 3)})
-    return [plan.output / weights.WEIGHTS, plan.output / weights.CONFIG, curve, timing]
+        pq.write_table(table, stream)
+        stream.flush()
+        with atomic(timing, "w") as text:
+            text.write(json_text({"iterations": iterations, "train_seconds": round(seconds, 3)}))
+            text.flush()
+            weights.save(output, network, config)
+    return [output / weights.WEIGHTS, output / weights.CONFIG, curve, timing]
 
 
 def history_table(history: History, training: TrainingParams, iterations: int) -> pa.Table:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """Every process's result depends on every process's input, so the gradients are summed in the same way."""
+    """Every process's result depends on every process's input, so the gradients are summed too."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -52,11 +52,11 @@ class AcrossProcesses(nn.BatchNorm2d):
 
 
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
-    """Have a network's batch normalisation use the statistics of all processes; does nothing for one process.
+    """Make a network's batch normalisation use the statistics of all processes; does nothing for one process.
 
     Args:
-        network: changed in place; the names of its weights stay.
-        device: where it will run.
+        network: changed in place; its weights keep their names.
+        device: where the network will run.
     """
     if not _several_processes():
         return network

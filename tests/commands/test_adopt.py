@@ -383,3 +383,11 @@ def test_a_file_that_nothing_can_be_added_to_is_refused():
     before = texts()
     refused(["drive", "--like", "street"], "params/report.yaml: .* add block 'drive' by hand")
     assert texts() == before
+
+
+def test_a_file_linked_from_elsewhere_is_edited_where_it_lies(tmp_path):
+    path = Path("params/student.yaml")
+    elsewhere = path.rename(tmp_path / "elsewhere.yaml")
+    path.symlink_to(elsewhere)
+    assert adopt("walk", "--like", "street").exit_code == 0
+    assert path.is_symlink() and "walk:" in elsewhere.read_text()

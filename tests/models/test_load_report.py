@@ -1,4 +1,4 @@
-"""What a report counts and says."""
+"""What a report counts and lists."""
 
 import torch
 
@@ -38,6 +38,6 @@ def test_problems_are_named_with_both_shapes():
     )
 
 
-def test_a_lenient_load_says_what_was_drawn_anew_and_what_was_not_used():
+def test_a_lenient_load_lists_what_was_initialised_at_random_and_what_was_not_used():
     report = LoadReport("m", loaded=("a",), missing=("b",), unexpected=("c",), mismatched=("d",))
-    assert report.line() == "m: 1 tensors loaded; 1 not used: c; 2 drawn anew: b, d"
+    assert report.line() == "m: 1 tensors loaded; 1 not used: c; 2 initialised at random: b, d"

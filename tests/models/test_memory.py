@@ -1,4 +1,8 @@
+import errno
+
+import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from torch import nn
@@ -36,10 +40,27 @@ def gpu_memory():
 )
 def test_failed_allocations_say_what_to_lower(allocate, where):
     with (
-        pytest.raises(UserError, match=f"^the memory of the {where} is not enough: lower 'batch'$"),
+        pytest.raises(UserError, match=f"^the {where} has too little memory: lower 'batch'$"),
         advising("lower 'batch'"),
     ):
         allocate()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        RuntimeError("CUDA error: out of memory"),
+        cv2.error("OpenCV(4.10.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 bytes"),
+        pa.ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable"),
+        pa.ArrowMemoryError("malloc of size 9 failed"),
+    ],
+)
+def test_what_libraries_raise_when_memory_runs_out_is_known(error):
+    assert is_out_of_memory(error)
+    with pytest.raises(UserError, match="has too little memory: lower 'batch'"), advising("lower 'batch'"):
+        raise error
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), ValueError("not enough memory"), KeyError("x")])
@@ -50,7 +71,7 @@ def test_other_errors_pass(error):
 
 
 def test_prediction_names_its_batch():
-    with pytest.raises(UserError, match=r"lower 'batch' \(4\), the frames in one forward pass"):
+    with pytest.raises(UserError, match=r"lower 'batch' \(4\), the frames per forward pass"):
         predict(Greedy(), np.zeros((4, 8, 8, 3), np.uint8), 4)
     with pytest.raises(UserError, match=r"lower 'batch' \(2\) or the largest of 'scales' \(1.5\)"):
         probabilities(Greedy(), torch.zeros(2, 3, 8, 8), (1.0, 1.5))

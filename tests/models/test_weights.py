@@ -1,5 +1,6 @@
 """Networks on disk: round trip, bytes, foreign and broken files."""
 
+import hashlib
 import json
 import pickle
 
@@ -120,6 +121,86 @@ def test_keys_that_do_not_fit_are_named():
     assert all(torch.equal(x, before[name]) for name, x in target.state_dict().items())
 
 
+def spoilt(**values):
+    """A network's state with other values."""
+    return network().state_dict() | values
+
+
+UNUSABLE = {
+    "nan": ("not finite: classifier.bias", {"classifier.bias": torch.tensor([0.0, float("nan"), 0.0])}),
+    "infinity": ("not finite: classifier.bias", {"classifier.bias": torch.full((3,), float("-inf"))}),
+    "too large for float32": (
+        "not finite: classifier.bias",
+        {"classifier.bias": torch.full((3,), 1e300, dtype=torch.float64)},
+    ),
+    "negative variance": ("negative variance: backbone.bn1.running_var", {"backbone.bn1.running_var": -torch.ones(8)}),
+    "whole numbers": (
+        "another kind of number: classifier.bias int32",
+        {"classifier.bias": torch.ones(3, dtype=torch.int32)},
+    ),
+    "complex": (
+        "another kind of number: classifier.bias complex64",
+        {"classifier.bias": torch.ones(3, dtype=torch.complex64)},
+    ),
+    "fractional counter": (
+        "another kind of number: backbone.bn1.num_batches_tracked float32",
+        {"backbone.bn1.num_batches_tracked": torch.tensor(0.5)},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_values_that_no_network_can_have_are_refused_wherever_weights_are_read(kind, tmp_path):
+    message, values = UNUSABLE[kind]
+    weights.save(tmp_path, network(), config())
+    described = json.loads((tmp_path / weights.CONFIG).read_text())
+    safetensors.torch.save_file(spoilt(**values), tmp_path / weights.WEIGHTS)
+    described[weights.HASH] = hashlib.sha256((tmp_path / weights.WEIGHTS).read_bytes()).hexdigest()
+    (tmp_path / weights.CONFIG).write_text(json.dumps(described))
+    backbone = {name.removeprefix("backbone."): x for name, x in spoilt(**values).items() if "backbone" in name}
+    torch.save(backbone, tmp_path / "backbone.pth")
+    target = network(seed=1)
+    before = {name: x.clone() for name, x in target.state_dict().items()}
+    reads = [lambda: weights.load(tmp_path), lambda: weights.load_start(target, tmp_path)]
+    if "backbone" in message:
+        message = message.replace("backbone.bn1", "(backbone.)?bn1")
+        reads.append(lambda: weights.load_backbone(target, tmp_path / "backbone.pth"))
+    for read in reads:
+        with pytest.raises(UserError, match=rf"not usable as weights \(1 .*{message}\); fetch it or make it again$"):
+            read()
+    assert all(torch.equal(x, before[name]) for name, x in target.state_dict().items())
+
+
+def test_other_precisions_are_loaded(tmp_path):
+    state = {name: x.half() if x.is_floating_point() else x for name, x in network().state_dict().items()}
+    target = network(seed=1)
+    weights.load_state(target, state, "half.pth")
+    assert torch.equal(target.classifier.bias, state["classifier.bias"].float())
+
+
+def test_weights_that_are_not_those_of_the_config_are_refused(tmp_path):
+    """A flipped bit of a weight gives another weight, which only the hash can tell."""
+    weights.save(tmp_path, network(), config())
+    path = tmp_path / weights.WEIGHTS
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    for read in (lambda: weights.load(tmp_path), lambda: weights.load_start(network(), tmp_path)):
+        with pytest.raises(UserError, match=r"weights.safetensors: damaged or replaced: .*delete 'weights_"):
+            read()
+    described = json.loads((tmp_path / weights.CONFIG).read_text())
+    del described[weights.HASH]
+    (tmp_path / weights.CONFIG).write_text(json.dumps(described))
+    assert weights.load(tmp_path)[1] == config()
+
+
+def test_a_copy_of_a_loaded_network_has_its_bytes(tmp_path):
+    weights.save(tmp_path / "a", network(), config())
+    weights.save(tmp_path / "b", *weights.load(tmp_path / "a"))
+    for name in (weights.WEIGHTS, weights.CONFIG):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
 def test_long_lists_are_cut():
     with pytest.raises(UserError, match=r"missing: backbone.conv1.weight, (\S+, ){4}\.\.\.; 1 unexpected: a\)"):
         weights.load_state(network(), {"a": torch.zeros(1)}, "other.pth")
@@ -200,9 +281,10 @@ def test_whole_networks_and_other_values_are_refused(tmp_path):
     torch.save(network(), tmp_path / "network.pth")
     with pytest.raises(UserError, match=r"network.pth: .*state_dict\(\)"):
         weights.read_state(tmp_path / "network.pth")
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(UserError, match="list.pth: holds no dictionary of tensors"):
-        weights.read_state(tmp_path / "list.pth")
+    for value in ([1, 2], {1: torch.zeros(2)}, {"state_dict": {1: torch.zeros(2)}}, {}, {"epoch": 3}):
+        torch.save(value, tmp_path / "other.pth")
+        with pytest.raises(UserError, match="other.pth: holds no dictionary of named tensors"):
+            weights.read_state(tmp_path / "other.pth")
 
 
 def test_missing_files_are_named(tmp_path):
@@ -220,6 +302,11 @@ def test_missing_files_are_named(tmp_path):
     ("change", "message"),
     [
         ({"classes": "three"}, "classes is 'three'; expected int"),
+        ({"classes": True, "class_names": ["a"]}, "classes is True; expected int"),
+        ({"classes": 10**40}, "classes is 10+; expected 1 to 255$"),
+        ({"classes": 0, "class_names": []}, "classes is 0; expected 1 to 255"),
+        ({"width": 10**9}, "width is 1000000000; expected 1 to 512"),
+        ({"class_names": [1, 2, 3]}, r"class_names is \[1, 2, 3\]; expected a list of names"),
         ({"class_names": ["a"]}, "1 class_names for 3 classes"),
         ({"class_names": "abc"}, "class_names is 'abc'; expected a list"),
         ({"width": None}, "width is None"),
@@ -231,6 +318,16 @@ def test_wrong_configs_are_named(change, message, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config() | change))
     with pytest.raises(UserError, match=message):
         weights.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"classes": %s}' % (b"1" * 5000), b"\xff", b"", b"[]", b"null"])
+def test_configs_that_are_no_json_object_are_one_line(content, tmp_path):
+    weights.save(tmp_path, network(), config())
+    (tmp_path / "config.json").write_bytes(content)
+    for read in (lambda: weights.load(tmp_path), lambda: weights.load_start(network(), tmp_path)):
+        with pytest.raises(UserError, match="config.json: (not JSON|expected an object)") as error:
+            read()
+        assert len(str(error.value)) < 300 + len(str(tmp_path)) and "\n" not in str(error.value)
 
 
 def test_incomplete_config_is_refused_before_writing(tmp_path):

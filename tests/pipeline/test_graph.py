@@ -3,11 +3,15 @@
 import json
 import os
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from dvc.lock import LockError
 from dvc.repo import Repo
 
 from etc.core.errors import UserError
@@ -107,15 +111,13 @@ def test_the_command_runs_one_stage_through_dvc(graph):
 def test_inputs_are_the_marker_and_what_the_stages_before_make(graph):
     inputs = graph.family("student").needs({"dataset": "street", "seed": 0})
     assert inputs == ["work/due/student-street-0", "data/street/root", "data/street/frames.parquet"]
-    # Not made anew, so their dates must not count.
-    assert all(path.flags.get("ancient") for path in inputs[1:])
 
 
-def test_outputs_of_due_stages_are_waited_for(graph):
-    due = Stage("frames@street", graph.stages["frames@street"].outputs, due=True)
-    graph.stages["frames@street"] = due
-    inputs = graph.inputs("student@street-0")
-    assert not any(getattr(path, "flags", {}).get("ancient") for path in inputs)
+def test_dates_of_inputs_say_nothing_whether_they_are_made_in_this_run_or_not(graph):
+    for due in (False, True):
+        graph.stages["frames@street"] = Stage("frames@street", graph.stages["frames@street"].outputs, due)
+        _, *read = graph.inputs("student@street-0")
+        assert len(read) == 2 and all(path.flags.get("ancient") for path in read)
 
 
 def test_targets_are_what_no_other_stage_needs(graph):
@@ -135,11 +137,29 @@ def test_markers_are_new_only_for_due_stages(graph, tmp_path, monkeypatch):
     assert graph.due == ["student@street-1"]
 
 
-def test_values_of_a_matrix_are_read_off_the_stage_names():
-    names = ["student@street-pspnet18-etc-0", "student@street-pspnet18-etc-12", "student_x@street-a-b-3"]
-    definition = {"matrix": dict.fromkeys(("dataset", "architecture", "scheme", "seed"))}
-    matrix = pipeline._matrix("student", definition, names)
-    assert matrix == {"dataset": ["street"], "architecture": ["pspnet18"], "scheme": ["etc"], "seed": ["0", "12"]}
+def test_the_marker_of_a_due_stage_is_newer_than_outputs_that_are_dated_in_the_future(graph, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output = tmp_path / "data/street/1.bin"
+    output.parent.mkdir(parents=True)
+    output.touch()
+    in_ten_years = time.time() + 3.2e8
+    os.utime(output, (in_ten_years, in_ten_years))
+    graph.write_markers()
+    assert pipeline.marker("student@street-1").stat().st_mtime > in_ten_years
+
+
+def test_values_of_a_matrix_are_those_of_the_definition_whatever_their_names_hold(repository):
+    definition = yaml.safe_load((repository / "dvc.yaml").read_text())
+    definition["stages"]["third"] = {
+        "matrix": {"scheme": ["a-b", "c"], "seed": [0, True]},
+        "cmd": "echo ${item.scheme} > ${item.scheme}-${item.seed}.txt",
+        "outs": ["${item.scheme}-${item.seed}.txt"],
+    }
+    (repository / "dvc.yaml").write_text(yaml.safe_dump(definition))
+    graph = pipeline.load()
+    assert graph.matrices["third"] == {"scheme": ["a-b", "c"], "seed": ["0", "true"]}
+    third = graph.family("third")
+    assert third.stage({"scheme": "a-b", "seed": "true"}) in graph.due
 
 
 @pytest.fixture
@@ -172,7 +192,26 @@ def test_while_a_job_runs_dvc_cannot_be_asked_but_the_verdict_can_be_recalled(re
     graph.write_markers()
     holder = {"pid": os.getppid(), "cmd": "dvc repro"}
     (repository / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(repository / "a.txt"): holder}, "read": {}}))
-    with pytest.raises(UserError, match="another run is at work in this folder") as error:
+    with pytest.raises(LockError, match=str(os.getppid())):
         pipeline.load()
-    assert str(os.getppid()) in str(error.value) and "\n" not in str(error.value)
     assert pipeline.recall() == graph
+
+
+def test_processes_of_many_jobs_recall_the_graph_at_once_while_dvc_is_locked(repository):
+    graph = pipeline.load()
+    graph.write_markers()
+    code = "from etc.pipeline.graph import recall; print(recall().due)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with Repo(".").lock:
+        jobs = [
+            subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+            for _ in range(8)
+        ]
+        printed = [job.communicate(timeout=60)[0] for job in jobs]
+    assert printed == [f"{graph.due}\n"] * 8
+
+
+def test_recalling_without_a_run_names_the_missing_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="work/due/graph.json"):
+        pipeline.recall()

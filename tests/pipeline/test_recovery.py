@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_a_living_holder_is_named_and_waited_for(project, sleeper, mode, monkeyp
             sleeper.wait()
 
     monkeypatch.setattr(recovery.time, "sleep", nap)
-    recovery.wait_for_orphans()
+    recovery.wait_for_others()
     assert len(naps) == 3
     assert capsys.readouterr().err.count(str(sleeper.pid)) == 1
 
@@ -88,14 +89,34 @@ def test_a_living_holder_is_named_and_waited_for(project, sleeper, mode, monkeyp
 def test_dead_holders_are_not_waited_for(project, monkeypatch):
     monkeypatch.setattr(recovery.time, "sleep", lambda seconds: pytest.fail("waited for a dead process"))
     lock_dvc(project, dead_pid())
-    recovery.wait_for_orphans()
+    recovery.wait_for_others()
     lock_dvc(project, os.getpid())
-    recovery.wait_for_orphans()
+    recovery.wait_for_others()
+
+
+def test_a_dvc_that_is_between_two_stages_is_waited_for(project, monkeypatch, capsys):
+    code = "import time; from dvc.lock import make_lock; lock = make_lock('.dvc/tmp/lock'); lock.lock(); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code])
+    end = time.monotonic() + 60
+    while not recovery.live_holders():
+        assert time.monotonic() < end and holder.poll() is None
+    naps = []
+
+    def nap(seconds):
+        naps.append(seconds)
+        holder.kill()
+        holder.wait()
+
+    monkeypatch.setattr(recovery.time, "sleep", nap)
+    recovery.wait_for_others()
+    assert len(naps) == 1 and str(holder.pid) in capsys.readouterr().err
+    # The file with its id stays.
+    assert (project / ".dvc/tmp/lock").exists() and not recovery.live_holders()
 
 
 def test_a_half_written_lock_file_is_removed(project):
     (project / ".dvc/tmp/rwlock").write_text('{"write": {"a"')
-    recovery.wait_for_orphans()
+    recovery.wait_for_others()
     assert not (project / ".dvc/tmp/rwlock").exists()
 
 

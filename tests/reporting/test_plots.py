@@ -67,6 +67,13 @@ def test_scatter_marks_the_mean_and_one_standard_deviation():
     assert vertical[:, 1] == pytest.approx([61 - np.sqrt(2), 61 + np.sqrt(2)])
 
 
+def test_without_labels_the_axis_says_what_it_shows():
+    table = CROWDED.assign(agreement=CROWDED["miou"] + 1)
+    labelled, bare = (plots.scheme_scatter(one, "baseline").axes[0] for one in (table, table.assign(miou=np.nan)))
+    assert labelled.get_ylabel() == "mIoU (%)" and bare.get_ylabel() == "pixel agreement (%); without labels, no mIoU"
+    assert [max(line.get_ydata()) for line in bare.lines][-1] > [max(line.get_ydata()) for line in labelled.lines][-1]
+
+
 def test_each_architecture_has_its_panel():
     both = pd.concat([CROWDED, CROWDED.assign(architecture="other")])
     assert titles(plots.scheme_scatter(both, "baseline")) == ["pspnet18", "other"]

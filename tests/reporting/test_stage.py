@@ -1,5 +1,6 @@
 """The stage on a made-up project: what it writes, what it refuses, and that it repeats exactly."""
 
+import errno
 import hashlib
 import re
 import shutil
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from etc.commands.show import results_text
 from etc.core.errors import UserError
 from etc.core.files import read_json, write_json
 from etc.dataset import manifest
@@ -257,8 +259,41 @@ def test_data_without_labels_have_consistency_alone(project):
     assert table.loc[table["scheme"] == "etc", "delta_tc"].notna().all() and table["delta_miou"].isna().all()
     for scheme in read_json(results / "metrics.json")["pspnet18"].values():
         assert set(scheme) == {"tc", "tc_visible", "agreement"}
-    assert "nan" not in (results / "tables/schemes.md").read_text()
+    for name in ("schemes.md", "runs.md", "schemes.tex"):
+        text = (results / "tables" / name).read_text()
+        assert "nan" not in text and "mIoU" not in text and "pixel acc." not in text and "TC" in text
+    page = (results / "index.html").read_text()
+    shown = page.replace("no mIoU", "").replace("TC together with mIoU", "")
+    assert "Quality" not in page and "mIoU" not in shown and "IoU per class" not in page and "pixel acc" not in page
+    assert "<h2>Two measures of consistency</h2>" in page and "The data has no labels" in page
     assert (results / "plots/schemes.png").stat().st_size > 10_000
+    assert "mIoU" not in results_text("street") and "ΔTC" in results_text("street")
+
+
+def test_pseudo_labels_without_truth_have_no_word_of_accuracy(project):
+    path = project / "results/street/tables/pseudo_labels.csv"
+    pd.read_csv(path).assign(accuracy_before=np.nan, accuracy_kept=np.nan).to_csv(path, index=False)
+    report.run("street")
+    page = (project / "results/street/index.html").read_text()
+    assert "keep after the confidence filter." in page and "The truth is used here" not in page
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "plots/strip.png"])
+def test_a_report_that_cannot_be_written_leaves_the_last_one(project, finished, monkeypatch, name):
+    shutil.copytree(finished[0] / "results", project / "results", dirs_exist_ok=True)
+    before = contents(project)
+    edit(project, "samples: 200", "samples: 100")
+    write = report.write_json if name == "metrics.json" else report._write
+
+    def full(path, content):
+        if path.as_posix().endswith(name):
+            raise OSError(errno.ENOSPC, "full", str(path))
+        write(path, content)
+
+    monkeypatch.setattr(report, "write_json" if name == "metrics.json" else "_write", full)
+    with pytest.raises(OSError, match="full"):
+        report.run("street")
+    assert contents(project) == before
 
 
 def test_reporting_needs_no_torch():

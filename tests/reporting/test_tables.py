@@ -1,5 +1,6 @@
 """Table values against sums done by hand."""
 
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -15,7 +16,7 @@ from etc.params.experiment import Run
 from etc.params.report import Bootstrap
 from etc.reporting import tables
 from etc.reporting.differences import deltas
-from etc.reporting.evaluations import Evaluation
+from etc.reporting.evaluations import ClipCounts, Evaluation
 from tests.reporting.world import iou_rows, random_counts, tc_rows
 
 BOOTSTRAP = Bootstrap(samples=1000, confidence=0.95, seed=3)
@@ -93,6 +94,7 @@ def test_scheme_rows_have_the_promised_columns_and_order():
     runs = [two_clips("baseline", 0, 50, 60), two_clips("tl", 0, 55, 65), two_clips("etc", 0, 60, 70)]
     runs += [two_clips("etc", 0, 70, 80, architecture="other")]
     table = tables.scheme_table(runs, "baseline", BOOTSTRAP)
+    table = table.drop(columns=tables.CLIP_COLUMNS)
     assert tables.csv(table).splitlines()[0] == (
         "architecture,scheme,seeds,miou_mean,miou_std,pixel_accuracy_mean,tc_mean,tc_std,tc_visible_mean,agreement_mean,"
         "iterations,train_seconds,delta_tc,delta_tc_low,delta_tc_high,delta_miou,delta_miou_low,delta_miou_high,"
@@ -152,6 +154,36 @@ def test_interval_over_two_clips_ends_at_the_single_clips():
     etc = tables.scheme_table(runs, "baseline", BOOTSTRAP).iloc[1]
     assert [etc["delta_tc_low"], etc["delta_tc"], etc["delta_tc_high"]] == pytest.approx([2.0, 6.0, 10.0])
     assert [etc["delta_miou_low"], etc["delta_miou"], etc["delta_miou_high"]] == pytest.approx([2.0, 6.0, 10.0])
+
+
+@pytest.mark.parametrize(("clips", "few"), [(1, False), (2, True), (5, True), (6, False), (30, False)])
+def test_an_interval_from_few_clips_is_said_to_be_too_narrow(clips, few):
+    runs = [
+        evaluation(scheme, seed, {f"c{one}": ([base + one] * 2, [base + one] * 2) for one in range(clips)})
+        for scheme, base in (("baseline", 50), ("etc", 52))
+        for seed in range(2)
+    ]
+    table = tables.scheme_table(runs, "baseline", BOOTSTRAP)
+    assert list(table.columns) == [*tables.SCHEME_COLUMNS, *(tables.CLIP_COLUMNS if few else [])]
+    read = pd.read_csv(StringIO(tables.csv(table)))
+    for one in (table, read):
+        shown = tables.display(one)[["ΔTC", "ΔmIoU"]].iloc[1]
+        assert [text.endswith("]*") for text in shown] == [few, few], shown
+        said = f"* From {clips} clips: an interval from fewer than 6 clips is too narrow."
+        assert tables.few_clips_note(one) == (said if few else "")
+    assert tables.terminal_table(read).endswith("is too narrow.") == few
+
+
+def test_labels_on_few_clips_mark_the_difference_of_miou_alone():
+    clips = {f"c{one}": ([50] * 2, [50] * 2) for one in range(6)}
+    runs = [evaluation(scheme, 0, clips) for scheme in ("baseline", "etc")]
+    runs = [replace(one, iou=ClipCounts(one.iou.clips[:3], first(one.iou.counts, 3))) for one in runs]
+    shown = tables.display(tables.scheme_table(runs, "baseline", BOOTSTRAP)).iloc[1]
+    assert shown["ΔmIoU"].endswith("]*") and shown["ΔTC"].endswith("]")
+
+
+def first(counts, clips):
+    return type(counts)(*(part[:clips] for part in counts))
 
 
 def test_interval_over_two_seeds_ends_at_the_single_seeds():
@@ -239,7 +271,7 @@ def test_terminal_table_reads_back_from_csv(schemes):
     assert "pspnet18" not in text, "one architecture needs no column"
     assert "\x1b" not in text and not text.endswith("\n")
     rows = {line.split()[0]: line for line in text.splitlines()[2:]}
-    assert list(rows) == ["baseline", "sf_pf", "etc"]
+    assert list(rows) == ["baseline", "sf_pf", "etc", "*"]
     assert "55.25 ± 0.35" in rows["baseline"] and "[" not in rows["baseline"]
     assert "-1.50 [-2.00, -1.00]" in rows["sf_pf"] and "±" not in rows["sf_pf"]
     assert max(map(len, text.splitlines())) <= 160

@@ -67,9 +67,8 @@ def train_and_die(folder: str, moment: str, left: int) -> None:
 
 
 def train_together(folder: str, scheme: str, rank: int, processes: int, port: int) -> None:
-    """Train a student as one of several processes, without dropout, which differs between them on purpose."""
+    """Train a student as one of several processes."""
     os.chdir(folder)
-    torch.nn.Dropout2d.forward = lambda self, x: x
     # With ``cpu`` accelerate's barrier still looks for a GPU for each process.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if processes > 1:

@@ -1,9 +1,14 @@
+import io
 import multiprocessing
+import resource
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from etc.core.errors import UserError
 from etc.training.checkpoint import WorkFolder
 from etc.training.fingerprint import differing, digest, fingerprint, hash_files
 from tests.closure import import_closure
@@ -52,14 +57,81 @@ def test_a_configuration_returns_when_the_other_never_saved(tmp_path):
     assert folder(tmp_path).load() == {"step": 1}
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
-def test_unreadable_checkpoint_is_named_and_removed(tmp_path, capsys, damage):
+def zipped(value):
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    return stream.getvalue()
+
+
+UNREADABLE = {
+    "empty": lambda content: b"",
+    "garbage": lambda content: b"not a checkpoint",
+    "truncated": lambda content: content[:500],
+    "one bit of a weight": lambda content: content.replace(b"\0\0\0\0\0\0\x80?", b"\0\0\0\0\0\0\x80>", 1),
+    "a zip file of something else": lambda content: zipped([1, 2]),
+    "no state": lambda content: zipped({"fingerprint": ONE}),
+    "another fingerprint": lambda content: zipped({"fingerprint": {1: "2"}, "state": {}}),
+    "code": lambda content: zipped({"fingerprint": ONE, "state": {"harm": Path}}),
+}
+
+
+@pytest.mark.parametrize("damage", UNREADABLE)
+def test_unreadable_checkpoint_is_named_and_set_aside(tmp_path, capsys, damage):
     work = folder(tmp_path)
-    work.save({"step": 1, "weights": torch.rand(1000)})
+    work.save({"step": 1, "weights": torch.arange(1000.0)})
     path = work.path / "checkpoint.pt"
-    path.write_bytes(path.read_bytes()[:500] if damage is None else damage)
+    damaged = UNREADABLE[damage](path.read_bytes())
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
     assert folder(tmp_path).load() is None
-    assert "cannot be read and was removed" in capsys.readouterr().err
+    line = capsys.readouterr().err
+    assert line.startswith(f"{path} cannot be read (") and line.endswith("set aside as unreadable.pt.\n")
+    assert line.count("\n") == 1
+    assert (work.path / "unreadable.pt").read_bytes() == damaged
+
+
+@pytest.mark.filterwarnings("error")
+def test_damaged_checkpoints_are_set_aside_or_loaded_as_they_were(tmp_path):
+    """Flipped bits and cut ends anywhere in the file; torch alone reads flipped weights without noticing."""
+    state = {"step": 1, "weights": torch.arange(50.0)}
+    work, rng = folder(tmp_path), np.random.default_rng(0)
+    work.save(state)
+    path = work.path / "checkpoint.pt"
+    content, aside = path.read_bytes(), 0
+    for number in range(300):
+        damaged, place = bytearray(content), int(rng.integers(len(content)))
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content[:place] if number % 10 == 0 else damaged)
+        loaded = folder(tmp_path).load()
+        aside += loaded is None
+        assert loaded is None or (loaded["step"] == 1 and torch.equal(loaded["weights"], state["weights"]))
+    assert aside > 150
+
+
+@pytest.mark.parametrize("size", [10, 30_000, 60_000, 1_000_000])
+def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path, size):
+    """The limit on the size of a file stands in for the disk; torch's zip writer has an error of its own for it."""
+    work = folder(tmp_path)
+    work.save({"step": 1})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        if size == 10:
+            work.save({"step": 2, "weights": torch.rand(size)})
+        else:
+            with pytest.raises(UserError, match=r"checkpoint.pt: the file is larger than .*`ulimit -f` allows"):
+                work.save({"step": 2, "weights": torch.rand(size), "more": torch.rand(size)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert work.load()["step"] == (2 if size == 10 else 1)
+    assert [path.name for path in work.path.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("note", [b"[]", b"{}", b'{"outputs": []}', b"\xff", b"[" * 100_000, b"1" * 5000])
+def test_a_broken_record_of_the_last_training_counts_as_none(tmp_path, note):
+    work = folder(tmp_path)
+    (work.path / "finished.json").write_bytes(note)
+    assert not work.is_finished()
 
 
 def test_half_written_files_of_a_killed_process_go(tmp_path):

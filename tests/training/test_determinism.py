@@ -4,7 +4,7 @@ from etc.training.determinism import seed_step, set_determinism
 
 
 def drawn(*state):
-    seed_step(*state)
+    seed_step(*state, torch.Generator())
     return torch.rand(4)
 
 
@@ -18,6 +18,13 @@ def test_seed_step_and_part_all_matter():
     states = [(seed, step, part) for seed in range(3) for step in range(20) for part in range(4)]
     values = {tuple(drawn(*state).tolist()) for state in states}
     assert len(values) == len(states)
+
+
+def test_masks_are_those_of_part_0_in_every_part():
+    whole = drawn(2, 7, 0)
+    for part in range(4):
+        seed_step(2, 7, part, masks := torch.Generator())
+        assert torch.equal(torch.rand(4, generator=masks), whole)
 
 
 def test_same_seed_same_weights():

@@ -137,7 +137,7 @@ def test_every_network_has_a_deterministic_backward_pass(architecture):
 
 def test_memory_of_the_gpu_is_named():
     with (
-        pytest.raises(UserError, match="^the memory of the GPU is not enough: lower 'batch'$"),
+        pytest.raises(UserError, match="^the GPU has too little memory: lower 'batch'$"),
         advising("lower 'batch'"),
     ):
         torch.empty(2**45, device=GPU)

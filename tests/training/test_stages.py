@@ -202,7 +202,8 @@ def test_wrong_names_are_named(project, arguments, message):
         ("training.backbone", "resnet18.pth", "resnet18.pth: no such file"),
         ("training.machine.device", "cuda", "finds no GPU"),
         ("training.machine.precision", "fp16", "needs a GPU"),
-        ("training.accumulate", 3, "key 'street.training' .* batch 4 cannot be cut into 3"),
+        ("training.accumulate", 3, "student.yaml: key 'street.training': batch 4 cannot be cut into 3 equal parts$"),
+        ("training.warmup", 6, "student.yaml: key 'street.training': warmup 6 must be shorter than the 6 iterations$"),
     ],
 )
 def test_settings_that_cannot_work_are_named(project, key, value, message):

@@ -1,0 +1,108 @@
+"""A good copy of dvc.lock, put back when a killed DVC has left half of one.
+
+DVC writes the file in place, and with half of it no command of DVC starts any more. So each stage that DVC runs starts
+a guard: a process of its own that keeps a copy of the file as it is now, waits for the end of that DVC, and puts the
+copy back when the file is broken then. What was made since the copy comes back from DVC's run cache. A run of Snakemake
+looks by itself before it asks DVC, for the case that the guard was killed too.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import yaml
+
+from etc.core.files import atomic
+from etc.core.params_file import LOADER
+from etc.pipeline.recovery import live_holders
+
+LOCK = Path("dvc.lock")
+COPY = Path(".dvc/tmp/dvc.lock")
+# What was found broken is kept for a look.
+BROKEN = Path(".dvc/tmp/dvc.lock.broken")
+_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
+
+
+def start_guard() -> None:
+    """Start the guard when DVC runs this process in the current folder; it ends with that DVC."""
+    if live_holders():
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.Popen([sys.executable, "-m", __name__], start_new_session=True, **quiet)
+
+
+def guard() -> None:
+    """Keep a copy of dvc.lock now, and have a look at the file when the DVC processes of this folder have ended."""
+    from dvc.repo import Repo
+
+    repo = Repo(os.curdir, _wait_for_lock=True)
+    with repo.lock:
+        keep()
+    processes = []
+    for pid in live_holders():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes.append(psutil.Process(pid))
+    psutil.wait_procs(processes)
+    with repo.lock:
+        restore()
+
+
+def keep() -> None:
+    """Copy dvc.lock, unless it is broken or missing."""
+    if is_whole(LOCK):
+        with atomic(COPY) as stream:
+            stream.write(LOCK.read_bytes())
+
+
+def restore() -> None:
+    """Put back a broken dvc.lock: the copy, else the one of git's last commit; else it is set aside.
+
+    Without one DVC restores what its run cache knows, and makes the rest again. A file with the marks of a merge is
+    left to its user.
+    """
+    if not LOCK.exists() or is_whole(LOCK) or b"<<<<<<<" in LOCK.read_bytes():
+        return
+    BROKEN.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(LOCK, BROKEN)
+    if is_whole(COPY):
+        origin, content = "its last good copy", COPY.read_bytes()
+    else:
+        origin, content = "git's last commit", _committed()
+    if content is None:
+        LOCK.unlink()
+        print(f"{LOCK} was broken by a killed run and is set aside as {BROKEN}; DVC makes a new one", file=sys.stderr)
+        return
+    with atomic(LOCK) as stream:
+        stream.write(content)
+    print(f"{LOCK} was broken by a killed run; {origin} is back (the broken one: {BROKEN})", file=sys.stderr)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is a lock that DVC reads."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        content = path.read_bytes()
+        stages = COMPILED_LOCKFILE_SCHEMA(yaml.load(content, LOADER)).get("stages", {}).values()
+    except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError, Invalid):
+        return False
+    files = [one for stage in stages for one in [*stage.get("deps", ()), *stage.get("outs", ())]]
+    # The schema lets a file without its hash pass, which DVC then fails on.
+    return content.endswith(b"\n") and all(_HASH.fullmatch(str(one.get(one.get("hash", "md5")))) for one in files)
+
+
+def _committed() -> bytes | None:
+    try:
+        shown = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+    return shown.stdout
+
+
+if __name__ == "__main__":
+    guard()

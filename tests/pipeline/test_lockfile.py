@@ -1,0 +1,125 @@
+"""dvc.lock survives a DVC that was killed while writing it."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from etc.pipeline import lockfile
+
+ROOT = Path(__file__).parents[2]
+STAGES = "stages:\n  a:\n    cmd: cp input.txt a.txt\n    deps: [input.txt]\n    outs: [a.txt]\n"
+
+
+def dvc(*arguments):
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A DVC project of one stage that has run; ``dvc.lock`` has a good copy."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert dvc("init", "--no-scm", "-q")[0] == 0
+    Path("dvc.yaml").write_text(STAGES)
+    Path("input.txt").write_text("1")
+    assert dvc("repro", "-q")[0] == 0
+    lockfile.keep()
+    return tmp_path
+
+
+def test_a_lock_cut_anywhere_is_noticed_or_still_a_lock_of_whole_entries(project):
+    whole = lockfile.LOCK.read_bytes()
+    for cut in range(len(whole)):
+        lockfile.LOCK.write_bytes(whole[:cut])
+        if lockfile.is_whole(lockfile.LOCK):
+            # Only where the file ends behind whole entries or before the first stage.
+            read = yaml.safe_load(whole[:cut])
+            assert cut == 0 or whole[:cut].endswith(b"\n")
+            assert all(one["md5"] for stage in read.get("stages", {}).values() for one in stage.get("deps", []))
+
+
+@pytest.mark.parametrize("cut", [0, 3, 20, 40, 60, 75, 100, 150])
+def test_dvc_goes_on_without_running_anything_after_a_cut(project, cut):
+    whole = lockfile.LOCK.read_bytes()
+    assert cut < len(whole)
+    lockfile.LOCK.write_bytes(whole[:cut])
+    lockfile.restore()
+    code, text = dvc("repro")
+    assert code == 0 and "Running stage" not in text, text
+    assert lockfile.LOCK.read_bytes() == whole
+
+
+def test_dvc_itself_refuses_an_empty_lock(project):
+    lockfile.LOCK.write_bytes(b"")
+    assert dvc("repro")[0] != 0
+
+
+def test_without_a_copy_the_committed_lock_comes_back(project, capsys):
+    lockfile.COPY.unlink()
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for arguments in (["init", "-q"], ["add", "dvc.lock"], ["commit", "-qm", "lock"]):
+        subprocess.run([*git, *arguments], check=True)
+    whole = lockfile.LOCK.read_bytes()
+    lockfile.LOCK.write_bytes(b"")
+    lockfile.restore()
+    assert lockfile.LOCK.read_bytes() == whole
+    assert "git's last commit" in capsys.readouterr().err
+
+
+def test_without_copy_and_git_the_broken_lock_is_set_aside_and_the_run_cache_fills_a_new_one(project, monkeypatch):
+    lockfile.COPY.unlink()
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
+    whole = lockfile.LOCK.read_bytes()
+    lockfile.LOCK.write_bytes(whole[:3])
+    lockfile.restore()
+    assert not lockfile.LOCK.exists() and lockfile.BROKEN.read_bytes() == whole[:3]
+    code, text = dvc("repro")
+    assert code == 0 and "Running stage" not in text, text
+
+
+def test_whole_and_merging_locks_are_left_alone(project, capsys):
+    for content in (lockfile.LOCK.read_bytes(), b"<<<<<<< HEAD\nschema: '2.0'\n=======\n>>>>>>> other\n"):
+        lockfile.LOCK.write_bytes(content)
+        lockfile.restore()
+        assert lockfile.LOCK.read_bytes() == content
+    assert capsys.readouterr().err == ""
+
+
+def test_a_broken_lock_is_never_kept_as_the_good_copy(project):
+    good = lockfile.COPY.read_bytes()
+    lockfile.LOCK.write_bytes(good[:40])
+    lockfile.keep()
+    assert lockfile.COPY.read_bytes() == good
+
+
+def test_the_guard_puts_the_lock_back_after_dvc_was_killed(project):
+    """A stage starts the guard; its DVC is killed, and leaves half a lock."""
+    start = f"{sys.executable} -c 'from etc.pipeline.lockfile import start_guard; start_guard()' && sleep 60"
+    Path("dvc.yaml").write_text(STAGES + f"  b:\n    cmd: {start}\n    deps: [input.txt]\n")
+    lockfile.COPY.unlink()
+    whole = lockfile.LOCK.read_bytes()
+    killed = subprocess.Popen([sys.executable, "-m", "dvc", "repro"], start_new_session=True, stdout=subprocess.DEVNULL)
+    wait_for(lockfile.COPY.exists)
+    os.killpg(killed.pid, 9)
+    killed.wait()
+    lockfile.LOCK.write_bytes(whole[:40])
+    wait_for(lambda: lockfile.LOCK.read_bytes() == whole)
+
+
+def test_no_guard_is_started_outside_of_dvc(project, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
+    lockfile.start_guard()
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
