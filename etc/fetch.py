@@ -1,8 +1,8 @@
 """Fetching over the network: one file, the user's agreement, and a lock between processes.
 
-``requests`` streams the file and the loop of attempts is ours: pooch names a file before the first digits of a
-checksum, all that torchvision tells, could be compared, and ``urllib3.Retry`` does not repeat a body that was cut. The
-lock is that of ``filelock``, which torch installs anyway.
+``requests`` streams the file and the loop of attempts is ours: pooch gives a file its name before the first digits of a
+checksum (all that torchvision publishes) can be compared, and ``urllib3.Retry`` does not repeat a body that was cut
+off. The lock is that of ``filelock``, which torch installs anyway.
 """
 
 import contextlib
@@ -24,25 +24,25 @@ from etc.core.progress import LOG_SECONDS
 if TYPE_CHECKING:
     from requests import RequestException
 
-OFFLINE = "ETC_OFFLINE"  # environment variable: 1 = never ask the network
+OFFLINE = "ETC_OFFLINE"  # environment variable: 1 = never use the network
 ATTEMPTS = 5
 PAUSE = 1.0  # seconds after the first failed attempt; doubled after each further one
 TIMEOUT = 60.0  # seconds without an answer
 SPARE = 100_000_000  # bytes that stay free on the disk
-_PASSING = (408, 429, 500, 502, 503, 504)  # statuses of a server that may answer later
+_PASSING = (408, 429, 500, 502, 503, 504)  # statuses after which a server may answer later
 
 
 def download(url: str, path: str | os.PathLike, checksum: str = "") -> Path:
     """Fetch ``url`` into ``path`` unless it is there already.
 
-    The file takes its name when it is complete and matches. Broken connections, busy servers and wrong content are
-    tried again, from the beginning, ``ATTEMPTS`` times in all. A second process that wants the same file waits and uses
-    the result.
+    The file takes its name when it is complete and matches. After a broken connection, a busy server or wrong content
+    the download starts again from the beginning, ``ATTEMPTS`` times in all. A second process that wants the same file
+    waits and uses the result.
 
     Args:
         url: http(s) address, without secrets: messages name it.
         path: file to write.
-        checksum: SHA-256 of the file or its first hex digits. Without one, any file that is there is used.
+        checksum: SHA-256 of the file or its first hex digits. Without one, an existing file is used as it is.
 
     Returns:
         ``path``.
@@ -108,7 +108,7 @@ def agree(name: str, sizes: Mapping[str, int], folder: Path, agreed: bool, remed
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file or folder that is about to be made; wait while another process holds it.
+    """Hold the lock of a file or folder that is about to be written; wait while another process holds it.
 
     The lock is the file ``.NAME.lock`` beside it, which stays. The system releases it when its process dies.
     """
@@ -130,7 +130,7 @@ def ensure_space(path: Path, count: int) -> None:
     """Make sure that ``count`` more bytes fit beside ``path``, in a folder that exists.
 
     Raises:
-        UserError: they do not.
+        UserError: they do not fit.
     """
     free = shutil.disk_usage(path.parent).free
     if count + SPARE > free:
@@ -141,7 +141,7 @@ def ensure_space(path: Path, count: int) -> None:
 
 
 def volume(count: int) -> str:
-    """A number of bytes for a reader: ``11.2 GB``."""
+    """A number of bytes for people: ``11.2 GB``."""
     unit, size = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6)
     return f"{count / size:.1f}".removesuffix(".0") + f" {unit}"
 
@@ -159,7 +159,7 @@ class ByteBar(tqdm):
 
     @staticmethod
     def status_printer(file: Any) -> Any:
-        """How tqdm shows a line: in a log each one stays."""
+        """tqdm's printer of a line: in a log each one stays."""
         if file.isatty():
             return tqdm.status_printer(file)
         return lambda line: print(line, file=file, flush=True) if line else None
@@ -171,7 +171,7 @@ def _is_right(path: Path, checksum: str) -> bool:
 
 def _bring(url: str, part: Path, checksum: str) -> None:
     """Download ``part`` and compare its checksum, until it is right or the attempts end."""
-    # It takes a tenth of a second to import; whoever has the file already does not need it.
+    # It takes a tenth of a second to import, which an existing file does not need.
     import requests
 
     reason = ""

@@ -1,4 +1,4 @@
-"""Unpacking a .zip from outside: safely, and wholly or not at all."""
+"""Unpacking an untrusted .zip: safely, and completely or not at all."""
 
 import errno
 import shutil
@@ -14,17 +14,17 @@ from etc.core.files import os_errors_in_one_line
 from etc.core.progress import track
 from etc.fetch import ensure_space, locked
 
-_BLOCK = 4096  # bytes that a file takes beside its content, so that many empty ones cannot fill the disk
+_BLOCK = 4096  # bytes counted for each file beside its content, so that many empty ones cannot fill the disk
 # What zipfile raises for damaged archives.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 _CLASHES = (FileExistsError, IsADirectoryError, NotADirectoryError)
 
 
 def unzip(archive: Path, folder: Path, include: str = "*") -> Path:
-    """Unpack the files of a .zip into a folder that takes its name when all of them are there.
+    """Unpack the files of a .zip into a folder that appears when all of them are there.
 
-    A folder that is there stays as it is. A second process that wants the same folder waits and uses the result. Names
-    and contents are unpacked, no permissions, times or empty folders.
+    An existing folder stays as it is. A second process that wants the same folder waits and uses the result. Names and
+    contents are unpacked; permissions, times and empty folders are not.
 
     Args:
         archive: the .zip.
@@ -35,8 +35,8 @@ def unzip(archive: Path, folder: Path, include: str = "*") -> Path:
         ``folder``.
 
     Raises:
-        UserError: an entry leads out of the folder, is a link or a device, is encrypted, or stands in the way of
-            another; the archive is damaged or has no such files; or the sizes of its directory exceed the free space.
+        UserError: an entry leads out of the folder, is a link or a device, is encrypted, or clashes with another;
+            the archive is damaged or has no such files; or the sizes in its directory exceed the free space.
     """
     with locked(folder):
         if folder.is_dir():
@@ -71,7 +71,7 @@ def _extract(archive: Path, folder: Path, include: str) -> None:
                 if target.stat().st_size != entry.file_size:
                     raise zipfile.BadZipFile(f"entry {entry.filename!r} is shorter than the directory says")
     except _CLASHES as error:
-        raise UserError(f"{archive}: two entries stand in each other's way ({error.filename}); get another") from error
+        raise UserError(f"{archive}: two entries clash ({error.filename}); get another") from error
     except (*_DAMAGE, OSError) as error:
         # zipfile seeks wherever a damaged directory sends it.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:

@@ -8,7 +8,7 @@ from etc.commands.arguments import CORES, Dataset, Workers
 from etc.commands.run import run, run_stage
 
 Verify = Annotated[
-    bool, typer.Option("--verify", help="Read every file, print a table of what is wrong, and change nothing.")
+    bool, typer.Option("--verify", help="Read every file, print a table of the problems, and change nothing.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Agree to downloads, whose sizes are printed first.")]
 
@@ -47,7 +47,7 @@ def _verify(dataset: str, workers: int) -> None:
         pq.write_table(table(report), stream)
     print(text(report))
     if wrong := problems(report):
-        raise UserError(f"{dataset}: {wrong} files are missing or wrong; all of them stand in {path}")
+        raise UserError(f"{dataset}: {wrong} files are missing or wrong; {path} lists all of them")
     warnings = len(report.findings)
     verdict = f"no file is missing or wrong, warnings: {warnings}" if warnings else "nothing is wrong"
     print(f"{verdict}; the table in full: {path}")

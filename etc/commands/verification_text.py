@@ -3,6 +3,7 @@
 from rich import box
 from rich.table import Table
 
+from etc.core.errors import visible
 from etc.reporting.tables import plain_text
 from etc.sources.check.verification import KINDS, Report
 
@@ -14,8 +15,8 @@ def text(report: Report, few: int = 3, worst: int = 10) -> str:
 
     Args:
         report: what to show.
-        few: file names a kind of finding.
-        worst: clips that are shown one by one.
+        few: file names shown for each kind of finding.
+        worst: clips that are listed one by one.
     """
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, justify in (("what", "left"), ("number", "right"), ("share", "right"), ("which", "left")):
@@ -23,7 +24,8 @@ def text(report: Report, few: int = 3, worst: int = 10) -> str:
     sections = [_total_rows(report), _finding_rows(report, few), _clip_rows(report, worst), _class_rows(report)]
     for section in sections:
         for row in section:
-            shown.add_row(*row)
+            # File names may hold what a terminal obeys.
+            shown.add_row(*(visible(cell, keep="\n") for cell in row))
         shown.add_section()
     return plain_text(shown, width=1000)
 
@@ -47,7 +49,9 @@ def _finding_rows(report: Report, few: int) -> list[Cells]:
     rows = []
     for kind, (title, is_error) in KINDS.items():
         found = report.findings[report.findings["kind"].eq(kind)]
-        lines = [f"{one.path}: {one.detail}" if one.detail else one.path for one in found[:few].itertuples()]
+        paths = [visible(path) for path in found["path"][:few]]
+        details = found["detail"][:few]
+        lines = [f"{path}: {detail}" if detail else path for path, detail in zip(paths, details, strict=True)]
         lines += [f"and {len(found) - few:,} more"] * (len(found) > few)
         number = f"{len(found):,}"
         if kind == "foreign" and not report.totals["deep"]:
@@ -77,7 +81,7 @@ def _clip_rows(report: Report, worst: int) -> list[Cells]:
             f"{one.pairs:,}",
             _share(one.pairs, one.frames - 1),
             f"pairs; {one.frames} frames, {one.labelled} labelled, step {one.step}, {one.gaps} gaps, "
-            f"{one.lacking} frames lacking, {one.errors} errors, {one.warnings} warnings",
+            f"{one.lacking} frames missing, {one.errors} errors, {one.warnings} warnings",
         )
         for one in bad[:worst].itertuples()
     ]

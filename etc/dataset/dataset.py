@@ -5,12 +5,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from etc.core.errors import UserError
-from etc.dataset import location, manifest
+from etc.dataset import location, manifest, pictures
 from etc.dataset.label_sets import LabelSet
 from etc.dataset.manifest import Row
 
@@ -34,12 +33,12 @@ class Dataset:
 
     @property
     def folder(self) -> Path:
-        """What the stages write for this data set."""
+        """The folder that the stages write for this data set."""
         return self.data / self.name
 
     @property
     def root(self) -> Path:
-        """Its images and labels, or where to look for them (see :mod:`etc.dataset.location`)."""
+        """Its images and labels, or a pointer to them (see :mod:`etc.dataset.location`)."""
         return self.folder / "root"
 
     @property
@@ -49,7 +48,7 @@ class Dataset:
 
     @cached_property
     def frames(self) -> pd.DataFrame:
-        """One row a frame, with the columns of :mod:`etc.dataset.manifest`; not to be changed in place.
+        """One row a frame, with the columns of :mod:`etc.dataset.manifest`; do not change it in place.
 
         Raises:
             UserError: the manifest is missing or wrong.
@@ -72,23 +71,22 @@ class Dataset:
             UserError: the file is missing, damaged, changed since the manifest was written, or not of the row's size.
         """
         path = location.locate(self.root, row["image"])
-        return cv2.cvtColor(_decoded(path, cv2.IMREAD_COLOR, row, row["checksum"]), cv2.COLOR_BGR2RGB)
+        return _decoded(path, "frame", row, row["checksum"])
 
     def label(self, row: Row) -> np.ndarray:
         """Read the label of a row of ``frames`` as train ids. Returns uint8 (H, W), 255 = ignore.
 
         Raises:
             UserError: the row has no label, or the file is missing, damaged, changed since the manifest was written,
-                not of the label set's kind (8-bit grey or RGB), not of the row's size, or holds an id that the label
-                set does not know.
+                not of the label set's kind (ids or colours), not of the row's size, or holds an id that the label set
+                does not know.
         """
         if not row["label"]:
             raise UserError(
                 f"clip {row['clip']!r}, frame {row['frame']}: the frame has no label; choose an annotated one"
             )
         path = location.locate(self.root, row["label"])
-        pixels = _decoded(path, cv2.IMREAD_UNCHANGED, row, row["label_checksum"])
-        content = self.label_set.content(pixels, str(path))
+        content = _decoded(path, self.label_set.kind, row, row["label_checksum"])
         foreign = self.label_set.foreign(content)
         if foreign:
             what = "colour" if self.label_set.in_colours else "id"
@@ -99,19 +97,12 @@ class Dataset:
         return self.label_set.encode(content)
 
 
-def _decoded(path: Path, mode: int, row: Row, expected: str) -> np.ndarray:
+def _decoded(path: Path, kind: pictures.Kind, row: Row, expected: str) -> np.ndarray:
     """The pixels of a file whose content must have the checksum ``expected``, and whose size must be the row's."""
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"{path}: no such file; get or make it again") from error
-    if not data:
-        raise UserError(f"{path}: the file is empty; get or make it again")
-    if manifest.checksum(data) != expected:
+    data = pictures.read_bytes(path)
+    if data and manifest.checksum(data) != expected:
         raise UserError(f"{path}: its content is not that of the manifest; get the file or run etc frames again")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
-    if pixels is None:
-        raise UserError(f"{path}: not a readable picture; get or make the file again")
+    pixels = pictures.decode(data, str(path), kind)
     if pixels.shape[:2] != (row["height"], row["width"]):
         height, width = pixels.shape[:2]
         raise UserError(f"{path}: {width}x{height} pixels, the manifest says {row['width']}x{row['height']}")

@@ -1,11 +1,11 @@
-"""Label sets: class names, colours, and how what stands in label files becomes train ids; and those that we ship."""
+"""Label sets: class names, colours, and how the content of label files becomes train ids; and the bundled sets."""
 
 import dataclasses
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
-import cv2
 import numpy as np
 
 from etc.core.errors import UserError
@@ -59,24 +59,10 @@ class LabelSet:
         """Whether label files are RGB pictures."""
         return bool(self.colours)
 
-    def content(self, pixels: np.ndarray, name: str) -> np.ndarray:
-        """A decoded label file as :meth:`encode` takes it: ids, uint8 (H, W), or RGB, uint8 (H, W, 3).
-
-        Args:
-            pixels: as OpenCV decodes it unchanged: grey, BGR or BGRA.
-            name: what to call the file in the message.
-
-        Raises:
-            UserError: it is of another kind.
-        """
-        kind = f"{pixels.dtype} {pixels.shape}"
-        if self.in_colours:
-            if pixels.ndim == 3 and pixels.dtype == np.uint8:
-                return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
-            raise UserError(f"{name}: a label of '{self.name}' must be an 8-bit RGB picture, not {kind}")
-        if pixels.ndim != 2 or pixels.dtype != np.uint8:
-            raise UserError(f"{name}: a label must be an 8-bit grey PNG of class ids, not {kind}")
-        return pixels
+    @property
+    def kind(self) -> Literal["ids", "colours"]:
+        """How :mod:`etc.dataset.pictures` reads label files, so that :meth:`encode` takes them."""
+        return "colours" if self.in_colours else "ids"
 
     def encode(self, source: np.ndarray) -> np.ndarray:
         """Content of label files to train ids.
@@ -97,7 +83,7 @@ class LabelSet:
     def foreign(self, source: np.ndarray) -> list[int] | list[Colour]:
         """Ids (or colours) of a label file that are neither of a class nor void, sorted.
 
-        Those of another data set have some. ``source`` is as for :meth:`encode`.
+        Label files of another data set have some. ``source`` is as for :meth:`encode`.
         """
         if self.in_colours:
             known = [colour for group in self.colours for colour in group] + list(self.void_colours or ())
@@ -123,7 +109,7 @@ class LabelSet:
         return table[train]
 
     def to_json(self) -> str:
-        """All fields, so that equal label sets give equal text."""
+        """All fields as JSON; equal label sets give equal text."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
@@ -131,7 +117,7 @@ class LabelSet:
         """What :meth:`to_json` wrote.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the text is something else.
         """
         fields = json.loads(text)
         try:
@@ -226,10 +212,10 @@ LABEL_SETS = {one.name: one for one in (STREET, CITYSCAPES)}
 
 
 def label_set(name: str) -> LabelSet:
-    """The label set of a name.
+    """The bundled label set of this name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: no bundled label set has this name.
     """
     if name not in LABEL_SETS:
         raise UserError(f"no label set is called {name!r}; choose one of {', '.join(sorted(LABEL_SETS))}")

@@ -1,7 +1,7 @@
-"""Where the files of a data set lie: made ones in data/<data set>/root, foreign ones where their owner keeps them.
+"""Where the files of a data set are: generated ones in data/<data set>/root, others where the user keeps them.
 
-Foreign frames are never copied. In their place ``root`` holds one small file that says how to find the folder; the
-folder itself may be another on every machine, without any stage being due for it.
+Third-party frames are never copied. In their place ``root`` holds one small file that says how to find the folder,
+which may differ between machines without making any stage due.
 """
 
 import os
@@ -27,7 +27,7 @@ class Location:
     Attributes:
         root: the folder as the parameters give it, absolute or from the project's root; None when they leave it out.
         variables: environment variables that may name it.
-        fetched: name below :func:`data_folder` where a download puts it; empty for what cannot be downloaded.
+        fetched: name below :func:`data_folder` where a download puts it; empty where there is no download.
         archive: the user's archive that is unpacked there instead; empty for a download.
     """
 
@@ -38,11 +38,11 @@ class Location:
 
     @property
     def download_folder(self) -> Path | None:
-        """Where a download is put, whether it is there or not; None for what cannot be downloaded."""
+        """Where a download goes, whether or not it is there; None for data sets that cannot be downloaded."""
         return data_folder() / self.fetched if self.fetched else None
 
     def find(self) -> Path | None:
-        """The folder; None when nothing names one that is there.
+        """The folder; None when nothing names an existing one.
 
         Raises:
             UserError: the parameters or a variable name a folder that does not exist.
@@ -62,10 +62,10 @@ class Location:
         return self.download_folder if self.download_folder and self.download_folder.is_dir() else None
 
     def require(self, name: str) -> Path:
-        """The folder, which must be there.
+        """The folder, which must exist.
 
         Args:
-            name: of the data set, or the file that stands for it, for the message.
+            name: of the data set, or of the file that names it, for the message.
 
         Raises:
             UserError: it is not found.
@@ -81,7 +81,7 @@ class Location:
         return folder
 
     def remedies(self) -> str:
-        """What a user can do when the folder is not found, in words."""
+        """What a user can do when the folder is not found."""
         ways = ["'root' in params/frames.yaml", *self.variables]
         return f"name its folder by {' or '.join(ways)}"
 
@@ -92,16 +92,16 @@ def variable(dataset: str) -> str:
 
 
 def write_pointer(root: Path, location: Location) -> None:
-    """Say in ``root`` that its files lie elsewhere."""
+    """Write the file in ``root`` that says where its files are."""
     fields = {name: value for name, value in asdict(location).items() if value or name != "archive"}
     write_json(root / POINTER, fields)
 
 
 def locate(root: str | Path, name: str) -> Path:
-    """The file that a manifest calls ``name``: below ``root`` where it was made, else in the foreign folder.
+    """The file that a manifest calls ``name``: below ``root`` where it was generated, else in the third-party folder.
 
     Raises:
-        UserError: the files lie elsewhere, and that folder is not found.
+        UserError: the files are elsewhere, and that folder is not found.
     """
     path = Path(root) / name
     if path.exists():
@@ -111,7 +111,7 @@ def locate(root: str | Path, name: str) -> Path:
 
 
 def external(root: str | Path) -> Path | None:
-    """The foreign folder of the data set whose ``root`` this is; None when it has none.
+    """The third-party folder of the data set whose ``root`` this is; None when it has none.
 
     Raises:
         UserError: it has one, and it is not found.

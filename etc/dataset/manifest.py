@@ -1,9 +1,9 @@
-"""The manifest: one row a frame, what every later stage knows about a data set.
+"""The manifest: one row a frame, with all that later stages know about a data set.
 
 Columns: clip (name), frame (number in the clip), split (train, dev or test), annotated (training may use the label),
 image and label (paths below the data set's root, label "" when there is none), width, height (pixels), bytes and
 checksum (of the image file), label_checksum ("" when there is none). Rows are sorted by clip, then frame. The file also
-holds the label set: what the classes are and how label files are read.
+holds the label set: the classes and how label files are read.
 """
 
 import contextlib
@@ -76,7 +76,7 @@ def read(path: str | Path) -> pd.DataFrame:
 
 
 def read_label_set(path: str | Path) -> LabelSet:
-    """The label set that stands in a manifest.
+    """The label set that a manifest holds.
 
     Raises:
         UserError: the file is missing, is no Parquet file, or holds no label set.

@@ -1,19 +1,14 @@
 """Reading what ``etc tc`` compares: pictures of class ids, frames, class probabilities."""
 
-import math
-import warnings
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from etc.core.errors import UserError, first_line
+from etc.dataset import arrays, pictures
 from etc.dataset.label_sets import CITYSCAPES, IGNORE
 from etc.sources.folder.layouts import Files, cityscapes_kind
 
@@ -25,7 +20,7 @@ class IdPictures:
     """The pictures of class ids of one clip, read when they are asked for.
 
     Attributes:
-        files: frame number to file: 8-bit grey or palette PNG.
+        files: frame number to file, as :mod:`etc.dataset.pictures` reads ids.
         classes: C.
         ignore: ids that are not counted.
         convert: take files named ``*_labelIds`` for Cityscapes label ids and make train ids of them (for truth, whose
@@ -46,7 +41,7 @@ class IdPictures:
             UserError: the file is missing, damaged, not a picture of ids, or an id is neither a class nor ignored.
         """
         path = self.files[frame]
-        ids = read_ids(path)
+        ids = pictures.read(path, "ids")
         if self.convert and cityscapes_kind(path).endswith("labelIds"):
             return self._converted(path, ids)
         counts = _count_ids(ids)
@@ -104,7 +99,7 @@ class Frames:
         Raises:
             UserError: the file is missing or damaged.
         """
-        return np.asarray(_open(self.files[frame]).convert("RGB"))
+        return pictures.read(self.files[frame], "frame")
 
     def describe(self, frame: int) -> str:
         """Name of a frame in messages: its file."""
@@ -131,7 +126,11 @@ class Probabilities:
             folder = next((path.parent for path in self.files.values()), "the folder of probabilities")
             raise UserError(f"{folder}: no probabilities of frame {frame}")
         path = self.files[frame]
-        content = read_array(path)
+        data = pictures.read_bytes(path, arrays.MOST_BYTES)
+        try:
+            content = arrays.load(data) if path.suffix.lower() == ".npy" else arrays.load_archive(data)
+        except (ValueError, MemoryError) as error:
+            raise UserError(f"{path}: not a readable NumPy file ({first_line(error)})") from error
         if content.ndim != 3 or content.dtype not in (np.float16, np.float32):
             raise UserError(
                 f"{path}: probabilities are float16 or float32 (C, H, W), this is {content.dtype} {content.shape}"
@@ -145,70 +144,9 @@ class Probabilities:
         return content
 
 
-def read_array(path: Path) -> np.ndarray:
-    """The array of a ``.npy`` file, or of a ``.npz`` file that holds one.
-
-    Raises:
-        UserError: the file is missing, damaged, shorter or longer than its shape says, or holds several arrays.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            raise UserError(f"{path}: not a regular file")
-        with path.open("rb") as stream:
-            if stream.read(2) != b"PK":
-                stream.seek(0)
-                return _read_npy(stream, path.stat().st_size)
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if len(members) != 1:
-                raise UserError(f"{path}: holds {len(members)} arrays; one (C, H, W) is expected")
-            with archive.open(members[0]) as stream:
-                return _read_npy(stream, members[0].file_size)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except MemoryError as error:
-        raise UserError(f"{path}: too large for the memory") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{path}: not a readable NumPy file ({first_line(error)})") from error
-
-
-def _read_npy(stream: IO[bytes], size: int) -> np.ndarray:
-    """An array whose header fits the size of its file in bytes: memory is asked for only then."""
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"version {version} of the format is unknown")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    try:
-        shape, by_columns, dtype = read(stream)
-    except Exception as error:  # its parser is Python's
-        raise ValueError(f"damaged header: {first_line(error)}") from error
-    expected = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or min(shape, default=0) < 0 or stream.tell() + expected != size:
-        raise ValueError(f"{dtype} {shape} needs {expected} bytes, it has {size - stream.tell()}")
-    values = np.frombuffer(stream.read(expected), dtype)
-    return values.reshape(shape, order="F" if by_columns else "C")
-
-
-def read_ids(path: Path) -> np.ndarray:
-    """Ids of a grey or palette PNG as they stand in the file, uint8 (H, W).
-
-    Raises:
-        UserError: the file is missing, damaged, or a colour or 16-bit picture.
-    """
-    picture = _open(path)
-    if picture.mode in ("RGB", "RGBA", "LA", "CMYK", "YCbCr"):
-        raise UserError(
-            f"{path}: a colour picture ({picture.mode}), not class ids: write the ids as an 8-bit grey PNG, "
-            "not their colours"
-        )
-    if picture.mode not in ("L", "P"):
-        raise UserError(f"{path}: not an 8-bit picture of class ids (its mode is {picture.mode})")
-    return np.asarray(picture)
-
-
 def largest_id(path: Path, ignore: Sequence[int]) -> int:
-    """The largest id in a picture that is not ignored; -1 if every id is."""
-    present = _count_ids(read_ids(path)) > 0
+    """The largest id in a picture that is not ignored; -1 when there is none."""
+    present = _count_ids(pictures.read(path, "ids")) > 0
     present[list(ignore)] = False
     return int(np.flatnonzero(present)[-1]) if present.any() else -1
 
@@ -220,16 +158,3 @@ def looks_like_label_ids(largest: int, classes: int = CITYSCAPES.count) -> bool:
 
 def _count_ids(ids: np.ndarray) -> np.ndarray:
     return cv2.calcHist([ids], [0], None, [256], [0, 256]).ravel()
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            picture = Image.open(path)
-            picture.load()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: not a readable picture ({first_line(error)})") from error
-    return picture

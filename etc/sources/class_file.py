@@ -1,14 +1,14 @@
 """The classes of a user's own data: one of the bundled label sets, or a small YAML file.
 
-    labels: ids                 # label files are 8-bit grey PNGs of ids; colours: RGB pictures
+    labels: ids                 # label files are pictures of ids; colours: RGB pictures
     classes:                    # their order gives the train ids
       - {name: road, ids: [0, 7], colour: [128, 64, 128]}
       - {name: car, ids: [1], colour: [0, 0, 142]}
     ignore: [255]               # ids that mean ignore
     other: error                # ids of no class are an error; ignore: they are ignored as well
 
-Without ``ids`` a class has its place in the list, from 0. With ``labels: colours`` a class is found by its ``colour``,
-or by all of ``colours`` where several stand for it, and ``ignore_colours`` takes the place of ``ignore``.
+Without ``ids`` the id of a class is its place in the list, from 0. With ``labels: colours`` a class is found by its
+``colour``, or by all of ``colours`` if it has several, and ``ignore_colours`` takes the place of ``ignore``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -81,8 +81,8 @@ class ClassFile(Params):
                     f"class {several[0]!r}: key 'colours' is for labels: colours; with labels: ids give ids"
                 )
         if len({one.ids is None for one in self.classes}) > 1:
-            lacking = next(one.name for one in self.classes if one.ids is None)
-            raise ValueError(f"class {lacking!r} has no ids, but others have; give ids to all classes or to none")
+            without = next(one.name for one in self.classes if one.ids is None)
+            raise ValueError(f"class {without!r} has no ids, but others have; give ids to all classes or to none")
         _once("name", ((one.name, f"class {place}") for place, one in enumerate(self.classes)))
         _once("colour", ((one.colour, f"class {one.name!r}") for one in self.classes))
         _once("id", [*_owners(self, self.sources), *((one, "ignore") for one in self.void)])
@@ -133,7 +133,7 @@ def load(classes: str, root: Path) -> LabelSet:
         root: folder of the data set.
 
     Raises:
-        UserError: there is none of this name, or the file is missing or wrong.
+        UserError: no bundled label set has this name, or the file is missing or wrong.
     """
     if not classes.lower().endswith(ENDINGS):
         if classes in LABEL_SETS:
@@ -145,8 +145,8 @@ def load(classes: str, root: Path) -> LabelSet:
     for place in places:
         if place.is_file():
             return load_file(place, ClassFile).label_set(place.stem)
-    looked = " and no ".join(map(str, places))
-    raise UserError(f"classes: there is no {looked}; correct the name, or make the file")
+    looked = " or ".join(map(str, places))
+    raise UserError(f"classes: no file {looked}; correct the name, or create the file")
 
 
 def _owners(file: ClassFile, groups: Iterable[Iterable[Any]]) -> Iterator[tuple[Any, str]]:
@@ -160,5 +160,5 @@ def _once(what: str, owned: Iterable[tuple[Any, str]]) -> None:
     for value, owner in owned:
         if value in seen:
             shown = list(value) if isinstance(value, tuple) else repr(value)
-            raise ValueError(f"{what} {shown} stands twice, in {seen[value]} and in {owner}; leave it in one")
+            raise ValueError(f"{what} {shown} is listed twice, in {seen[value]} and in {owner}; keep one")
         seen[value] = owner

@@ -17,15 +17,15 @@ def first_names(names: Iterable[str]) -> str:
 
 
 def safe_names(names: Iterable[str], keep: str = "") -> dict[str, str]:
-    """A name of letters, digits and _ for each name; it depends on the others only where two become the same.
+    """A name of letters, digits and _ for each name; it depends on the other names only where two become equal.
 
     Args:
-        names: without doubles, e.g. paths below a root.
+        names: without duplicates, e.g. paths below a root.
         keep: further characters that may stay, but not in front.
 
     Returns:
-        name to safe name, unique also where upper and lower case are one. Accents go; an empty name is ``clip``. Those
-        that would be the same, or of which nothing is left, get eight digits of the hash of their own name.
+        name to safe name, unique even where case is ignored. Accents are dropped; an empty name becomes ``clip``.
+        Names that would be equal or empty get eight digits of the hash of the original name.
     """
     plain = {name: _plain(name, keep) if name else "clip" for name in names}
     count = Counter(safe.lower() for safe in plain.values())
@@ -36,7 +36,7 @@ def safe_names(names: Iterable[str], keep: str = "") -> dict[str, str]:
 
 
 def _plain(name: str, keep: str) -> str:
-    # NFKD parts a letter from its accent, which is then left out.
+    # NFKD separates a letter from its accent, which is then dropped.
     letters = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
     safe = re.sub(rf"[^A-Za-z0-9_{re.escape(keep)}]+", "_", letters)
     return (safe if safe == letters else safe.strip("_")).lstrip(keep + "_" * (safe != letters))[:_LONGEST]

@@ -1,4 +1,4 @@
-"""From what a source lists to the rows of a manifest, and back."""
+"""From the listing of a source to the rows of a manifest, and back."""
 
 import pandas as pd
 
@@ -11,16 +11,16 @@ def manifest_rows(listing: Listing, files: pd.DataFrame, name: str, remedy: str)
     """Rows of a manifest.
 
     Args:
-        listing: what the source has.
+        listing: of the source.
         files: one row a file as :func:`etc.sources.check.inspection.inspect` gives it.
         name: what to call the data set in messages.
-        remedy: what to do about files that are wrong.
+        remedy: what to do about wrong files.
 
     Returns:
         The columns of ``manifest.SCHEMA``, sorted by clip and frame.
 
     Raises:
-        UserError: there is no frame, or a file is missing or wrong; the line names the first.
+        UserError: there is no frame, or a file is missing or wrong; the message names the first.
     """
     if not listing.frames:
         raise UserError(f"{name}: no frame found; check its folder and its block in params/frames.yaml")

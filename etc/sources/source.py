@@ -1,4 +1,4 @@
-"""What a source of frames is. After ``data/<data set>/frames.parquet`` all data sets are the same.
+"""The interface of a source of frames. After ``data/<data set>/frames.parquet`` all data sets are alike.
 
 A new source is one module, with a class like :class:`Source` and the model of its parameters, and a test. The tables
 ``SOURCES`` of etc/params/frames.py and etc/sources/registry.py name it: an import and an entry each. docs/datasets.md
@@ -52,13 +52,13 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source has.
+    """The content of a source.
 
     Attributes:
         frames: in any order.
         label_set: the classes, and how label files are read.
-        notes: one line each for what a user should know: what was left out and why.
-        gaps: where a recording was cut because frames are missing, not where its frames are far apart by nature or it
+        notes: what the user should know, one line each: what was left out and why.
+        gaps: where a recording was cut because frames are missing, not where its frames are far apart by design or it
             was cut on purpose; in any order. ``--verify`` shows them.
     """
 
@@ -69,12 +69,12 @@ class Listing:
 
 
 def no_download(dataset: str, what: str, location: Location) -> UserError:
-    """What ``fetch`` of a source without a download raises.
+    """The error that ``fetch`` of a source without a download raises.
 
     Args:
         dataset: data set name.
-        what: is the user's own, e.g. frames.
-        location: where it is looked for.
+        what: the user's files, e.g. frames.
+        location: where they are looked for.
     """
     return UserError(
         f"data set '{dataset}': its {what} are your own, so there is nothing to download; {location.remedies()}"
@@ -82,7 +82,7 @@ def no_download(dataset: str, what: str, location: Location) -> UserError:
 
 
 class Source(Protocol):
-    """Frames that somebody else made."""
+    """Third-party frames."""
 
     @property
     def location(self) -> Location:
@@ -96,7 +96,7 @@ class Source(Protocol):
             agreed: the user has agreed to the download; otherwise its size is printed and asked about.
 
         Raises:
-            UserError: it cannot be downloaded, or not without an account; the line says what to do by hand.
+            UserError: it cannot be downloaded, or not without an account; the message says what to do by hand.
         """
         ...
 
@@ -105,11 +105,11 @@ class Source(Protocol):
 
         Args:
             root: its folder.
-            made: an empty folder for frames that must be made first, e.g. cut from a video; a name below it is the
-                frame's path, like one below ``root``.
+            made: an empty folder for frames that the source must write, e.g. those cut from a video; paths below it
+                count like paths below ``root``.
             workers: processes.
 
         Raises:
-            UserError: the folder does not hold what the parameters say.
+            UserError: the folder does not hold what the parameters name.
         """
         ...

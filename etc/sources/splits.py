@@ -15,7 +15,7 @@ from etc.sources.clip_names import first_names
 
 
 def _share_or_clips(value: Any) -> Any:
-    """Let a share or a list of texts through, so that the message is one, not one for each kind."""
+    """Let a share or a list of texts through, so that there is one message, not one for each type."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not 0 <= value <= 1:
             raise ValueError("a share must be from 0 to 1")
@@ -29,7 +29,7 @@ Part = Annotated[float | tuple[str, ...], BeforeValidator(_share_or_clips)]
 
 
 class Splits(Params):
-    """Which clips make up each split: shares in all three, or lists of clips in all three; what is left out is none."""
+    """Which clips make up each split: shares in all three, or lists of clips in all three; one left out is empty."""
 
     train: Part | None = Field(None, description="share of the recordings, 0 to 1, or list of clips; *, ? and [] match")
     dev: Part | None = Field(None, description="the same, to tune on")
@@ -70,12 +70,12 @@ EIGHT_ONE_ONE = Splits(train=0.8, dev=0.1, test=0.1)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A clip that wants a split.
+    """A clip to be assigned to a split.
 
     Attributes:
         clip: its name.
-        recording: what it was cut from; clips of one recording look alike.
-        names: what else the user may call it in a list.
+        recording: that it was cut from; clips of one recording look alike.
+        names: other names that the user may give it in a list.
     """
 
     clip: str
@@ -106,7 +106,7 @@ def deal(clips: Sequence[Candidate], splits: Splits) -> tuple[dict[str, str], li
 
 
 def counts(number: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """Parts of ``number`` in proportion to the shares, by largest remainders, none of them 0 if that can be.
+    """Parts of ``number`` in proportion to the shares, by largest remainders, none of them 0 if possible.
 
     Args:
         number: of things to deal, >= 0.
@@ -171,7 +171,7 @@ def _listed(clips: Sequence[Candidate], lists: Mapping[str, tuple[str, ...]]) ->
 
 
 def _fits(clip: Candidate, pattern: str) -> bool:
-    # A name may hold a bracket itself, so that it must also fit as it is.
+    # A name may contain a bracket, so it is also compared literally.
     names = (clip.clip, clip.recording, *clip.names)
     return pattern in names or any(fnmatchcase(name, pattern) for name in names)
 

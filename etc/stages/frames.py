@@ -1,4 +1,4 @@
-"""Stage ``frames``: make or find the frames of a data set, and the manifest that all other stages start from."""
+"""Stage ``frames``: make or find the frames of a data set, and write the manifest that all other stages start from."""
 
 import shutil
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, visible
 from etc.core.files import atomic
 from etc.dataset import location, manifest
 from etc.dataset.dataset import Dataset
@@ -57,9 +57,9 @@ def run(dataset: str, workers: int, agreed: bool = False) -> str:
 
 
 def verify(dataset: str, workers: int) -> verification.Report:
-    """Read every file of a data set and say what is wrong; nothing is changed but ``work/<dataset>``.
+    """Read every file of a data set and report what is wrong; only ``work/<dataset>`` is changed.
 
-    Looks at the frames of the manifest, and before there is one at those that the source lists.
+    Checks the frames of the manifest; before there is one, those that the source lists.
 
     Raises:
         UserError: unknown data set, or its folder is not found.
@@ -75,7 +75,7 @@ def verify(dataset: str, workers: int) -> verification.Report:
     source = registry.build(dataset, settings)
     scratch = Path("work") / dataset / "verify"
     try:
-        # An archive that the user has is unpacked for this too; nothing is downloaded.
+        # A user's archive is unpacked for this too; nothing is downloaded.
         place = source.fetch(agreed=False) if source.location.archive else source.location.require(dataset)
         listing = source.list(place, scratch, workers)
         location.write_pointer(scratch, source.location)
@@ -97,7 +97,7 @@ def _list(dataset: str, settings: SourceParams, scratch: Dataset, workers: int, 
     """Find the frames of a source, check their files, and write a manifest of them; returns its rows."""
     source = registry.build(dataset, settings)
     place = source.location.find()
-    # What we fetched ourselves may lack what the parameters need by now; a user's own folder is never added to.
+    # Our own download may be missing what the parameters now need; nothing is added to a user's folder.
     if place is None or place == source.location.download_folder:
         place = source.fetch(agreed)
     made = scratch.root
@@ -114,7 +114,7 @@ def _list(dataset: str, settings: SourceParams, scratch: Dataset, workers: int, 
 
 
 def _keep_only_if_same(made: Path, settings: str) -> None:
-    """Empty the folder of a killed run unless that had the same parameters."""
+    """Empty the folder of a killed run unless it had the same parameters."""
     note = made.with_name("settings.json")
     if not (note.exists() and note.read_text(encoding="utf-8") == settings):
         shutil.rmtree(made, ignore_errors=True)
@@ -129,7 +129,7 @@ def _records(dataset: str) -> Path:
 
 def _tell(notes: tuple[str, ...]) -> None:
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {visible(note)}", file=sys.stderr)
 
 
 def save_exact_flow(path: Path, clip: street.Clip) -> None:

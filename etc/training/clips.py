@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etc.core.errors import UserError, first_line
+from etc.dataset import pictures
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import IGNORE
 from etc.models.memory import is_out_of_memory
@@ -79,10 +79,12 @@ def _pseudo_labelled(path: Path, sizes: dict[tuple[str, int], tuple[int, int]], 
     return labelled
 
 
-def _decode(png: bytes, size: tuple[int, int], classes: int, source: str) -> np.ndarray:
-    label = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) if png else None
-    if label is None:
-        raise UserError(f"{source}: the label is no PNG; make the pseudo-labels again")
+def _decode(png: bytes | None, size: tuple[int, int], classes: int, source: str) -> np.ndarray:
+    try:
+        label = pictures.decode(png or b"", source, "ids")
+    except pictures.PictureError as error:
+        detail = error.detail or error.problem
+        raise UserError(f"{source}: the label is no PNG of ids ({detail}); make the pseudo-labels again") from error
     if label.shape != size:
         found, expected = ("x".join(map(str, shape)) for shape in (label.shape, size))
         raise UserError(f"{source}: the label is {found}, the frame {expected}; make the pseudo-labels again")

@@ -307,7 +307,7 @@ def refused(arguments, message):
 
 def test_classes_that_are_not_found_are_named_with_the_block():
     Path("own/classes.yaml").unlink()
-    refused(["walk", "--like", "street"], "params/frames.yaml: block 'walk': classes: there is no .*own/classes.yaml")
+    refused(["walk", "--like", "street"], "params/frames.yaml: block 'walk': classes: no file .*own/classes.yaml")
 
 
 def test_one_network_starts_the_students_of_one_architecture():

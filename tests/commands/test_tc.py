@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import struct
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from etc.flow.store import FORMAT, FlowWriter
 from etc.flow_exchange import pack
 from tests.commands import world
 from tests.commands.world import CLASSES, HEIGHT, MOTION, WIDTH
+from tests.dataset.files import chunk, png
 
 SIZE = (HEIGHT, WIDTH)
 
@@ -375,8 +377,8 @@ def test_frames_of_another_size_than_the_predictions(moving):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((*SIZE, 3), np.uint8), "a colour picture (RGB), not class ids"),
-        (np.zeros(SIZE, np.uint16), "not an 8-bit picture of class ids"),
+        (np.zeros((*SIZE, 3), np.uint8), "8-bit RGB, a colour picture, not class ids"),
+        (np.full(SIZE, 256, np.uint16), "id 256, but ids are 0 to 255"),
         (np.full(SIZE, 9, np.uint8), "id 9, but there are 4 classes"),
     ],
 )
@@ -385,6 +387,51 @@ def test_pictures_that_are_no_class_ids(moving, array, message):
     line = refused(moving, "--classes", CLASSES)
     assert "walk/0002.png" in line and message in line
     assert len(tc(moving, "--classes", CLASSES, "--skip-bad")["skipped"]) == 2
+
+
+def test_frames_of_other_formats_and_ids_as_arrays_give_the_same_figures(moving):
+    expected = tc(moving, flow="dis", frames="frames")
+    for place, path in enumerate(sorted((moving / "frames").rglob("*.png"))):
+        suffix = (".bmp", ".tif", ".png")[place % 3]
+        Image.open(path).save(path.with_suffix(suffix))
+        if suffix != ".png":
+            path.unlink()
+    for path in sorted((moving / "predictions").rglob("*.png")):
+        # Probabilities beside pictures of ids are no ids.
+        np.save(path.with_suffix(".npy"), np.zeros((2, 3, 4), np.float32))
+    assert tc(moving, flow="dis", frames="frames") == expected
+    for path in sorted((moving / "predictions").rglob("*.png")):
+        ids = np.asarray(Image.open(path))
+        np.save(path.with_suffix(".npy"), ids.astype(np.int64))
+        path.unlink()
+    assert tc(moving, flow="dis", frames="frames") == expected
+
+
+@pytest.mark.parametrize("kind", ["pipe", "loop", "size", "bits"])
+def test_bad_pictures_are_skipped_or_named_and_never_waited_for(moving, kind):
+    path = moving / "predictions/walk/0002.png"
+    data = path.read_bytes()
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "size":
+        path.write_bytes(png(np.zeros((1, 1), np.uint8)).replace(*heads()))
+    else:
+        damaged = bytearray(data)
+        damaged[-20] ^= 4
+        path.write_bytes(damaged)
+    message = {"pipe": "not a regular file", "loop": "symbolic links", "size": "20000x20000 pixels", "bits": "checksum"}
+    line = refused(moving, "--classes", CLASSES)
+    assert "walk/0002.png: " in line and message[kind] in line
+    assert len(tc(moving, "--classes", CLASSES, "--skip-bad")["skipped"]) == 2
+
+
+def heads():
+    """The header of a PNG of one pixel, and that of one of 20000x20000."""
+    heads = [struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0) for side in (1, 20_000)]
+    return [chunk(b"IHDR", head) for head in heads]
 
 
 def test_label_ids_instead_of_train_ids(tmp_path):
@@ -400,7 +447,7 @@ def test_label_ids_instead_of_train_ids(tmp_path):
 def test_a_truncated_picture(moving):
     path = moving / "predictions/walk/0000.png"
     path.write_bytes(path.read_bytes()[:80])
-    assert "walk/0000.png: not a readable picture" in refused(moving)
+    assert "walk/0000.png: the PNG ends within a chunk, after 80 bytes" in refused(moving)
     found = tc(moving, "--skip-bad")
     assert found["pairs"] == 7 and "0000.png" in found["skipped"][0]["reason"]
 
@@ -454,9 +501,9 @@ def test_corrupt_shards(moving, monkeypatch):
 
 def test_empty_and_missing_folders(moving):
     (moving / "empty").mkdir()
-    assert "empty: the folder holds no .png file" in refused(moving, predictions="empty")
+    assert "empty: the folder holds no .png or .npy file" in refused(moving, predictions="empty")
     assert "nowhere: no such folder" in refused(moving, predictions="nowhere")
-    assert "empty: the folder holds no .png or .jpg or .jpeg file" in refused(moving, flow="dis", frames="empty")
+    assert "empty: the folder holds no .png or .jpg or .jpeg or .bmp" in refused(moving, flow="dis", frames="empty")
     assert "empty: the folder holds no .flo or .png file" in refused(moving, flow="empty")
 
 

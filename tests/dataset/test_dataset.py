@@ -60,10 +60,10 @@ def test_labels_in_colours_are_read(tmp_path, image):
     ("label", "label_set", "message"),
     [
         (np.full((4, 8, 3), 9, np.uint8), COLOURED, r"colour \(9, 9, 9\) is neither of a class nor ignored"),
-        (np.zeros((4, 8), np.uint8), COLOURED, "must be an 8-bit RGB picture, not uint8"),
+        (np.zeros((4, 8), np.uint8), COLOURED, "8-bit grey PNG, not 8-bit RGB PNG"),
         (np.full((4, 8), 77, np.uint8), STREET, "id 77 is neither of a class nor ignored in 'street'"),
-        (np.zeros((4, 8, 3), np.uint8), STREET, "must be an 8-bit grey PNG of class ids, not uint8"),
-        (np.zeros((4, 8), np.uint16), STREET, "must be an 8-bit grey PNG of class ids, not uint16"),
+        (np.zeros((4, 8, 3), np.uint8), STREET, "8-bit RGB, a colour picture, not class ids"),
+        (np.full((4, 8), 256, np.uint16), STREET, "id 256, but ids are 0 to 255"),
     ],
 )
 def test_a_label_that_does_not_fit_the_label_set_is_refused(tmp_path, image, label, label_set, message):
@@ -76,7 +76,7 @@ def test_a_label_that_does_not_fit_the_label_set_is_refused(tmp_path, image, lab
     ("change", "message"),
     [
         ({"image": "other.png"}, r"other\.png: no such file"),
-        ({"image": "."}, "no such file"),
+        ({"image": "."}, "Is a directory"),
         ({"width": 9}, r"image\.png: 8x4 pixels, the manifest says 9x4"),
         ({"image": "junk.png", "checksum": manifest.checksum(b"junk")}, r"junk\.png: not a readable picture"),
         ({"image": "empty.png"}, r"empty\.png: the file is empty"),

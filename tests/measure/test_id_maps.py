@@ -60,51 +60,14 @@ def test_truth_named_label_ids_becomes_train_ids(tmp_path):
         read(path, 19)
 
 
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.zeros((4, 4, 3), np.uint8), r"a.png: a colour picture \(RGB\), not class ids"),
-        (np.zeros((4, 4, 4), np.uint8), r"a.png: a colour picture \(RGBA\)"),
-        (np.zeros((4, 4), np.uint16), "a.png: not an 8-bit picture of class ids"),
-        (np.zeros((4, 4), bool), "a.png: not an 8-bit picture of class ids"),
-    ],
-)
-def test_pictures_that_are_no_ids(tmp_path, array, message):
-    with pytest.raises(UserError, match=message):
-        read(save(tmp_path / "a.png", array))
-
-
-@pytest.mark.parametrize("keep", [0, 20, 60, 0.5, 0.9])
-def test_truncated_pictures(tmp_path, keep):
-    path = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 4, (50, 50)).astype(np.uint8))
-    data = path.read_bytes()
-    path.write_bytes(data[: int(keep * len(data)) if keep < 1 else keep])
-    with pytest.raises(UserError, match="a.png: not a readable picture"):
-        read(path)
-    with pytest.raises(UserError, match="a.png: not a readable picture"):
-        Frames({0: path})(0)
-
-
-def test_a_damaged_byte_and_a_missing_file(tmp_path):
-    path = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 4, (50, 50)).astype(np.uint8))
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    path.write_bytes(data)
-    with pytest.raises(UserError, match="a.png: not a readable picture"):
-        read(path)
+def test_frames_and_ids_are_read_as_everywhere(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
+    files = {0: save(tmp_path / "0.png", colours)}
+    np.testing.assert_array_equal(Frames(files)(0), colours)
+    with pytest.raises(UserError, match=r"0.png: 8-bit RGB, a colour picture, not class ids"):
+        read(files[0])
     with pytest.raises(UserError, match="b.png: no such file"):
         read(tmp_path / "b.png")
-
-
-def test_frames_are_rgb_whatever_the_file(tmp_path):
-    colours = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
-    grey = colours[..., 0]
-    files = {0: save(tmp_path / "0.png", colours), 1: save(tmp_path / "1.png", grey)}
-    files[2] = save(tmp_path / "2.jpg", np.full((8, 8, 3), (200, 100, 50), np.uint8), quality=95)
-    frames = Frames(files)
-    np.testing.assert_array_equal(frames(0), colours)
-    np.testing.assert_array_equal(frames(1), np.dstack([grey] * 3))
-    assert np.abs(frames(2).astype(int) - (200, 100, 50)).max() < 5
 
 
 def test_the_largest_id(tmp_path):
@@ -130,11 +93,23 @@ def one_hot(value=1.0, dtype=np.float32):
     return array
 
 
+def lie(path, told, instead):
+    np.save(path, one_hot())
+    data = path.read_bytes()
+    assert told in data
+    path.write_bytes(data.replace(told, instead))
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
         (lambda path: path.write_bytes(b"\x93NUMPY rubbish"), "not a readable NumPy file"),
         (lambda path: path.write_bytes(b""), "not a readable NumPy file"),
+        (lambda path: lie(path, b"(2, 3, 3)", b"(9, 9, 9)"), "not a readable NumPy file"),
+        (
+            lambda path: lie(path, b"(2, 3, 3), }      ", b"(2, 3, 3000000), }"),
+            "takes 72000000 bytes, but 72 follow",
+        ),
         (lambda path: np.save(path, np.array([{}], object)), "not a readable NumPy file"),
         (lambda path: np.save(path, np.zeros((3, 3), np.float32)), r"this is float32 \(3, 3\)"),
         (lambda path: np.save(path, one_hot(dtype=np.float64)), "this is float64"),
@@ -153,7 +128,7 @@ def test_what_is_no_probability_is_named(tmp_path, write, message):
 def test_archives_of_probabilities(tmp_path):
     path = tmp_path / "0.npz"
     np.savez(path, a=one_hot(), b=one_hot())
-    with pytest.raises(UserError, match="0.npz: holds 2 arrays"):
+    with pytest.raises(UserError, match="0.npz: .*it holds 2 arrays"):
         Probabilities({0: path})(0)
     np.savez(path, a=one_hot())
     path.write_bytes(path.read_bytes()[:100])

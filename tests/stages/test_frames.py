@@ -155,3 +155,71 @@ def test_a_read_only_root_is_no_obstacle(theirs):
     for path in [theirs, *theirs.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     frames.run("mine", workers=1)
+
+
+def test_two_data_sets_may_have_one_root(theirs, monkeypatch):
+    monkeypatch.setenv("ETC_ROOT_OTHER", str(theirs))
+    block = BLOCK | {"labels": None, "split": {"train": ["*"]}}
+    Path("params/frames.yaml").write_text(yaml.safe_dump({"mine": BLOCK, "other": block}))
+    before = state(theirs)
+    for name in ("mine", "other"):
+        assert frames.run(name, workers=1).startswith("8 frames")
+    assert state(theirs) == before
+    assert Dataset("mine").frames["label"].ne("").all() and Dataset("other").frames["label"].eq("").all()
+    np.testing.assert_array_equal(*(Dataset(name).image(Dataset(name).frames.iloc[0]) for name in ("mine", "other")))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "loop"])
+def test_what_is_no_file_is_named_and_never_waited_for(theirs, kind):
+    path = theirs / "images/walk/002.png"
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else path)
+    with pytest.raises(UserError, match=r"walk/002\.png: unreadable \("):
+        frames.run("mine", workers=1)
+    result = CliRunner().invoke(app, ["frames", "mine", "--verify"])
+    assert result.exit_code == 1 and "images/walk/002.png: " in result.stdout
+
+
+def test_links_that_lead_back_are_not_followed_for_ever(theirs):
+    (theirs / "images/walk/again").symlink_to(theirs / "images")
+    (theirs / "images/ride/again").symlink_to(theirs / "images/walk")
+    (theirs / "images/self").symlink_to("self")
+    Path("params/frames.yaml").write_text(yaml.safe_dump({"mine": BLOCK | {"labels": None, "split": {"train": ["*"]}}}))
+    # Each folder is read where it stands and where a link to it leads from outside.
+    assert frames.run("mine", workers=1).startswith("12 frames in 3 clips")
+
+
+def test_file_names_do_not_reach_the_terminal_raw(theirs):
+    for name in ("\x1b[31m_004.png", "\x1b[32m\n005.png"):
+        path = theirs / "images" / name
+        path.write_bytes((theirs / "images/walk/003.png").read_bytes()[:-20])
+    for clip in ("walk", "ride"):
+        shutil.rmtree(theirs / "images" / clip)
+    Path("params/frames.yaml").write_text(yaml.safe_dump({"mine": BLOCK | {"labels": None, "split": {"train": ["*"]}}}))
+    result = CliRunner().invoke(app, ["frames", "mine", "--verify"])
+    assert result.exit_code == 1 and "\x1b" not in result.output
+    assert "images/\\x1b[31m_004.png: the PNG ends within a chunk" in result.stdout
+    assert "note: left out: images/\\x1b[32m\\n005.png: no frame number in its name" in result.stderr
+
+
+def test_frames_of_all_formats_make_one_clip(theirs):
+    """With ids as arrays and as palettes."""
+    for number, suffix in enumerate((".bmp", ".tif", ".webp", ".jpg", ".TIFF")):
+        pixels = np.full((16, 24, 3), 40 * number, np.uint8)
+        for name in ("images", "labels"):
+            (theirs / name / "mixed").mkdir(exist_ok=True)
+        assert cv2.imwrite(str(theirs / f"images/mixed/{number}{suffix}"), pixels)
+        np.save(theirs / f"labels/mixed/{number}.npy", np.full((16, 24), number % 2))
+    for name in ("walk", "ride"):
+        shutil.rmtree(theirs / "images" / name)
+        shutil.rmtree(theirs / "labels" / name)
+    Path("params/frames.yaml").write_text(yaml.safe_dump({"mine": BLOCK | {"split": {"train": ["*"]}}}))
+    assert frames.run("mine", workers=1).startswith("5 frames in 1 clips")
+    mine = Dataset("mine")
+    for number, row in enumerate(mine.frames.to_dict("records")):
+        assert np.abs(mine.image(row).astype(int) - 40 * number).max() <= 2
+        assert (mine.label(row) == number % 2).all()
+    assert CliRunner().invoke(app, ["frames", "mine", "--verify"]).exit_code == 0

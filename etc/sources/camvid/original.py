@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from etc.core.errors import UserError
 from etc.core.progress import track
+from etc.dataset import pictures
 from etc.sources.camvid.classes import known_colours
-from etc.sources.camvid.stills import Still, kind_of, names_in, parse, published_split, short_of
+from etc.sources.camvid.stills import Still, names_in, parse, published_split, short_of
 from etc.workers import Workers
 
 STILLS, LABELS = "701_StillsRaw_full", "LabeledApproved_full"
@@ -22,7 +22,7 @@ _CODES = np.array([(red << 16) + (green << 8) + blue for red, green, blue in kno
 
 
 def find_folder(root: Path, name: str) -> Path:
-    """A published folder in the root or in ``CamVid`` below it, also where unpacking has put it into one of its name.
+    """A published folder in the root or in ``CamVid`` below it, also if it was unpacked into a folder of the same name.
 
     Raises:
         UserError: there is none.
@@ -102,10 +102,6 @@ def _look_through(labels: list[Path], workers: int) -> list[str]:
 
 def _strays(path: Path) -> tuple[int, int]:
     """Number of pixels of a label, and of those in an unknown colour."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise UserError(f"{path}: not a readable picture; get the file again")
-    if kind_of(pixels) != "RGB":
-        raise UserError(f"{path}: a label of the original form is an RGB picture, this one is {kind_of(pixels)}")
-    codes = pixels.astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16], np.uint32)  # BGR
+    pixels = pictures.read(path, "colours")
+    codes = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     return codes.size, int((~np.isin(codes, _CODES)).sum())

@@ -3,11 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-
 from etc.core.errors import UserError
 from etc.core.progress import track
-from etc.sources.camvid.stills import COUNTS, Still, kind_of, names_in, parse, short_of
+from etc.dataset import pictures
+from etc.sources.camvid.stills import COUNTS, Still, names_in, parse, short_of
 
 FOLDERS = {"train": "train", "val": "dev", "test": "test"}
 SIZE = (360, 480)  # height, width
@@ -31,10 +30,10 @@ def find_base(root: Path) -> Path:
 def find_stills(root: Path) -> tuple[list[Still], list[str]]:
     """All frames in the published split, and notes on what is missing or left out.
 
-    A root may hold a part of the folders, and of the frames. Frames of train that have a label are annotated.
+    The root may hold only some of the folders and frames. Frames of train that have a label are annotated.
 
     Raises:
-        UserError: no frame is found, one stands in two folders, or labels are of another form.
+        UserError: no frame is found, one is in two folders, or labels are of another form.
     """
     base = find_base(root)
     below = "" if base == root else base.relative_to(root).as_posix() + "/"
@@ -80,7 +79,7 @@ def find_stills(root: Path) -> tuple[list[Still], list[str]]:
 def check_content(root: Path) -> None:
     """Check a downloaded copy: as many frames and labels as were published, each of the right size and kind.
 
-    Stands for a checksum where there can be none.
+    In place of a checksum, which is impossible here.
 
     Raises:
         UserError: something is missing or of another kind.
@@ -102,19 +101,25 @@ def check_content(root: Path) -> None:
 
 
 def _complaint(path: Path) -> str:
-    wanted = "grey" if path.parent.name.endswith("annot") else "RGB"
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    found = "unreadable" if pixels is None else f"{pixels.shape[1]}x{pixels.shape[0]} {kind_of(pixels)}"
-    expected = f"{SIZE[1]}x{SIZE[0]} {wanted}"
-    return "" if found == expected else f"{path}: {found} instead of {expected}; get the data again"
+    try:
+        pixels = pictures.read(path, "ids" if path.parent.name.endswith("annot") else "frame")
+    except pictures.PictureError as error:
+        return str(error)
+    height, width = pixels.shape[:2]
+    wrong = (height, width) != SIZE
+    return f"{path}: {width}x{height} pixels instead of {SIZE[1]}x{SIZE[0]}; get the data again" if wrong else ""
 
 
 def _check_first_label(folder: Path, images: list[str], labels: set[str]) -> None:
-    """One look tells the forms apart, long before the first label is used."""
+    """One label tells the forms apart, long before the first one is used."""
     name = next((name for name in images if name in labels), None)
-    pixels = None if name is None else cv2.imread(str(folder / name), cv2.IMREAD_UNCHANGED)
-    if pixels is not None and kind_of(pixels) != "grey":
-        raise UserError(
-            f"{folder / name}: a label of the SegNet form holds class ids (8-bit grey), this one is {kind_of(pixels)}; "
-            "get the labels of the SegNet form"
-        )
+    try:
+        if name is not None:
+            pictures.read(folder / name, "ids")
+    except pictures.PictureError as error:
+        # Files that cannot be read at all are reported together, later.
+        if error.problem == "mode":
+            raise UserError(
+                f"{folder / name}: a label of the SegNet form holds class ids, this one is {error.detail}; get "
+                "the labels of the SegNet form"
+            ) from error

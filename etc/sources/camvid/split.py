@@ -1,4 +1,4 @@
-"""A split for experiments with video: train, dev and test from the one-a-second stills and the 15 Hz clip alone."""
+"""A split for experiments with video: train, dev and test from the one-a-second stills and the 15 Hz clip only."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from etc.sources.camvid.stills import FRAMES_PER_SECOND, Still, by_sequence, run
 
 
 def split_for_video(stills: Sequence[Still], params: CamVidParams) -> tuple[list[Still], list[str]]:
-    """Give every frame its part.
+    """Assign every frame to a split.
 
     The 15 Hz clip is cut into training video, dev and test, with a gap between. Its training video keeps its labels, so
     that pseudo-labels can be measured against them, but training may not use them. The other training frames of the
     published split stay training frames with labels, unless they are as near to dev or test as the gap. Published dev
-    and test frames that are one a second are left out: without a neighbour they show nothing about consistency.
+    and test frames that are one second apart are left out: without a neighbour they say nothing about consistency.
 
     Args:
         stills: in the published split.
@@ -25,7 +25,7 @@ def split_for_video(stills: Sequence[Still], params: CamVidParams) -> tuple[list
         The frames that are used, and notes.
 
     Raises:
-        UserError: there is no such clip, or a part of it is too short.
+        UserError: there is no 15 Hz clip, or a part of it is too short.
     """
     video = [
         still for group in by_sequence(stills).values() for run in _runs_of(group) if len(run) > 1 for still in run
@@ -62,7 +62,7 @@ def split_for_video(stills: Sequence[Still], params: CamVidParams) -> tuple[list
 
 
 def nearness(stills: Sequence[Still]) -> list[str]:
-    """A note for every recording that is in several splits: what is measured there is not independent of training."""
+    """A note for every recording that is in several splits: measurements there are not independent of training."""
     notes = []
     for sequence, group in by_sequence(stills).items():
         train = [still.number for still in group if still.split == "train"]

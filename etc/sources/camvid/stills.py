@@ -1,4 +1,4 @@
-"""CamVid's stills: their files, and what their names tell: sequence, number, published split, clips.
+"""CamVid's stills: their files and what the names say: sequence, number, published split, clips.
 
 In ``0001TP_006690``, ``0006R0_f00930``, ``Seq05VD_f00000`` and ``0016E5_07959`` the number counts 30 frames a
 second. Most stills are one second (30 frames) apart; only 0016E5_07959 … 08159 are every second frame.
@@ -10,12 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-# Frames further apart are of no use for optical flow, and begin a new clip.
+# Frames further apart are useless for optical flow, and begin a new clip.
 LONGEST_STEP = 3
 FRAMES_PER_SECOND = 30
-# The nearest stills of those that are one a second.
+# The smallest distance of the stills that are one second apart.
 STILLS_APART = 29
 
 _NAME = re.compile(r"(?P<sequence>[0-9A-Za-z]+)_(?P<mark>f?)(?P<number>\d+)")
@@ -73,7 +71,7 @@ def parse(stem: str) -> Still | None:
 
 
 def published_split(still: Still) -> str | None:
-    """train, dev or test in the published split; None for a frame that is in none."""
+    """train, dev or test in the published split; None for other frames."""
     for sequence, first, last, split in PUBLISHED:
         if still.sequence == sequence and first <= still.number <= last:
             return split
@@ -94,7 +92,7 @@ def runs(numbers: Sequence[int]) -> Iterator[list[int]]:
 
 
 def lacking(sequence: str, before: int, after: int, step: int, neighbours: int = 0) -> int:
-    """How many frames are missing between two clips of a sequence; 0 where they are apart by nature.
+    """How many frames are missing between two clips of a sequence; 0 where they are apart by design.
 
     Args:
         sequence: e.g. 0016E5.
@@ -135,13 +133,3 @@ def names_in(folder: Path) -> list[str]:
         return []
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.name.endswith(".png") and entry.name[0] != ".")
-
-
-def kind_of(pixels: np.ndarray) -> str:
-    """grey, RGB, or another kind in words, of a picture as OpenCV decodes it unchanged."""
-    if pixels.dtype == np.uint8 and pixels.ndim == 2:
-        return "grey"
-    if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
-        return "RGB"
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    return f"of {channels} channels of {pixels.dtype}"

@@ -1,7 +1,7 @@
-"""Where frames are missing in recordings, kept in the file of a manifest for ``etc frames --verify``.
+"""Gaps in recordings, where frames are missing, stored in the manifest's file for ``etc frames --verify``.
 
-They stand beside the label set. A data set without gaps has the same file as if there were none to tell, and what reads
-a manifest for its frames does not depend on this module.
+They are metadata of the Parquet file, like the label set. Without gaps nothing is added, and readers of the manifest do
+not depend on this module.
 """
 
 import json
@@ -19,7 +19,7 @@ _GAPS = b"gaps"
 
 
 def add(path: str | Path, gaps: Iterable[Gap]) -> None:
-    """Put gaps into a manifest that has none yet; without gaps the file stays as it is. Equal gaps give equal bytes."""
+    """Add gaps to a manifest that has none yet; without gaps the file stays as it is. Equal gaps give equal bytes."""
     rows = sorted(gaps)
     if not rows:
         return
@@ -30,14 +30,14 @@ def add(path: str | Path, gaps: Iterable[Gap]) -> None:
 
 
 def read(path: str | Path, frames: pd.DataFrame) -> tuple[Gap, ...]:
-    """The gaps that stand in a manifest.
+    """The gaps that a manifest holds.
 
     Args:
         path: of the manifest.
         frames: its rows.
 
     Raises:
-        UserError: they are no gaps, or not between its frames.
+        UserError: the entries are not gaps, or not between its frames.
     """
     try:
         gaps = tuple(_gap(row) for row in json.loads((pq.read_schema(path).metadata or {}).get(_GAPS, b"[]")))
@@ -56,5 +56,5 @@ def read(path: str | Path, frames: pd.DataFrame) -> tuple[Gap, ...]:
 def _gap(row: list) -> Gap:
     clip, *numbers = row
     if not isinstance(clip, str) or [type(number) for number in numbers] != [int, int, int]:
-        raise ValueError(f"{row!r} is no clip and three numbers")
+        raise ValueError(f"{row!r} is not a clip and three numbers")
     return Gap(clip, *numbers)

@@ -1,9 +1,9 @@
-"""Looking at every file of a data set: size, checksum, and whether it is a whole picture of the right kind.
+"""Inspecting every file of a data set: size, checksum, and whether it is a complete picture of the right kind.
 
 A shallow look reads the bytes, the header and the container: the checksum of every PNG chunk, the end marker of a JPEG.
-A deep look also decodes the pixels, and counts those of each class in labels. What was seen is kept in a records file,
-so that a file of the same size and time is not read again. A JPEG that is whole but has wrong bytes inside decodes to
-other pixels without any error; only a checksum that was taken before tells.
+A deep look also decodes the pixels, and counts those of each class in labels. Results are kept in a records file,
+so that a file of the same size and time is not read again. A complete JPEG with wrong bytes inside decodes to other
+pixels without any error; only an earlier checksum shows that.
 """
 
 import os
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from etc.core.errors import first_line
 from etc.core.files import atomic
 from etc.core.progress import track
-from etc.dataset import location
+from etc.dataset import location, pictures
 from etc.dataset.label_sets import LabelSet
 from etc.dataset.manifest import checksum
 from etc.sources.check.content import Found, look, unopened
@@ -51,7 +51,7 @@ SCHEMA = pa.schema(
 _RECORDS = SCHEMA.append(pa.field("label_set", pa.string())).with_metadata({"inspection": "1"})
 # Records are written this often during a run, or less often where writing them would take more than this share of it.
 _SAVE_SECONDS, _SAVE_SHARE = 20.0, 0.02
-# A task of a worker: large enough that handing it over costs nothing, small enough that progress is seen.
+# A task of a worker: large enough that handing it over costs nothing, small enough to show progress.
 _CHUNK_BYTES, _CHUNK_FILES = 16 << 20, 64
 # Rough times, for the number of processes: starting one takes a second or two, which a few files are not worth.
 _FILE_SECONDS, _BYTE_SECONDS, _PROCESS_SECONDS = 2e-4, {False: 2e-9, True: 3e-8}, 4.0
@@ -75,11 +75,11 @@ def inspect(
     """Look at the files of all frames.
 
     Args:
-        root: ``data/<data set>/root``; foreign files are found from there.
+        root: ``data/<data set>/root``; third-party files are found from there.
         frames: of the listing.
         label_set: of the data set.
-        records: Parquet file of what earlier calls saw. It is written about every 20 seconds and at the end, so that a
-            killed run goes on; a damaged one is ignored with a line on stderr.
+        records: Parquet file of the results of earlier calls. It is written about every 20 seconds and at the end, so
+            that a killed run can resume; a damaged one is ignored with a line on stderr.
         workers: processes; the result does not depend on it.
         deep: decode the pixels.
         label: short name for the progress bar.
@@ -88,7 +88,7 @@ def inspect(
         One row a file in the order of ``frames``, columns ``SCHEMA``: path below the root; kind, ``image`` or
         ``label``; bytes, -1 where it cannot be opened; modified, ns since 1970; checksum as in the manifest; width and
         height in pixels as the pipeline decodes it, 0 where unknown; deep, whether a deep look was taken; problem, a
-        word of ``PROBLEMS`` or ""; detail in words; counts, for labels that were decoded the number of pixels per train
+        word of ``pictures.PROBLEMS`` or ""; detail in words; counts, for decoded labels the number of pixels per train
         id, then of those ignored, else None.
 
     Raises:
@@ -140,7 +140,7 @@ def _files(root: Path, frames: Sequence[Frame]) -> list[_File]:
     folder = str(foreign or root)
 
     def resolve(name: str) -> str:
-        # Foreign frames are many: only those that may lie below the root are looked for there.
+        # Third-party frames are many: only those that may be below the root are looked for there.
         return str(location.locate(root, name)) if name.partition("/")[0] in own else f"{folder}/{name}"
 
     named = ((name, kind) for one in frames for name, kind in ((one.image, "image"), (one.label, "label")) if name)
@@ -159,7 +159,7 @@ def _stat(place: str) -> Found:
         # Path.stat takes twice as long, and there may be a million files.
         status = os.stat(place)  # noqa: PTH116
     except OSError as error:
-        return unopened(error)
+        return unopened(pictures.unopened(place, error))
     return Found(status.st_size, status.st_mtime_ns)
 
 
@@ -189,7 +189,7 @@ def _table(files: list[_File], looks: list[Found | None], numbers: Sequence[int]
 
 
 def _load(records: Path) -> pa.Table:
-    """What earlier calls saw."""
+    """The results of earlier calls."""
     try:
         kept = pq.read_table(records)
     except FileNotFoundError:

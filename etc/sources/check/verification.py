@@ -1,4 +1,4 @@
-"""What is wrong with a data set, and what is in it: from a listing and the inspection of its files to one table."""
+"""What is wrong with a data set and what it holds: one table from a listing and the inspection of its files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,14 @@ import pyarrow as pa
 from etc.dataset.label_sets import LabelSet
 from etc.sources.source import Frame, Gap
 
-# Kinds of findings, worst first: title in the table, and whether it is an error or a warning.
+# Kinds of findings, worst first: the title in the table, and whether it is an error (else a warning).
 KINDS = {
     "missing": ("missing", True),
     "unreadable": ("unreadable", True),
     "empty": ("empty", True),
     "truncated": ("truncated", True),
     "damaged": ("damaged", True),
+    "large": ("too large", True),
     "changed": ("not as in the manifest", True),
     "mode": ("wrong mode", True),
     "size": ("wrong size", True),
@@ -52,10 +53,10 @@ class Report:
         totals: frames, images, labels, bytes, and deep: files of which the pixels were read.
         findings: one row each, columns kind (of ``KINDS``), clip, path and detail, by kind, clip and frame.
         clips: one row a clip: clip, split, frames, labelled, step (between frame numbers, 0 for a clip of one frame),
-            gaps (before it or in it), lacking (frames in them), pairs (of frames one step apart that can both be read),
+            gaps (before it or in it), lacking (frames missing in them), pairs (of readable frames one step apart),
             errors and warnings.
-        classes: one row a class, the last one what is ignored: class, pixels, share (0..1 of all pixels of labels that
-            were decoded), labels (that hold it). Empty when no label was decoded.
+        classes: one row a class, the last one for ignored pixels: class, pixels, share (0..1 of all pixels of decoded
+            labels), labels (that hold it). Empty when no label was decoded.
     """
 
     totals: dict[str, int]
@@ -77,7 +78,7 @@ def verify(
         frames: of the listing.
         files: as :func:`etc.sources.check.inspection.inspect` returns it for them.
         label_set: of the data set.
-        manifest: that the files must agree with; None when there is none yet.
+        manifest: which the files must match; None before there is one.
         gaps: that the source found, each before one of the frames.
     """
     images, labels = (files[files["kind"] == kind] for kind in ("image", "label"))
@@ -140,7 +141,7 @@ def table(report: Report) -> pa.Table:
 
 
 def _joined(frames: Sequence[Frame], images: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """One row a frame, sorted by clip and number; what is known of its files in image_… and label_…."""
+    """One row a frame, sorted by clip and number, with the inspection of its files in image_… and label_…."""
     listed = pd.DataFrame(list(frames), columns=list(Frame._fields))
     columns = ["checksum", "width", "height", "problem", "detail"]
     for name, one in (("image", images), ("label", labels)):
@@ -175,7 +176,7 @@ def _clips(listed: pd.DataFrame, gaps: Sequence[Gap]) -> pd.DataFrame:
 
 
 def _flawed(listed: pd.DataFrame) -> pd.DataFrame:
-    """What the inspection found, once a file."""
+    """The problems that the inspection found, one row a file."""
     parts = []
     for name in ("image", "label"):
         rows = listed[listed[f"{name}_problem"].ne("")].drop_duplicates(name)
@@ -202,7 +203,7 @@ def _with_usual_sizes(known: pd.DataFrame) -> pd.DataFrame:
     """With the most common size of the images of each clip as clip_…, and of all images as most_…."""
     sizes = ["image_width", "image_height"]
     counts = known.groupby(["clip", *sizes]).size().reset_index(name="n")
-    # Of equally common sizes the larger one: what was made smaller by mistake is likelier than the other way round.
+    # Of equally common sizes the larger one: frames are more often shrunk by mistake than enlarged.
     order = ["n", *sizes]
     usual = counts.sort_values(order).drop_duplicates("clip", keep="last").set_index("clip")
     most = counts.groupby(sizes)["n"].sum().reset_index().sort_values(order).tail(1)
@@ -241,7 +242,7 @@ def _duplicates(listed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _gaps(listed: pd.DataFrame, gaps: Sequence[Gap]) -> pd.DataFrame:
-    """Gaps that the source found and cut at, at the image behind each."""
+    """Gaps at which the source cut, each at the image after it."""
     near = listed[listed["clip"].isin({gap.clip for gap in gaps})]
     places = dict(zip(zip(near["clip"], near["frame"], strict=True), near.index, strict=True))
     rows = listed.loc[[places[gap.clip, gap.frame] for gap in gaps]]
@@ -253,7 +254,7 @@ def _gaps(listed: pd.DataFrame, gaps: Sequence[Gap]) -> pd.DataFrame:
 
 
 def _gaps_inside(listed: pd.DataFrame) -> pd.DataFrame:
-    """Gaps in clips. Our sources have none there, but one that a user has added may not cut its clips."""
+    """Gaps within clips. Our sources leave none, but a user's own source may not cut its clips."""
     rows = listed[listed["distance"].gt(0) & listed["distance"].ne(listed["step"])]
     details = [
         f"frame {one.frame} follows {one.frame - one.distance}, the step is {one.step}" for one in rows.itertuples()
@@ -262,13 +263,13 @@ def _gaps_inside(listed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _changed(listed: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Files with another content than in the manifest, and frames of it that the source does not have any more."""
+    """Files whose content differs from the manifest, and frames of it that the source no longer has."""
     parts = []
     for name, column in (("image", "checksum"), ("label", "label_checksum")):
         expected = listed[name].map(manifest.drop_duplicates(name).set_index(name)[column])
         have = listed[f"{name}_checksum"]
         rows = listed[expected.notna() & have.ne("") & listed[name].ne("") & have.ne(expected)].drop_duplicates(name)
-        parts.append(_findings(rows, "changed", rows[name], "its content is another"))
+        parts.append(_findings(rows, "changed", rows[name], "its content has changed"))
         gone = manifest[~manifest[name].isin(listed[name]) & manifest[name].ne("")].drop_duplicates(name)
         parts.append(_findings(gone, "missing", gone[name], "the manifest has it, the source does not"))
     return pd.concat(parts)

@@ -21,7 +21,7 @@ TRAIN_IDS = dataclasses.replace(
 )
 _LABEL_SETS = {"labelIds": CITYSCAPES, "labelTrainIds": TRAIN_IDS}
 
-# Its authors say to leave this picture out.
+# Its authors recommend leaving this picture out.
 _CORRUPT = ("troisdorf_000000", 73)
 
 
@@ -39,7 +39,7 @@ class Cityscapes:
 
     @property
     def location(self) -> Location:
-        """``root``, else ETC_ROOT_<DATA SET>, else CITYSCAPES_DATASET, else what :meth:`fetch` got."""
+        """``root``, else ETC_ROOT_<DATA SET>, else CITYSCAPES_DATASET, else the download of :meth:`fetch`."""
         return Location(self.params.root, (variable(self.dataset), "CITYSCAPES_DATASET"), FETCHED)
 
     def fetch(self, agreed: bool) -> Path:
@@ -74,7 +74,7 @@ class Cityscapes:
 
 
 def check_paths(frames: list[Frame]) -> None:
-    """Make sure, by its path, that no frame of another folder is trained on.
+    """Make sure, by paths, that no frame of another folder is trained on.
 
     Raises:
         UserError: one is in split train and not in folder train or train_extra.
@@ -145,7 +145,7 @@ def _absent(root: Path, kind: str, name: str, ending: str) -> UserError:
 
 
 def _label_kind(folders: list[Folder], wanted: str) -> tuple[str, list[str]]:
-    """Which label files to read, and what to say about it.
+    """Which label files to read, and notes about it.
 
     Raises:
         UserError: files of the wanted kind are missing.

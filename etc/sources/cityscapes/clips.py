@@ -28,7 +28,7 @@ class Clip(NamedTuple):
 
 
 def cut_clips(present: Collection[int], annotated: Iterable[int]) -> list[Clip]:
-    """Clips of one recording, in time order; every frame that is there is in exactly one of them.
+    """Clips of one recording, in time order; every existing frame is in exactly one of them.
 
     A clip is an annotated frame with the 19 before and the 10 after it, by number, as far as they are there. Where two
     overlap, the earlier one keeps the frames up to the later one's annotated frame. A gap splits a clip. What no
@@ -69,7 +69,7 @@ def runs(numbers: list[int]) -> list[range]:
 
 
 def holes(present: Collection[int], annotated: Iterable[int]) -> list[tuple[int, int]]:
-    """Where frames of one recording are missing: the last number before each hole and the first behind it.
+    """Where frames of one recording are missing: the last number before each hole and the first after it.
 
     The published recordings have only the frames of clips, so what lies between two clips is no hole. Frames that no
     annotated frame reaches tell no clips: there a jump of the numbers that is too large for a gap is none, as in

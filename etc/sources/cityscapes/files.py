@@ -23,7 +23,7 @@ HELD_OUT = {
 
 
 def truth(folder: str) -> str:
-    """Which labels are those of a folder: train_extra has only coarse ones."""
+    """The label type of a folder: train_extra has only coarse labels."""
     return COARSE if folder == "train_extra" else FINE
 
 

@@ -1,4 +1,4 @@
-"""The archives that Cityscapes comes in: which of them the parameters need, and fetching these.
+"""The archives of Cityscapes: which of them the parameters need, and how they are fetched.
 
 csDownload, the tool of its authors (cityscapesscripts), logs in, resumes, and compares the MD5 sums of the site. The
 account is its own affair: it asks for it on the terminal, and stores it if told to. Names and sizes are those of
@@ -68,7 +68,7 @@ def packages(params: CityscapesParams) -> list[str]:
 
 
 def fetch(names: Sequence[str], folder: Path, agreed: bool) -> Path:
-    """Download and unpack packages; those that are there already stay.
+    """Download and unpack packages; existing ones stay.
 
     Each archive arrives in ``{folder}.part`` and is deleted once it is unpacked. What a killed run has got is used by
     the next.
@@ -144,20 +144,20 @@ def _tool() -> ModuleType:
 
 
 def _call(step: Any, **options: Any) -> Any:
-    """Run a step of csDownload, whose failures become one line."""
+    """Run a step of csDownload; a failure becomes one line."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return step(**options)
     except Exception as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
-    # Not raised where it was caught: the tool's error may hold the request, and that the password.
+    # Not raised in the except block: the tool's error may hold the request, and with it the password.
     raise UserError(f"csDownload failed ({reason}); run again, it resumes what has arrived")
 
 
 def _bring(tool: ModuleType, session: Any, archive: Path, root: Path) -> None:
-    """Download one package and move what it holds to ``root``."""
+    """Download one package and move its content to ``root``."""
     content, package = archive.with_suffix(""), PACKAGES[archive.name]
-    done = archive.with_suffix(".whole")  # its sum was right
+    done = archive.with_suffix(".whole")  # its checksum was right
     if not done.exists():
         if resume := archive.exists():
             # The site refuses to send what follows the last byte, so a complete file gets its last byte again.

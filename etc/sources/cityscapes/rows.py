@@ -1,4 +1,4 @@
-"""One folder of Cityscapes: its clips, their frames, labels and gaps, and remarks on what is not as usual."""
+"""One folder of Cityscapes: its clips, their frames, labels and gaps, and remarks on irregularities."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, KeysView, Mapping
@@ -14,7 +14,7 @@ Place = tuple[str, int]  # recording and frame number
 
 @dataclass(frozen=True)
 class Folder:
-    """What one folder holds.
+    """The content of one folder.
 
     Attributes:
         name: train, val, test or train_extra.
@@ -47,14 +47,14 @@ def frame_name(recording: str, number: int) -> str:
 
 
 def rows(folder: Folder, kind: str, params: CityscapesParams) -> tuple[list[Frame], list[Gap], list[str]]:
-    """Frames of a folder, where some are missing, and remarks.
+    """The frames of a folder, its gaps, and remarks.
 
     Args:
         folder: as read.
         kind: of the label files to use.
         params: whether clips or annotated frames are listed, and which cities are dev.
     """
-    # Folder test has labels without content, which tell the annotated frames all the same.
+    # Labels of folder test are without content, but still show which frames are annotated.
     labels = {} if folder.name == "test" else folder.labels[kind]
     centres: defaultdict[str, list[int]] = defaultdict(list)
     for recording, number in folder.annotated | _places(folder.still):
@@ -104,14 +104,14 @@ def _gaps(
     named: Mapping[int, str], images: KeysView[int], sequence: KeysView[int], annotated: Iterable[int]
 ) -> Iterator[Gap]:
     """Where frames of one recording are missing, with the names of clips by their first frame."""
-    # leftImg8bit_sequence may be there in part: a still without any of its clip is alone by nature.
+    # leftImg8bit_sequence may be there in part: a still whose clip is absent is not a gap.
     alone = {centre for centre in annotated if sequence.isdisjoint(range(centre - BEFORE, centre + AFTER + 1))}
     for after, frame in holes(images - alone, set(annotated) - alone):
         yield Gap(named[frame], frame, after, frame - after - 1)
 
 
 def _look(seen: defaultdict[str, list[str]], name: str, clip: Clip, there: bool, sequence: KeysView[int]) -> None:
-    """Remember a clip that is not as usual."""
+    """Note an irregular clip."""
     first, last = clip.frames[0], clip.frames[-1]
     if sequence.isdisjoint(clip.frames):
         seen["clips of one frame, since leftImg8bit_sequence has none"].append(name)

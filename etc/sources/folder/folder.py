@@ -1,8 +1,7 @@
 """A user's own folder of frames as a source, with or without labels.
 
-Clips and frames are told by the names of the files, see etc/sources/folder/layouts.py for the layouts. What is called a
-recording here is a clip of that folder; it is cut where its numbering leaves its step, as its frames then are no
-neighbours in time.
+Clips and frames are identified by file names; etc/sources/folder/layouts.py has the layouts. A *recording* here is a
+clip of that folder; it is cut where its numbering leaves its step, since frames there are not neighbours in time.
 """
 
 import os
@@ -34,13 +33,11 @@ from etc.sources.folder.params import FolderParams
 from etc.sources.source import Frame, Gap, Listing, no_download
 from etc.sources.splits import Candidate, deal
 
-# All of them are read by the wheels of OpenCV.
-IMAGE_SUFFIXES = (*FRAME_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp")
 MOST_NOTES = 3  # of one kind
 
 
 class Piece(NamedTuple):
-    """Frames of one recording that follow each other at one step; ``number`` tells them from others of it."""
+    """Frames of one recording that follow each other at one step."""
 
     recording: str
     frames: Files
@@ -73,13 +70,13 @@ class Folder:
         raise no_download(self.dataset, "frames", self.location)
 
     def list(self, root: Path, made: Path, workers: int) -> Listing:
-        """All frames that have a place, by clips.
+        """All frames whose clip and number are known, by clips.
 
         Raises:
-            UserError: a folder, a class file or a clip of the parameters is not there, or a frame number is too large.
+            UserError: a folder, class file or clip of the parameters does not exist, or a frame number is too large.
         """
         label_set = class_file.load(self.params.classes, root)
-        images = _read(root, "images", self.params.images, IMAGE_SUFFIXES, VSPW_FRAMES)
+        images = _read(root, "images", self.params.images, FRAME_SUFFIXES, VSPW_FRAMES)
         notes = _strays(images, root)
         labels: dict[str, Files] = {}
         if self.params.labels is not None:
@@ -99,7 +96,7 @@ class Folder:
 
 
 def cut(recording: str, files: Files) -> Iterator[Piece]:
-    """The clips of a recording: its step is the most common difference of numbers, another one begins a new clip."""
+    """The clips of a recording: its step is the most common difference of numbers; any other begins a new clip."""
     numbers = list(files)
     step = detected_step(numbers)
     starts = [0, *(place for place, (one, two) in enumerate(pairwise(numbers), 1) if two - one != step), len(numbers)]
@@ -121,7 +118,7 @@ def _read(
 def _labels(
     root: Path, folder_name: str, images: ClipFolder, label_set: LabelSet
 ) -> tuple[dict[str, Files], list[str]]:
-    """The labels of each recording, and what to say about them."""
+    """The labels of each recording, and notes about them."""
     prefer = ("color",) if label_set.in_colours else ("labelIds", "labelTrainIds")
     folder = _read(root, "labels", folder_name, ID_SUFFIXES, VSPW_LABELS, prefer)
     found = {recording: folder.match(recording, images) or {} for recording in images.clips}
@@ -160,10 +157,10 @@ def shortened(notes: Sequence[str], what: str) -> list[str]:
 
     Args:
         notes: one a case.
-        what: names the cases in the last note, e.g. ``files left out``.
+        what: the cases in the last note, e.g. ``files left out``.
     """
     rest = len(notes) - MOST_NOTES
-    # One more note says as much as a count of one.
+    # One more note is as short as a count of one.
     return [*notes] if rest <= 1 else [*notes[:MOST_NOTES], f"... and {rest} more {what}"]
 
 
@@ -193,8 +190,8 @@ def _gaps(
 ) -> Iterator[Gap]:
     """Where frames are missing between pieces of one recording, before clips that have a split.
 
-    Only a step that at least half of the frames keep tells that. As in ``etc tc``, a long jump between files named as
-    those of Cityscapes is where the next clip begins.
+    That is known only where at least half of the frames keep one step. As in ``etc tc``, a long jump between files with
+    Cityscapes names starts the next clip.
     """
     for own in _by_recording(pieces).values():
         steps = Counter(two - one for one, two in pairwise(number for piece in own for number in piece.frames))
@@ -210,7 +207,7 @@ def _gaps(
 
 
 def _cuts(pieces: Sequence[Piece]) -> list[str]:
-    """What to say about recordings that were cut."""
+    """Notes about recordings that were cut."""
     lines = []
     for recording, own in _by_recording(pieces).items():
         if len(own) > 1:
@@ -249,11 +246,11 @@ def _frames(
 
 
 def _name(root: Path, path: Path) -> str:
-    """The path below the root with '/'; many times as fast as ``Path.relative_to``."""
+    """The path below the root with '/'; many times faster than ``Path.relative_to``."""
     text = os.fspath(path)[len(os.fspath(root)) :].replace(os.sep, "/").lstrip("/")
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise UserError(f"{text!r}: the name of this file is no UTF-8; rename it") from error
+            raise UserError(f"{text!r}: the name of this file is not UTF-8; rename it") from error
     return text or "."

@@ -26,8 +26,9 @@ from etc.sources.clip_names import first_names
 
 Files = dict[int, Path]
 
-ID_SUFFIXES = (".png",)
-FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")
+# As etc/dataset/pictures.py reads them.
+ID_SUFFIXES = (".png", ".npy")
+FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 UNNAMED = ""
 # Long Cityscapes recordings hold many clips. A jump in the numbering by more steps starts the next clip, a smaller one
 # is a gap in a clip.
@@ -100,6 +101,9 @@ def read_folder(
     paths = sorted(path for path in visible_files(root) if path.suffix.lower() in suffixes)
     if not paths:
         raise UserError(f"{root}: the folder holds no {' or '.join(suffixes)} file")
+    if any(path.suffix.lower() == ".png" for path in paths):
+        # Arrays beside pictures of ids are their probabilities.
+        paths = [path for path in paths if path.suffix.lower() != ".npy"]
     check_names(paths)
     paths = _preferred(paths, prefer)
     in_vspw = _is_vspw(root, paths)

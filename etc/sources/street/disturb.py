@@ -1,4 +1,4 @@
-"""What a camera does to a clean frame: blur, changing exposure and white balance, sensor noise."""
+"""Camera effects on a clean frame: blur, changing exposure and white balance, sensor noise."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Exact optical flow and visibility between two rendered frames: what a pixel sees, moved and projected again."""
+"""Exact optical flow and visibility between two rendered frames: the point that a pixel sees, moved and reprojected."""
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def _places(renderer: Renderer, view: View, s: int) -> np.ndarray:
     scene = renderer.scene
     matrices = (scene.cameras[s] @ scene.poses[s]).astype(np.float32)
     solid = view.triangle >= 0
-    # The sky is infinitely far away: the camera's place does not matter.
+    # The sky is infinitely far away: the camera's position does not matter.
     place = matrices[0, :3, :3] @ view.points + matrices[0, :3, 3:] * solid
     body = np.take(scene.body, view.triangle) * solid
     moving = np.flatnonzero(body)

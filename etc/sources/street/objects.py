@@ -1,4 +1,4 @@
-"""What stands and moves in the procedural street, built from simple shapes.
+"""The objects of the procedural street, built from simple shapes.
 
 Every function returns a list of parts in the object's own frame: origin on the ground, y up, z ahead, metres.
 """

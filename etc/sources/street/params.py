@@ -16,7 +16,7 @@ class ClipCounts(Params):
 
 
 class Disturbance(Params):
-    """Strength of what the sensor does to a clean frame. Zero turns a disturbance off."""
+    """Strengths of the camera's effects on a clean frame. Zero turns an effect off."""
 
     noise: float = Field(0.05, ge=0, le=0.5, description="standard deviation of the noise of a pixel, 1 = white")
     flicker: float = Field(0.15, ge=0, le=1, description="standard deviation of the log exposure of a frame")

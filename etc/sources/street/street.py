@@ -180,7 +180,7 @@ def _identity(params: StreetParams, save_flow: SaveFlow) -> str:
 
 
 def _kept(root: Path, marker: Path, identity: str) -> dict[str, tuple[int, str]] | None:
-    """What ``write_clip`` returned for a clip that is complete and unchanged, else None."""
+    """The result of ``write_clip`` for a clip that is complete and unchanged, else None."""
     if not marker.is_file():
         return None
     record = read_json(marker)

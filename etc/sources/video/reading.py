@@ -1,6 +1,6 @@
-"""Videos decoded by OpenCV's FFmpeg, one frame after the other: seeking is not exact in all formats."""
+"""Videos decoded by OpenCV's FFmpeg, frame by frame: seeking is not exact in all formats."""
 
-import os
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 
 from etc.core.errors import UserError
+from etc.sources.video.mp4 import shown_seconds
+from etc.sources.video.sizes import first_change, quiet
 from etc.sources.video.timeline import interval
 
 FIRST_LOOK = 256
@@ -17,14 +19,14 @@ REPAIR = "get it whole, convert it (ffmpeg -i IN -c:v libx264 OUT.mp4), or leave
 
 @dataclass(frozen=True)
 class Scan:
-    """What one pass over a video finds.
+    """The result of one pass over a video.
 
     Attributes:
         times: of each frame, seconds, rising, float64 (N,), N >= 1.
-        rate: frames a second: what the file says where its times agree, else from these.
+        rate: frames a second: the file's own where its times agree, else computed from the times.
         shape: height and width after the rotation that the file asks for.
-        timed: whether the file has times that can be used; otherwise they are made from its rate.
-        short: seconds by which it ends before its header says, where that is little; else 0.
+        timed: whether the file has usable times; otherwise they follow from its rate.
+        short: seconds by which it ends before its header says, if only a little; else 0.
         square: whether its pixels are square.
     """
 
@@ -66,7 +68,7 @@ class Reader:
             self.place += 1
         good, pixels = self._capture.retrieve()
         if not good or pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 3:
-            raise UserError(f"{self.path}: frame {index} is no 8-bit colour picture; {REPAIR}")
+            raise UserError(f"{self.path}: frame {index} is not an 8-bit colour picture; {REPAIR}")
         return pixels
 
 
@@ -75,10 +77,11 @@ def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False)
 
     Args:
         path: the file.
-        enough: asked now and then with the times so far, whether the rest may be left out.
+        enough: called now and then with the times so far; True ends the pass.
 
     Raises:
-        UserError: it cannot be opened, has no frame, ends before its header says, or tells no time.
+        UserError: it cannot be opened, has no frame, changes the size of its frames, ends before its header says, or
+            gives neither times nor a rate.
     """
     capture = _open(path)
     said, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -104,9 +107,15 @@ def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False)
     capture.release()
     if not times:
         raise UserError(f"{path}: the video has no frame that can be decoded; {REPAIR}")
+    if change := first_change(_open(path), len(times)):
+        before, after = (f"{width}x{height}" for width, height in (change.before, change.after))
+        raise UserError(
+            f"{path}: its frames change from {before} to {after} pixels at frame {change.frame}; cut it there into two "
+            "videos, or leave it out with !NAME in files"
+        )
     seconds, timed = _usable(times, said)
     if seconds is None:
-        raise UserError(f"{path}: the video tells neither the times of its frames nor their rate; {REPAIR}")
+        raise UserError(f"{path}: the video gives neither the times of its frames nor their rate; {REPAIR}")
     found = 1 / interval(seconds) if len(times) > 1 else said or 1.0
     rate = said if abs(said - found) <= 0.01 * found else found
     short = _missing(path, len(times), seconds[-1] + 1 / rate, count, said) if ended else 0.0
@@ -114,7 +123,7 @@ def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False)
 
 
 def _usable(times: list[float], said: float) -> tuple[np.ndarray | None, bool]:
-    """Rising times, and whether they are the file's own; None when they cannot be made."""
+    """Rising times, and whether they are the file's own; None when there are none."""
     own = np.array(times)
     if np.isfinite(own).all() and (np.diff(own) > 0).all():
         return own, True
@@ -122,12 +131,12 @@ def _usable(times: list[float], said: float) -> tuple[np.ndarray | None, bool]:
 
 
 def _missing(path: Path, frames: int, seconds: float, count: float, said: float) -> float:
-    """Seconds that are missing at the end, where that is little."""
+    """Seconds that are missing at the end, if only a few."""
     if not said or not frames < count < 1e9:
         return 0.0
-    announced = count / said
+    announced = min(count / said, shown_seconds(path) or math.inf)
     missing = announced - seconds
-    # Where frames are not at one step the number announced is a product of length and rate: the time decides.
+    # With a variable rate the announced number is length times rate: the time decides.
     if missing <= 2 / said:
         return 0.0
     # A header may count frames that are not shown, or the end of the sound.
@@ -140,17 +149,11 @@ def _missing(path: Path, frames: int, seconds: float, count: float, said: float)
 
 
 def _open(path: Path) -> cv2.VideoCapture:
-    # FFmpeg's own lines would stand beside the one that the user gets.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if cv2.CAP_FFMPEG not in cv2.videoio_registry.getStreamBackends():
         raise UserError(f"{path}: this OpenCV reads no videos; install opencv-python as in requirements.lock")
-    logging = cv2.utils.logging
-    before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
+    with quiet():
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    finally:
-        logging.setLogLevel(before)
     if not capture.isOpened():
-        raise UserError(f"{path}: no video, a damaged or cut one, or of a codec that OpenCV does not have; {REPAIR}")
+        raise UserError(f"{path}: not a video, a damaged one, or one of a codec that OpenCV does not have; {REPAIR}")
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     return capture

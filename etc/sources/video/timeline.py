@@ -1,7 +1,7 @@
 """Which frames of a video are kept and where its clips begin, from the time of every frame.
 
-A hole is where a video shows no frame for longer than one and a half times its usual interval, as phones and screen
-recorders leave them. Frames beside a hole are no neighbours, so a new clip begins.
+A hole is where a video shows no frame for longer than one and a half times its usual interval; phones and screen
+recorders leave such holes. Frames on either side of a hole are not neighbours, so a new clip begins.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 HOLE = 1.5  # times the usual interval
 SAME_RATE = 0.002
-STEADY = 0.1  # of the usual interval: what times may depart from it; Matroska rounds them to whole milliseconds
+STEADY = 0.1  # of the usual interval: how far times may depart from it; Matroska rounds them to whole milliseconds
 
 
 class Kept(NamedTuple):
@@ -38,7 +38,7 @@ class Cut:
         clips: at least two frames each, at one step.
         offset: how far a kept frame is from its regular time at most, seconds; 0 where all frames are kept.
         holes: number of holes where a clip had to end.
-        left: kept frames that are in no clip, as there was no second one beside them.
+        left: kept frames that are in no clip, since none is next to them.
         full: whether the limit was reached.
         gaps: the holes between clips, except those among frames that are skipped anyway.
     """
@@ -89,7 +89,7 @@ def keep(times: np.ndarray, rate: float | None) -> tuple[list[list[Kept]], float
         regular = times[0] + np.arange(int((times[-1] - times[0] + usual / 2) * rate) + 1) / rate
         index = nearest(times, regular)
         distance = np.abs(times[index] - regular)
-        # A frame that is nearest to two times stands for the first; a hole is left for the second.
+        # A frame that is nearest to two times counts for the first; the second is a hole.
         good = (distance <= 0.5 / rate) & (np.diff(index, prepend=-1) > 0)
         index, number = index[good], np.flatnonzero(good)
         breaks = np.diff(number) > 1
@@ -99,7 +99,7 @@ def keep(times: np.ndarray, rate: float | None) -> tuple[list[list[Kept]], float
 
 
 def nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Places in ``times`` (rising) nearest to each of ``wanted``, the earlier one where two are as near."""
+    """Places in ``times`` (rising) nearest to each of ``wanted``, the earlier one where two are equally near."""
     after = np.searchsorted(times, wanted).clip(1, len(times) - 1)
     # Times are sums of rounded numbers: a difference of a nanosecond does not count.
     later = wanted - times[after - 1] > times[after] - wanted + 1e-9
@@ -141,7 +141,7 @@ def cut(times: np.ndarray, rate: float | None, length: int, skip: float, limit: 
 
 
 def _lost(times: np.ndarray, rate: float | None, before: Kept, behind: Kept) -> int:
-    """How many frames would fill the hole between two; without a rate numbers do not tell that, but times do."""
+    """How many frames would fill the hole between two; without a rate the times say that, not the numbers."""
     if rate is not None:
         return behind.number - before.number - 1
     return max(1, round(float(times[behind.index] - times[before.index]) / interval(times)) - 1)

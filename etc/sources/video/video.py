@@ -26,7 +26,7 @@ from etc.sources.video.timeline import Cut, Kept
 from etc.workers import Workers
 
 FOLDER = "clips"
-# Encoding takes nearly all of the time: this is twice as fast as level 3, for files a quarter larger.
+# Encoding takes nearly all of the time: this is twice as fast as level 3, and files are a quarter larger.
 FAST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
 ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
@@ -41,7 +41,7 @@ class Clip(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """What is known of one video before its frames are written: path below the root, scan, cut."""
+    """One video before its frames are written: path below the root, scan, cut."""
 
     name: str
     scan: Scan
@@ -94,7 +94,7 @@ class Video:
         """Cut the videos and write their frames below ``made``; the files do not depend on ``workers``.
 
         Raises:
-            UserError: a video cannot be read, has a lower rate than is wanted, or no clip is found.
+            UserError: a video cannot be read or has a lower rate than requested, or no clip is found.
         """
         label_set = class_file.load(self.params.classes, root)
         names = self._names(root)
@@ -118,10 +118,10 @@ class Video:
 
 
 def find(root: Path, patterns: Sequence[str]) -> list[str]:
-    """Paths below the root of the files that fit a pattern and none with ``!``, sorted; case does not matter.
+    """Paths below the root of files that match a pattern and none with ``!``, sorted; case is ignored.
 
     Raises:
-        UserError: there is none.
+        UserError: no file matches.
     """
     wanted = [pattern.lower() for pattern in patterns if not pattern.startswith("!")]
     unwanted = [pattern[1:].lower() for pattern in patterns if pattern.startswith("!")]
@@ -139,7 +139,7 @@ def find(root: Path, patterns: Sequence[str]) -> list[str]:
 
 
 def _video_names(names: Sequence[str]) -> dict[str, str]:
-    """Safe name of each video, of its path without the ending unless two share that."""
+    """Safe name of each video, from its path, without the ending unless two videos would share it."""
     plain = {name: name[: -len(Path(name).suffix)] if Path(name).suffix else name for name in names}
     single = {name: stem if list(plain.values()).count(stem) == 1 else name for name, stem in plain.items()}
     safe = safe_names(single.values())
@@ -249,7 +249,7 @@ def encode(pixels: np.ndarray, ending: str, quality: int) -> bytes:
 
 
 def _notes(plans: Sequence[Planned], params: VideoParams) -> Iterator[str]:
-    """One line for each thing that holds for some of the videos."""
+    """One line for each fact that holds for some of the videos."""
     if params.rate is not None:
         offset = max(plan.cut.offset for plan in plans)
         yield (
