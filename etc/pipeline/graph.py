@@ -166,18 +166,19 @@ class Graph:
     def inputs(self, stage: str) -> list[str]:
         """Snakemake inputs of one stage: its marker, which alone says whether it is due, and what it reads.
 
-        What it reads is ``ancient``: it orders the jobs, but its date says nothing. DVC gives files new dates whenever
-        it links them, and a file may carry any date, even one in the future.
+        Outputs that are made anew in this run are plain inputs: of what follows a job through ``ancient`` inputs alone
+        Snakemake runs nothing, whatever the markers say. The others are ``ancient``: their date says nothing, because
+        DVC gives files new dates whenever it links them.
         """
         from snakemake.io import ancient
 
         inputs = [str(marker(stage))]
         for name in self.predecessors.get(stage, ()):
             before = self.stages[name]
-            if before.steady and not self.stages[stage].due:
-                # Not even as ancient: Snakemake looks for no other reason to run what follows a job that runs.
-                continue
-            inputs += map(ancient, before.outputs)
+            if not before.due:
+                inputs += map(ancient, before.outputs)
+            elif self.stages[stage].due:  # always, but behind a steady stage
+                inputs += before.outputs
         return inputs
 
     @property
@@ -197,13 +198,18 @@ class Graph:
         """Tell Snakemake which stages are due, and the processes of its jobs what the graph is."""
         MARKERS.mkdir(parents=True, exist_ok=True)
         now = time.time_ns()
+        for output in (Path(output) for stage in self.stages.values() for output in stage.outputs):
+            # Snakemake deletes the outputs of a job that has a later input. Of a folder it asks the second date.
+            for path in (output, output / ".snakemake_timestamp"):
+                if path.exists() and path.stat().st_mtime_ns > now:
+                    os.utime(path, ns=(now, now))
         for stage in self.stages.values():
             path = marker(stage.name)
             if stage.due:
                 # New content as well as a new date: Snakemake looks at the content of small files that are newer.
                 path.write_text(f"due at {now}\n")
-                dates = (Path(output).stat().st_mtime_ns for output in stage.outputs if Path(output).exists())
-                os.utime(path, ns=(max([now, *dates]) + 1_000_000_000,) * 2)
+                # A second later than outputs of just now, also on file systems that count seconds.
+                os.utime(path, ns=(now + 1_000_000_000,) * 2)
             else:
                 path.touch()
                 os.utime(path, (0, 0))

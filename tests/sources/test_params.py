@@ -1,7 +1,8 @@
 """Wrong parameters of the sources: each is named in one line."""
 
+import json
+
 import pytest
-import yaml
 
 from etc.core.errors import UserError
 from etc.params import frames
@@ -86,7 +87,8 @@ CASES = {
 )
 def test_wrong_parameters_are_named_in_one_line(tmp_path, source, block, message):
     path = tmp_path / "frames.yaml"
-    path.write_text(yaml.safe_dump({"own": {"source": source} | block}))
+    # JSON is YAML with every text in quotes; without them 0016E5 is a number.
+    path.write_text(json.dumps({"own": {"source": source} | block}))
     with pytest.raises(UserError, match=message) as raised:
         frames.load("own", path)
     assert str(raised.value).startswith(f"{path}: key 'own") and "\n" not in str(raised.value)
