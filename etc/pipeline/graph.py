@@ -198,18 +198,20 @@ class Graph:
         """Tell Snakemake which stages are due, and the processes of its jobs what the graph is."""
         MARKERS.mkdir(parents=True, exist_ok=True)
         now = time.time_ns()
+        # Before the markers, also on file systems that count seconds. The markers are not later than now: Snakemake
+        # deletes the outputs of a job that has a later input.
+        latest = now - 2_000_000_000
         for output in (Path(output) for stage in self.stages.values() for output in stage.outputs):
-            # Snakemake deletes the outputs of a job that has a later input. Of a folder it asks the second date.
+            # Of a folder Snakemake asks the second date.
             for path in (output, output / ".snakemake_timestamp"):
-                if path.exists() and path.stat().st_mtime_ns > now:
-                    os.utime(path, ns=(now, now))
+                if path.exists() and path.stat().st_mtime_ns > latest:
+                    os.utime(path, ns=(latest, latest))
         for stage in self.stages.values():
             path = marker(stage.name)
             if stage.due:
                 # New content as well as a new date: Snakemake looks at the content of small files that are newer.
                 path.write_text(f"due at {now}\n")
-                # A second later than outputs of just now, also on file systems that count seconds.
-                os.utime(path, ns=(now + 1_000_000_000,) * 2)
+                os.utime(path, ns=(now, now))
             else:
                 path.touch()
                 os.utime(path, (0, 0))
