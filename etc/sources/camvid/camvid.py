@@ -40,7 +40,7 @@ class CamVid:
         Raises:
             UserError: ``root`` is a .zip that does not exist.
         """
-        if archive := camvid_fetch.given_archive(self.params.root):
+        if archive := camvid_fetch.user_archive(self.params.root):
             return Location(None, (), camvid_fetch.unpacked_name(archive), str(archive))
         fetched = camvid_fetch.SEGNET if self.params.form == "segnet" else ""
         return Location(self.params.root, (variable(self.dataset),), fetched)
@@ -52,8 +52,8 @@ class CamVid:
             UserError: no agreement, no space, the download fails or holds something else; or it is the original form,
                 which is not downloaded.
         """
-        if archive := camvid_fetch.given_archive(self.params.root):
-            return camvid_fetch.unpack_given(archive)
+        if archive := camvid_fetch.user_archive(self.params.root):
+            return camvid_fetch.unpack_user_archive(archive)
         if self.params.form == "original":
             raise camvid_fetch.by_hand(self.location)
         return camvid_fetch.fetch_segnet(agreed)

@@ -166,11 +166,11 @@ def _label_kind(folders: list[Folder], wanted: str) -> tuple[str, list[str]]:
     for folder in used:
         if folder.annotated and not folder.labels["labelIds"]:
             raise UserError(
-                f"labels: folder {folder.name} has labelTrainIds files alone; set labels: labelTrainIds and run "
+                f"labels: folder {folder.name} has only labelTrainIds files; set labels: labelTrainIds and run "
                 "csCreateTrainIdLabelImgs, or unpack the labels again"
             )
     unread = len(annotated - {place for folder in used for place in folder.places("labelIds")})
-    notes = [f"{unread} annotated frames have a labelTrainIds file alone and count as not labelled"] if unread else []
+    notes = [f"{unread} annotated frames have only a labelTrainIds file and count as unlabelled"] if unread else []
     if wanted == "auto" and converted:
         notes.append(
             f"labelIds files are read: only {len(converted)} of {len(annotated)} annotated frames have a labelTrainIds "

@@ -87,7 +87,7 @@ class Video:
             return find(root, self.params.files)
         path = root / Path(self.params.root or "").name
         if not path.is_file():
-            raise UserError(f"{path}: no such video, but root in params/frames.yaml names it; correct it")
+            raise UserError(f"{path}: no such video; correct root in params/frames.yaml")
         return [path.name]
 
     def list(self, root: Path, made: Path, workers: int) -> Listing:
@@ -104,7 +104,7 @@ class Video:
             plans = [*track(found, total=len(names), label="videos")]
             clips = [clip for plan in plans for clip in _clips(root / plan.name, safe[plan.name], plan.cut)]
             if not clips:
-                raise UserError(f"{root}: no video gives two frames in a row; raise rate, or give longer videos")
+                raise UserError(f"{root}: no video yields two consecutive frames; raise rate, or give longer videos")
             split_of, notes = deal(_candidates(clips, root, safe), self.params.split)
             used = [clip for clip in clips if clip.name in split_of]
             _write(self.params, used, made, pool, whole_videos=len(names) >= 2 * workers)
