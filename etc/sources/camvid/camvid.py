@@ -5,7 +5,6 @@ one a second, so each is a clip of its own. With the original videos the frames 
 neighbours.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from etc.dataset.label_sets import LabelSet
@@ -18,20 +17,11 @@ from etc.sources.camvid.clips import to_frames
 from etc.sources.camvid.neighbours import cut
 from etc.sources.camvid.params import CamVidParams
 from etc.sources.camvid.split import nearness, split_for_video
-from etc.sources.source import Listing
+from etc.sources.source import Listing, Source
 
 
-@dataclass(frozen=True)
-class CamVid:
-    """The CamVid data set.
-
-    Args:
-        dataset: name of its block in the parameters.
-        params: the block.
-    """
-
-    dataset: str
-    params: CamVidParams
+class CamVid(Source[CamVidParams]):
+    """The CamVid data set."""
 
     @property
     def location(self) -> Location:

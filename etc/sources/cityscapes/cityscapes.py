@@ -1,7 +1,6 @@
 """Cityscapes as a source of frames: its official folders, its clips of 30 frames, its fine labels."""
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 
 from etc.core.errors import UserError
@@ -11,7 +10,7 @@ from etc.sources.cityscapes.files import SEQUENCE, STILL, Recordings, check_trai
 from etc.sources.cityscapes.packages import fetch, package_text, packages
 from etc.sources.cityscapes.params import TRAINING, CityscapesParams
 from etc.sources.cityscapes.rows import Folder, frame_name, rows
-from etc.sources.source import Frame, Gap, Listing
+from etc.sources.source import Frame, Gap, Listing, Source
 
 FETCHED = "cityscapes"  # name of the fetched folder
 
@@ -25,17 +24,8 @@ _LABEL_SETS = {"labelIds": CITYSCAPES, "labelTrainIds": TRAIN_IDS}
 _CORRUPT = ("troisdorf_000000", 73)
 
 
-@dataclass(frozen=True)
-class Cityscapes:
-    """The Cityscapes data set.
-
-    Args:
-        dataset: name of its block in the parameters.
-        params: the block.
-    """
-
-    dataset: str
-    params: CityscapesParams
+class Cityscapes(Source[CityscapesParams]):
+    """The Cityscapes data set."""
 
     @property
     def location(self) -> Location:

@@ -7,14 +7,12 @@ clip of that folder; it is cut where its numbering departs from its step, since 
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from etc.core.errors import UserError
 from etc.dataset.label_sets import LabelSet
-from etc.dataset.location import Location, variable
 from etc.sources import class_file
 from etc.sources.clip_names import safe_names
 from etc.sources.folder.layouts import (
@@ -30,7 +28,7 @@ from etc.sources.folder.layouts import (
     read_folder,
 )
 from etc.sources.folder.params import FolderParams
-from etc.sources.source import Frame, Gap, Listing, no_download
+from etc.sources.source import Frame, Gap, Listing, Source
 from etc.sources.splits import Candidate, deal
 
 MOST_NOTES = 3  # of one kind
@@ -44,30 +42,8 @@ class Piece(NamedTuple):
     label: str
 
 
-@dataclass(frozen=True)
-class Folder:
-    """A folder of frames.
-
-    Args:
-        dataset: name of its block in the parameters.
-        params: the block.
-    """
-
-    dataset: str
-    params: FolderParams
-
-    @property
-    def location(self) -> Location:
-        """``root``, else ETC_ROOT_<DATA SET>."""
-        return Location(self.params.root, (variable(self.dataset),))
-
-    def fetch(self, agreed: bool) -> Path:
-        """There is nothing to download.
-
-        Raises:
-            UserError: always.
-        """
-        raise no_download(self.dataset, "frames", self.location)
+class Folder(Source[FolderParams]):
+    """A folder of frames."""
 
     def list(self, root: Path, made: Path, workers: int) -> Listing:
         """All frames whose clip and number are known, by clips.
