@@ -48,7 +48,8 @@ def download(url: str, path: str | os.PathLike, checksum: str = "") -> Path:
         ``path``.
 
     Raises:
-        UserError: the network is forbidden, the server refuses, no attempt succeeds, or the disk is full.
+        UserError: the network is forbidden, the server refuses or leads from https to http, no attempt succeeds, or the
+            disk is full.
     """
     path = Path(path)
     if _is_right(path, checksum):
@@ -135,8 +136,8 @@ def ensure_space(path: Path, count: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if count + SPARE > free:
         raise UserError(
-            f"{path}: needs {volume(count)} and {volume(SPARE)} to spare, {volume(free)} are free: free some space and "
-            "run again, or use a folder on another disk"
+            f"{path}: needs {volume(count)} plus {volume(SPARE)} in reserve, but only {volume(free)} is free: free "
+            "some space and run again, or use a folder on another disk"
         )
 
 
@@ -181,14 +182,19 @@ def _bring(url: str, part: Path, checksum: str) -> None:
             time.sleep(PAUSE * 2 ** (attempt - 1))
         try:
             with requests.get(url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as answer:
+                if url.lower().startswith("https:") and not all(
+                    one.url.startswith("https:") for one in (*answer.history, answer)
+                ):
+                    raise UserError(f"{url}: leads to an address without encryption; is the address still right?")
                 answer.raise_for_status()
-                total = int(answer.headers.get("Content-Length", 0))
+                length = answer.headers.get("Content-Length", "")
+                total = int(length) if length.isdecimal() else 0
                 ensure_space(part, total)
                 with open(part, "wb") as sink, ByteBar(total=total or None, desc=part.stem) as bar:
                     for block in answer.iter_content(1 << 20):
                         bar.update(sink.write(block))
         except requests.RequestException as error:
-            reason = _reason(error)
+            reason = _reason(url, error)
         else:
             digest = sha256(part)
             if digest.startswith(checksum.lower()):
@@ -197,8 +203,8 @@ def _bring(url: str, part: Path, checksum: str) -> None:
     raise UserError(f"{url}: {reason}, {ATTEMPTS} attempts; run again later, or put the file at {part.with_suffix('')}")
 
 
-def _reason(error: "RequestException") -> str:
-    """Why an attempt failed.
+def _reason(url: str, error: "RequestException") -> str:
+    """Why an attempt failed; the address of a redirect, which may hold a secret, is not in it.
 
     Raises:
         UserError: further attempts would fail as well.
@@ -207,5 +213,5 @@ def _reason(error: "RequestException") -> str:
     reason = f"{status} {error.response.reason}" if status else type(error).__name__
     # requests raises a ValueError for an address that it cannot use.
     if isinstance(error, ValueError) or (status and status not in _PASSING):
-        raise UserError(f"{error.request.url if error.request else error}: {reason}; is the address still right?")
+        raise UserError(f"{url}: {reason}; is the address still right?")
     return reason

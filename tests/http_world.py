@@ -15,6 +15,8 @@ class Route:
     statuses: list[int] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)  # bytes of the body before the connection is cut
     chunked: bool = False
+    length: str = ""  # Content-Length, in place of the right one
+    location: str = ""  # where a redirect leads
     silent: bool = False  # no answer
     gate: threading.Event | None = None  # the answer waits for it
 
@@ -63,6 +65,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if status := route.statuses.pop(0) if route.statuses else 0:
             self.send_error(status)
             return
+        if route.location:
+            self.send_response(302)
+            self.send_header("Location", route.location)
+            self.end_headers()
+            return
         piece = route.content[: route.cuts.pop(0)] if route.cuts else route.content
         if route.chunked:
             self.protocol_version = "HTTP/1.1"
@@ -71,7 +78,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
             self.send_header("Connection", "close")
         else:
-            self.send_header("Content-Length", str(len(route.content)))
+            self.send_header("Content-Length", route.length or str(len(route.content)))
         self.end_headers()
         end = b"0\r\n\r\n" if piece == route.content else b""
         with contextlib.suppress(OSError):

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+import requests
 
 from etc import fetch
 from etc.core.errors import UserError
@@ -62,6 +63,41 @@ def test_a_file_is_fetched_once(server, path, checksum, chunked):
     assert names(path.parent) == ["file.bin"]
 
 
+@pytest.mark.parametrize("length", ["many", "-1", "1.5"])
+def test_a_length_that_is_no_number_is_ignored(server, path, length):
+    server.routes["/file"].length = length
+    assert download(f"{server.url}/file", path, DIGEST).read_bytes() == CONTENT
+
+
+def test_a_redirect_is_followed(server, path):
+    server.routes["/moved"] = Route(location="/file")
+    assert download(f"{server.url}/moved", path).read_bytes() == CONTENT
+
+
+def test_the_address_of_a_redirect_is_not_shown(server, path, capsys):
+    server.routes["/moved"] = Route(location="/signed?key=secret")
+    server.routes["/signed?key=secret"] = Route(statuses=[503, 404])
+    fails(f"^{server.url}/moved: 404 Not Found; is the address still right", f"{server.url}/moved", path)
+    assert "secret" not in capsys.readouterr().err
+
+
+def test_a_redirect_from_https_to_http_is_refused(server, path, monkeypatch):
+    send = requests.adapters.HTTPAdapter.send
+
+    def answer(adapter, request, **options):
+        """The server of the test also stands for one with https, which leads to it."""
+        if not request.url.startswith("https:"):
+            return send(adapter, request, **options)
+        redirect = requests.Response()
+        redirect.status_code, redirect.url, redirect.request, redirect.raw = 302, request.url, request, io.BytesIO()
+        redirect.headers["Location"] = f"{server.url}/file"
+        return redirect
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", answer)
+    fails("^https://data/file: leads to an address without encryption", "https://data/file", path, DIGEST)
+    assert server.requests == ["/file"] and names(path.parent) == []
+
+
 def test_a_file_that_does_not_match_is_replaced(server, path):
     path.parent.mkdir()
     path.write_bytes(OTHER)
@@ -89,6 +125,7 @@ def test_failures_that_pass_are_tried_again_from_the_beginning(server, path, cap
     [
         (Route(OTHER), 5, rf"its SHA-256 is \w+, expected {DIGEST}…, 5 attempts; .* put the file at \S+/file\.bin$"),
         (Route(b"<html>Please log in</html>"), 5, "its SHA-256 is"),
+        (Route(CONTENT, length="1000"), 5, "its SHA-256 is"),
         (Route(CONTENT, cuts=[1000] * 9), 5, "ChunkedEncodingError, 5 attempts"),
         (Route(CONTENT, cuts=[1000] * 9, chunked=True), 5, "ChunkedEncodingError, 5 attempts"),
         (Route(CONTENT, statuses=[503] * 9), 5, "503 Service Unavailable, 5 attempts"),
@@ -180,7 +217,7 @@ def test_who_waits_for_a_lock_is_told(path, capsys):
 def test_a_disk_without_room_is_named_before(server, path, monkeypatch):
     usage = type("Usage", (), {"free": SIZE + fetch.SPARE - 1})
     monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: usage)
-    fails(r"needs 2\.3 MB and 100 MB to spare, 102\.3 MB are free", f"{server.url}/file", path)
+    fails(r"needs 2\.3 MB plus 100 MB in reserve, but only 102\.3 MB is free", f"{server.url}/file", path)
     assert names(path.parent) == []
 
 

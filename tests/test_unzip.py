@@ -145,7 +145,7 @@ def test_a_bomb_is_refused_before_anything_is_written(archive, folder, monkeypat
     usage = type("Usage", (), {"free": 2_999_999 + fetch.SPARE})
     monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr(unzip.shutil, "copyfileobj", None)
-    refused(r"needs 3(\.1)? MB and 100 MB to spare", archive, folder)
+    refused(r"needs 3(\.1)? MB plus 100 MB in reserve", archive, folder)
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.99])

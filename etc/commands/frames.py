@@ -47,7 +47,7 @@ def _verify(dataset: str, workers: int) -> None:
         pq.write_table(table(report), stream)
     print(text(report))
     if wrong := problems(report):
-        raise UserError(f"{dataset}: {wrong} files are missing or wrong; {path} lists all of them")
+        raise UserError(f"{dataset}: {wrong} files are missing or wrong; all of them are listed in {path}")
     warnings = len(report.findings)
     verdict = f"no file is missing or wrong, warnings: {warnings}" if warnings else "nothing is wrong"
     print(f"{verdict}; the table in full: {path}")

@@ -91,8 +91,9 @@ class Dataset:
         if foreign:
             what = "colour" if self.label_set.in_colours else "id"
             raise UserError(
-                f"{path}: {what} {foreign[0]} is neither of a class nor ignored in '{self.label_set.name}'; "
-                "give the label file of this data set (Cityscapes: *_labelIds.png), or correct it"
+                f"{path}: {what} {foreign[0]} belongs to no class and is not ignored in label set "
+                f"'{self.label_set.name}'; give the label file of this data set (Cityscapes: *_labelIds.png), or "
+                "correct it"
             )
         return self.label_set.encode(content)
 
@@ -101,7 +102,9 @@ def _decoded(path: Path, kind: pictures.Kind, row: Row, expected: str) -> np.nda
     """The pixels of a file whose content must have the checksum ``expected``, and whose size must be the row's."""
     data = pictures.read_bytes(path)
     if data and manifest.checksum(data) != expected:
-        raise UserError(f"{path}: its content is not that of the manifest; get the file or run etc frames again")
+        raise UserError(
+            f"{path}: its content differs from the manifest's checksum; restore the file, or run etc frames again"
+        )
     pixels = pictures.decode(data, str(path), kind)
     if pixels.shape[:2] != (row["height"], row["width"]):
         height, width = pixels.shape[:2]

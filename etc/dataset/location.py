@@ -54,10 +54,12 @@ class Location:
                 continue
             folder = Path(value).expanduser()
             if not folder.is_dir():
-                remedy = "correct it"
                 if folder.suffix.lower() == ".zip" and folder.is_file():
-                    remedy = "only root in params/frames.yaml may name a .zip, and only CamVid's"
-                raise UserError(f"{folder}: no such folder, but {origin} names it; {remedy}")
+                    raise UserError(
+                        f"{folder}: not a folder, but named by {origin}; only root in params/frames.yaml may name a "
+                        ".zip, and only CamVid's"
+                    )
+                raise UserError(f"{folder}: no such folder; correct {origin}")
             return folder.resolve()
         return self.download_folder if self.download_folder and self.download_folder.is_dir() else None
 
@@ -126,5 +128,5 @@ def _external(pointer: Path, _: int) -> Path:
     try:
         location = Location(fields["root"], tuple(fields["variables"]), fields["fetched"], fields.get("archive", ""))
     except (KeyError, TypeError) as error:
-        raise UserError(f"{pointer}: not the place of a data set; run the frames stage again") from error
+        raise UserError(f"{pointer}: not a pointer to a data set; run the frames stage again") from error
     return location.require(str(pointer))

@@ -27,7 +27,7 @@ MOST_PIXELS = 100_000_000
 MOST_BYTES = 1 << 30
 
 # What can be wrong with a file; one with any but the last three has no pixels.
-PROBLEMS = ("missing", "unreadable", "empty", "truncated", "damaged", "large", "mode", "foreign")
+Problem = Literal["missing", "unreadable", "empty", "truncated", "damaged", "large", "mode", "foreign"]
 
 _PLAIN = {"missing": "no such file", "empty": "the file is empty"}
 _AGAIN = "; get or make it again"
@@ -57,11 +57,11 @@ class PictureError(UserError):
     """A file that cannot be read as what it should be.
 
     Attributes:
-        problem: a word of ``PROBLEMS``.
+        problem: what is wrong.
         detail: the message without the file's name and the remedy; empty where the word says all.
     """
 
-    def __init__(self, name: str, problem: str, detail: str = "", remedy: str = _AGAIN):
+    def __init__(self, name: str, problem: Problem, detail: str = "", remedy: str = _AGAIN):
         self.problem, self.detail = problem, detail
         super().__init__(f"{name}: {detail or _PLAIN[problem]}{remedy}")
 

@@ -7,22 +7,13 @@ from pathlib import Path
 from etc.core.errors import UserError
 from etc.core.params_file import DIRECTORY, Params, load_block, load_key
 from etc.sources.camvid.params import CamVidParams
-from etc.sources.cityscapes.params import CityscapesParams
-from etc.sources.folder.params import FolderParams
+from etc.sources.registry import SOURCES
 from etc.sources.street.params import StreetParams
-from etc.sources.video.params import VideoParams
 
 PATH = DIRECTORY / "frames.yaml"
 
-
-# What a block may be, by its key 'source', for third-party frames; etc/sources/registry.py has the same keys.
-SOURCES: dict[str, type[Params]] = {
-    "camvid": CamVidParams,
-    "cityscapes": CityscapesParams,
-    "folder": FolderParams,
-    "video": VideoParams,
-}
-SourceParams = reduce(or_, SOURCES.values())  # their union
+_THIRD_PARTY: dict[str, type[Params]] = {name: model for name, (model, _) in SOURCES.items()}
+SourceParams = reduce(or_, _THIRD_PARTY.values())  # their union
 
 
 def stated_size(settings: StreetParams | SourceParams) -> tuple[int | None, int | None]:
@@ -38,7 +29,7 @@ def load(dataset: str, path: Path = PATH) -> StreetParams | SourceParams:
     Raises:
         UserError: its block is missing or wrong, or names an unknown source.
     """
-    models = {"street": StreetParams, **SOURCES}
+    models = {"street": StreetParams, **_THIRD_PARTY}
     source = load_key(path, dataset, "source")
     if source not in tuple(models):  # not in the dict itself: the value may be a list
         raise UserError(f"{path}: key '{dataset}.source' = {source!r}: no such source; use one of {', '.join(models)}")

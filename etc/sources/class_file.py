@@ -87,8 +87,8 @@ class ClassFile(Params):
         _once("colour", ((one.colour, f"class {one.name!r}") for one in self.classes))
         _once("id", [*_owners(self, self.sources), *((one, "ignore") for one in self.void)])
         if self.labels == "colours":
-            given = [*_owners(self, self.colours), *((one, "ignore_colours") for one in self.ignore_colours or ())]
-            _once("colour", given)
+            colours = [*_owners(self, self.colours), *((one, "ignore_colours") for one in self.ignore_colours or ())]
+            _once("colour", colours)
         return self
 
     @property

@@ -1,17 +1,21 @@
 """The interface of a source of frames. After ``data/<data set>/frames.parquet`` all data sets are alike.
 
-A new source is one module, with a class like :class:`Source` and the model of its parameters, and a test. The tables
-``SOURCES`` of etc/params/frames.py and etc/sources/registry.py name it: an import and an entry each. docs/datasets.md
-shows all of it. The module must import neither of these two, which import it.
+A new source is one module, with a class derived from :class:`Source` and the model of its parameters, and a test. The
+table ``SOURCES`` of etc/sources/registry.py names it: an import and an entry. docs/datasets.md shows all of it. The
+module must import neither that table nor etc/params/frames.py, which import it.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, TypeVar
 
 from etc.core.errors import UserError
+from etc.core.params_file import Params
 from etc.dataset.label_sets import LabelSet
-from etc.dataset.location import Location
+from etc.dataset.location import Location, variable
+
+P = TypeVar("P", bound=Params)
 
 
 class Frame(NamedTuple):
@@ -68,29 +72,25 @@ class Listing:
     gaps: tuple[Gap, ...] = ()
 
 
-def no_download(dataset: str, what: str, location: Location) -> UserError:
-    """The error that ``fetch`` of a source without a download raises.
+@dataclass(frozen=True)
+class Source(ABC, Generic[P]):
+    """Third-party frames.
 
     Args:
-        dataset: data set name.
-        what: the user's files, e.g. frames.
-        location: where they are looked for.
+        dataset: name of its block in params/frames.yaml.
+        params: the block.
     """
-    return UserError(
-        f"data set '{dataset}': its {what} are your own, so there is nothing to download; {location.remedies()}"
-    )
 
-
-class Source(Protocol):
-    """Third-party frames."""
+    dataset: str
+    params: P
 
     @property
     def location(self) -> Location:
-        """Where to look for its folder."""
-        ...
+        """Where to look for its folder: ``root``, else ETC_ROOT_<DATA SET>."""
+        return Location(self.params.root, (variable(self.dataset),))
 
     def fetch(self, agreed: bool) -> Path:
-        """Download it, after it was not found, and return its folder.
+        """Download it, after it was not found, and return its folder. Without a download, as here, it always raises.
 
         Args:
             agreed: the user has agreed to the download; otherwise its size is printed and asked about.
@@ -98,8 +98,12 @@ class Source(Protocol):
         Raises:
             UserError: it cannot be downloaded, or not without an account; the message says what to do by hand.
         """
-        ...
+        raise UserError(
+            f"data set '{self.dataset}': its files are your own, so there is nothing to download; "
+            f"{self.location.remedies()}"
+        )
 
+    @abstractmethod
     def list(self, root: Path, made: Path, workers: int) -> Listing:
         """Find its frames; nothing below ``root`` is ever changed.
 
@@ -112,4 +116,3 @@ class Source(Protocol):
         Raises:
             UserError: the folder does not hold what the parameters name.
         """
-        ...

@@ -38,10 +38,10 @@ class Splits(Params):
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> Self:
-        given = self._parts()
-        if not given:
+        parts = self._parts()
+        if not parts:
             raise ValueError("no split is given; give shares such as train: 0.8, dev: 0.1, test: 0.1")
-        if len({isinstance(part, tuple) for part in given.values()}) > 1:
+        if len({isinstance(part, tuple) for part in parts.values()}) > 1:
             raise ValueError("shares and lists of clips are mixed; give one kind in train, dev and test")
         total = sum(self.shares.values())
         if self.shares and abs(total - 1) > 1e-6:
@@ -163,8 +163,8 @@ def _listed(clips: Sequence[Candidate], lists: Mapping[str, tuple[str, ...]]) ->
             for one in fitting:
                 if chosen.setdefault(one.clip, split) != split:
                     raise UserError(
-                        f"split.{split}: {pattern!r} means clip {one.clip!r}, which split.{chosen[one.clip]} has too; "
-                        "name it in one of them"
+                        f"split.{split}: {pattern!r} matches clip {one.clip!r}, which split.{chosen[one.clip]} "
+                        "contains too; list it in one split only"
                     )
     left = [one.clip for one in clips if one.clip not in chosen]
     return chosen, [f"{_clips(len(left))} in no split and left out: {first_names(left)}"] if left else []

@@ -59,9 +59,9 @@ def test_labels_in_colours_are_read(tmp_path, image):
 @pytest.mark.parametrize(
     ("label", "label_set", "message"),
     [
-        (np.full((4, 8, 3), 9, np.uint8), COLOURED, r"colour \(9, 9, 9\) is neither of a class nor ignored"),
+        (np.full((4, 8, 3), 9, np.uint8), COLOURED, r"colour \(9, 9, 9\) belongs to no class and is not ignored"),
         (np.zeros((4, 8), np.uint8), COLOURED, "8-bit grey PNG, not 8-bit RGB PNG"),
-        (np.full((4, 8), 77, np.uint8), STREET, "id 77 is neither of a class nor ignored in 'street'"),
+        (np.full((4, 8), 77, np.uint8), STREET, "id 77 belongs to no class and is not ignored in label set 'street'"),
         (np.zeros((4, 8, 3), np.uint8), STREET, "8-bit RGB, a colour picture, not class ids"),
         (np.full((4, 8), 256, np.uint16), STREET, "id 256, but ids are 0 to 255"),
     ],
@@ -100,7 +100,7 @@ def test_a_file_that_changed_after_the_manifest_is_noticed(stored, name):
     data = bytearray(path.read_bytes())
     data[-20] ^= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(UserError, match=rf"{name}\.png: its content is not that of the manifest"):
+    with pytest.raises(UserError, match=rf"{name}\.png: its content differs from the manifest"):
         getattr(stored, name)(stored.frames.iloc[0])
 
 

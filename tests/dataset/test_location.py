@@ -31,10 +31,10 @@ def test_parameters_come_before_variables_and_variables_before_downloads(folders
 
 
 def test_a_folder_that_is_named_must_be_there(folders, monkeypatch):
-    with pytest.raises(UserError, match="nowhere: no such folder, but root in params"):
+    with pytest.raises(UserError, match="nowhere: no such folder; correct root in params"):
         Location(str(folders / "nowhere")).find()
     monkeypatch.setenv("ETC_ROOT_CITY", str(folders / "gone"))
-    with pytest.raises(UserError, match="gone: no such folder, but the environment variable ETC_ROOT_CITY"):
+    with pytest.raises(UserError, match="gone: no such folder; correct the environment variable ETC_ROOT_CITY"):
         Location(None, ("ETC_ROOT_CITY",), "there").find()
 
 
@@ -51,7 +51,7 @@ def test_files_are_looked_for_where_they_were_made_and_then_with_their_owner(fol
     (root / "a.png").touch()
     assert location.locate(root, "a.png") == root / "a.png"
     (root / location.POINTER).write_text("{}")
-    with pytest.raises(UserError, match="not the place of a data set"):
+    with pytest.raises(UserError, match="not a pointer to a data set"):
         location.locate(root, "b.png")
 
 

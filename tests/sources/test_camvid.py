@@ -80,11 +80,8 @@ def test_names_give_the_published_split_of_the_original_form():
 
 def test_recordings_in_several_splits_are_told(whole):
     notes = " | ".join(listing(whole).notes)
-    assert (
-        "0016E5: train (390 to 8640) and dev (7959 to 8159) are one recording, at the nearest 31 frames (1.0 s)"
-        in notes
-    )
-    assert "0001TP: train (6690 to 8520) and test (8550 to 10380) are one recording, at the nearest 30 frames" in notes
+    assert "0016E5: train (390 to 8640) and dev (7959 to 8159) come from one recording, 31 frames (1.0 s)" in notes
+    assert "0001TP: train (6690 to 8520) and test (8550 to 10380) come from one recording, 30 frames" in notes
     assert "Seq05VD" not in notes
 
 

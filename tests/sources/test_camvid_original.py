@@ -193,7 +193,7 @@ def test_shifted_numbers_are_told_with_the_shift(tmp_path):
             listing(root, first_frames={"0016E5": wrong}, **values)
     with pytest.raises(UserError, match="nor one of the 3 on each side.*correct first_frames"):
         listing(root, first_frames={"0016E5": 7890}, **values)
-    with pytest.raises(UserError, match="0016E5_07920 lies before frame 7930"):
+    with pytest.raises(UserError, match="0016E5_07920 precedes frame 7930"):
         listing(root, first_frames={"0016E5": 7930}, **values)
     with pytest.raises(UserError, match="there is no sequence '16E5'; known: 0001TP, 0006R0, 0016E5, Seq05VD"):
         listing(root, first_frames={"16E5": 7900}, **values)
@@ -249,13 +249,13 @@ def test_an_interrupted_cut_goes_on_and_another_one_begins_anew(tmp_path, monkey
     made = tmp_path / "made"
     saved, save = [], camvid_neighbours._save
 
-    def some(job, target, *rest):
+    def save_four(job, target, *rest):
         if len(saved) == 4:
             raise KeyboardInterrupt
         saved.append(target.number)
         save(job, target, *rest)
 
-    monkeypatch.setattr(camvid_neighbours, "_save", some)
+    monkeypatch.setattr(camvid_neighbours, "_save", save_four)
     with pytest.raises(KeyboardInterrupt):
         listing(root, made, **values)
     monkeypatch.setattr(
@@ -322,7 +322,7 @@ def test_which_video_belongs_to_which_sequence(tmp_path):
     (tmp_path / "v" / "Seq05VD.avi").touch()
     with pytest.raises(UserError, match=r"0005VD\.MXF and Seq05VD\.avi are both of Seq05VD"):
         camvid_neighbours.find_videos(tmp_path / "v", ["Seq05VD"])
-    with pytest.raises(UserError, match="no such folder, but videos"):
+    with pytest.raises(UserError, match="no such folder; correct videos"):
         camvid_neighbours.find_videos(tmp_path / "none", ["0016E5"])
 
 

@@ -246,7 +246,7 @@ def test_a_trained_path_of_val_is_refused(what):
 def test_the_listing_refuses_even_what_the_parameters_let_pass(root, monkeypatch):
     splits = CityscapesSplits.model_construct(train=("train", "val"), dev=(), test=())
     params = CityscapesParams.model_construct(splits=splits)
-    with pytest.raises(UserError, match="val/frankfurt: this is of Cityscapes val"):
+    with pytest.raises(UserError, match="val/frankfurt: belongs to Cityscapes val"):
         Cityscapes("cityscapes", params).list(root, root / "made", 1)
     monkeypatch.setattr(cityscapes, "check_training_folder", lambda *_: None)
     with pytest.raises(UserError, match=r"val/frankfurt/.*_leftImg8bit\.png: in split train, but only folders"):
@@ -255,14 +255,14 @@ def test_the_listing_refuses_even_what_the_parameters_let_pass(root, monkeypatch
 
 def test_val_in_the_training_folder_is_refused(root):
     _annotated(root, "train", "munster_000000", 19)
-    with pytest.raises(UserError, match=r"train/munster: this is of Cityscapes val.*train\+\+"):
+    with pytest.raises(UserError, match=r"train/munster: belongs to Cityscapes val.*train\+\+"):
         _list(root)
 
 
 def test_a_link_to_val_in_the_training_folder_is_refused(root):
     _annotated(root, "val", "own_000000", 19)
     (root / "leftImg8bit/train/own").symlink_to(root / "leftImg8bit/val/own", target_is_directory=True)
-    with pytest.raises(UserError, match="train/own: this is of Cityscapes val"):
+    with pytest.raises(UserError, match="train/own: belongs to Cityscapes val"):
         _list(root)
 
 
@@ -360,7 +360,7 @@ def test_train_ids_are_read_when_every_annotated_frame_has_them(root):
     for path in made:
         path.unlink()
     assert _list(root).label_set == cityscapes.TRAIN_IDS
-    with pytest.raises(UserError, match="labels: folder train has labelTrainIds files alone"):
+    with pytest.raises(UserError, match="labels: folder train has only labelTrainIds files"):
         _list(root, labels="labelIds")
 
 

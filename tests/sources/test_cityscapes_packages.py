@@ -1,6 +1,7 @@
 """Fetching Cityscapes through the real csDownload, from a server on this machine that stands for its site."""
 
 import multiprocessing
+import shutil
 import sys
 import time
 
@@ -97,7 +98,7 @@ def test_csdownload_asks_for_the_account_on_a_terminal(site, monkeypatch, tmp_pa
         (None, False, "no Cityscapes account and no terminal to ask for it: run csDownload -l once"),
         (None, True, r"Cityscapes: about 11\.2 GB would be downloaded to .*; agree with --yes"),
         ("no\n", True, "not agreed, so nothing is downloaded; name its folder"),
-        ("y\n", False, r"csDownload failed \(EOFError: .*\)"),
+        ("y\n", False, r"csDownload failed \(EOFError: .*\); delete .*credentials\.json .* run csDownload -l"),
     ],
 )
 def test_without_agreement_or_account_the_site_is_not_asked(
@@ -119,7 +120,7 @@ def test_without_agreement_or_account_the_site_is_not_asked(
 )
 def test_a_wrong_account_is_one_line(site, stored, content, message):
     stored.write_text(content)
-    fails(f"csDownload failed {message}; run again")
+    fails(rf"csDownload failed {message}; delete {stored} if it exists, and run csDownload -l to store an account$")
     assert not site.served
     # csDownload forgets what the site refuses; it is not sent twice.
     assert site.asked.count("POST /login") == (not stored.exists())
@@ -128,7 +129,7 @@ def test_a_wrong_account_is_one_line(site, stored, content, message):
 @pytest.mark.parametrize("page", ["/login", "/downloads/", "/md5-sum/", "/file-handling/"])
 def test_a_busy_site_is_one_line_and_the_next_run_goes_on(site, stored, page):
     site.broken = page
-    fails(r"csDownload failed \(HTTPError: 503 Server Error")
+    fails(r"csDownload failed \(HTTPError: 503 Server Error.*\); run the command again to resume$")
     site.broken = ""
     source().fetch(True)
     assert [number for number, _ in site.served] == ["1", "3"]
@@ -148,7 +149,7 @@ def test_a_package_that_the_account_may_not_have(site, stored):
 def test_too_little_space(site, stored, monkeypatch):
     usage = type("Usage", (), {"free": 22_341_000_000 - 1})
     monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: usage)
-    fails(r"needs 22\.2 GB and 100 MB to spare, 22\.3 GB are free")
+    fails(r"needs 22\.2 GB plus 100 MB in reserve, but only 22\.3 GB is free")
     assert not site.asked
 
 
@@ -209,7 +210,14 @@ def _fetch(log):
     source().fetch(True)
 
 
-def test_two_processes_fetch_once(site, stored, tmp_path):
+@pytest.mark.parametrize("there", [False, True])
+def test_two_processes_fetch_once(site, stored, tmp_path, there):
+    """From nothing, or with one package already there."""
+    if there:
+        made = source().fetch(True)
+        shutil.rmtree(made / "leftImg8bit")
+        site.served.clear()
+        site.asked.clear()
     site.gate.clear()
     logs = [tmp_path / "first.log", tmp_path / "second.log"]
     children = [multiprocessing.get_context("fork").Process(target=_fetch, args=(log,)) for log in logs]
@@ -224,5 +232,5 @@ def test_two_processes_fetch_once(site, stored, tmp_path):
     for child in children:
         child.join(60)
     assert [child.exitcode for child in children] == [0, 0], [log.read_text() for log in logs]
-    assert site.served == [("1", None), ("3", None)] and site.asked.count("POST /login") == 1
+    assert site.served == [("1", None), ("3", None)][there:] and site.asked.count("POST /login") == 1
     assert files(tmp_path / "data") == [f"cityscapes/{name}" for name in sorted(NAMES)]

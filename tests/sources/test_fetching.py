@@ -48,7 +48,9 @@ def test_a_camvid_zip_is_verified_first_and_asked_for_again_when_its_content_is_
         camvid.image(row)
     write_block("camvid", source="camvid", root=None)
     monkeypatch.setenv("ETC_ROOT_CAMVID", str(archive))
-    with pytest.raises(UserError, match="names it; only root in params/frames.yaml may name a .zip"):
+    with pytest.raises(
+        UserError, match="not a folder, but named by .*; only root in params/frames.yaml may name a .zip"
+    ):
         frames.run("camvid", 1)
 
 

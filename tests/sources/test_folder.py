@@ -24,8 +24,8 @@ def touch(root, *names):
 
 
 def listing(root, **params):
-    given = {"classes": "cityscapes", "labels": None, "split": ALL_TRAIN} | params
-    return Folder("own", FolderParams(**given)).list(root, root / "made", 1)
+    values = {"classes": "cityscapes", "labels": None, "split": ALL_TRAIN} | params
+    return Folder("own", FolderParams(**values)).list(root, root / "made", 1)
 
 
 def by_clip(found):
@@ -100,7 +100,7 @@ def test_bare_numbers_of_one_clip_match_but_not_those_of_several(tmp_path):
     assert all(frame.label for frame in listing(tmp_path / "one", labels="labels").frames)
     touch(tmp_path / "two/images", "walk/0.png", "ride/0.png")
     touch(tmp_path / "two/labels", "0.png")
-    with pytest.raises(UserError, match=r"two/labels: no label belongs to a frame; .*frames have ride, walk"):
+    with pytest.raises(UserError, match=r"two/labels: no label matches a frame: .*the frames' ride, walk"):
         listing(tmp_path / "two", labels="labels")
 
 
@@ -142,9 +142,11 @@ def test_a_gap_begins_a_new_clip(tmp_path):
     assert by_clip(found) == {
         "ride": [0, 1], "walk_000000": [0, 2, 4], "walk_000010": [10, 12, 14], "walk_000015": [15]
     }  # fmt: skip
-    assert any("clip walk is cut into 3 clips, where its numbering leaves its step of 2" in one for one in found.notes)
+    assert any(
+        "clip walk is split into 3 clips where its numbering departs from the step of 2" in one for one in found.notes
+    )
     assert not any("ride" in one for one in found.notes)
-    # At 15 the numbering leaves its step, but no number is missing.
+    # At 15 the numbering departs from its step, but no number is missing.
     assert found.gaps == (Gap("walk_000010", 10, 4, 2),)
     assert [list(one.frames) for one in cut("a", {5: Path("5.png")})] == [[5]]
 
@@ -191,13 +193,13 @@ def test_numbers_beyond_32_bits_are_refused(tmp_path):
 
 
 def test_wrong_folders(tmp_path):
-    with pytest.raises(UserError, match=r"images: no such folder, but images in params/frames\.yaml names it; correct"):
+    with pytest.raises(UserError, match=r"images: no such folder; correct images in params/frames\.yaml"):
         listing(tmp_path)
     touch(tmp_path / "images", "readme.txt")
     with pytest.raises(UserError, match=r"images: the folder holds no \.png or \.jpg"):
         listing(tmp_path)
     touch(tmp_path / "images", "0.png")
-    with pytest.raises(UserError, match=r"truth: no such folder, but labels .* or null where there are none"):
+    with pytest.raises(UserError, match=r"truth: no such folder; correct labels .* or null where there are none"):
         listing(tmp_path, labels="truth")
 
 

@@ -37,7 +37,7 @@ CASES = {
             {"splits": {"train": ["train", "test"], "test": []}},
             r"key 'own\.splits\.train' = .*folder test is .*train\+\+",
         ),
-        ({"splits": {"dev": ["val"]}}, "splits' = .*folder val is listed twice"),
+        ({"splits": {"dev": ["val"]}}, r"key 'own\.splits': folder val is listed twice"),
         ({"splits": {"train": []}}, r"splits\.train'"),
         ({"splits": {"dev": ["train_extra"]}}, r"splits\.dev' = .*coarse"),
         ({"splits": {"train": ["valid"]}}, r"splits\.train\.0' = 'valid'"),

@@ -3,7 +3,7 @@ import pytest
 
 from etc.dataset.label_sets import STREET
 from etc.sources.street import shapes
-from etc.sources.street.objects import Source
+from etc.sources.street.objects import LabelId
 from etc.sources.street.params import StreetParams
 from etc.sources.street.render import Renderer
 from etc.sources.street.scene import build_scene
@@ -60,7 +60,7 @@ def test_every_pose_is_rigid():
 def test_only_vehicles_and_people_move():
     scene = _scene(2)
     moving = set(scene.source[scene.body > 0].tolist())
-    assert moving <= {Source.CAR, Source.TRUCK, Source.BUS, Source.PERSON, Source.RIDER, Source.BICYCLE}
+    assert moving <= {LabelId.CAR, LabelId.TRUCK, LabelId.BUS, LabelId.PERSON, LabelId.RIDER, LabelId.BICYCLE}
     travelled = np.abs(np.diff(scene.poses[:, 1:, :3, 3], axis=0)).max(axis=(0, 2))
     assert (travelled > 0).all() and travelled.max() < 2
 

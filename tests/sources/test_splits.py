@@ -23,7 +23,9 @@ def test_lists_and_patterns():
     ) | {"ride": "dev"}
     with pytest.raises(UserError, match=r"split\.dev: no clip is called 'wlak'; there are 3: walk_1, walk_2, ride"):
         deal(clips, Splits(train=["*"], dev=["wlak"]))
-    with pytest.raises(UserError, match=r"split\.test: 'walk_2' means clip 'walk_2', which split\.train has too"):
+    with pytest.raises(
+        UserError, match=r"split\.test: 'walk_2' matches clip 'walk_2', which split\.train contains too"
+    ):
         deal(clips, Splits(train=["city/*"], test=["walk_2"]))
 
 

@@ -1,4 +1,5 @@
 import random
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 
 from etc.commands.verification_text import text
 from etc.dataset.label_sets import STREET
-from etc.dataset.pictures import PROBLEMS
+from etc.dataset.pictures import Problem
 from etc.sources.check import verification
 from etc.sources.check.inspection import SCHEMA
 from etc.sources.check.verification import KINDS, problems, verify
@@ -74,7 +75,7 @@ def test_the_order_of_the_frames_does_not_matter():
     pd.testing.assert_frame_equal(one.clips, other.clips)
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", get_args(Problem))
 def test_what_the_inspection_found_is_an_error(kind):
     assert found(SOUND, a_2_png={"problem": kind, "detail": "so it is"}) == [(kind, "a/2.png", "so it is")]
     report = verify(SOUND, inspected(SOUND, a_0_id_png={"problem": kind}), STREET)
@@ -261,7 +262,7 @@ def test_the_table_for_readers():
         "x01/5.png: frame 5 follows 1, 3 frames are missing",
         "and 48 more",
     ]
-    start = next(place for place, line in enumerate(lines) if line.startswith(" another size than most (warning)"))
+    start = next(place for place, line in enumerate(lines) if line.startswith(" differs in size from most (warning)"))
     assert lines[start][column:] == "c/7.png: 4x2 pixels, most images 8x4"
     clips = [line.split()[1] for line in lines if line.startswith(" clip ")]
     # The clip with the error first.
@@ -311,4 +312,4 @@ def test_the_table_for_programs(tmp_path):
 
 
 def test_every_problem_of_the_inspection_has_a_title():
-    assert set(PROBLEMS) <= set(KINDS)
+    assert set(get_args(Problem)) <= set(KINDS)

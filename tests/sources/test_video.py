@@ -86,8 +86,8 @@ def film_with_holes(path, steps):
 
 
 def listing(root, made, workers=1, **params):
-    given = {"classes": "cityscapes", "split": ALL_TRAIN} | params
-    return Video("own", VideoParams(**given)).list(root, made, workers)
+    values = {"classes": "cityscapes", "split": ALL_TRAIN} | params
+    return Video("own", VideoParams(**values)).list(root, made, workers)
 
 
 def shown(found, made):
@@ -116,7 +116,7 @@ def test_every_frame_of_every_container(tmp_path, name, codec):
 
 
 @pytest.mark.parametrize(
-    ("own", "rate", "expected"),
+    ("recorded", "rate", "expected"),
     [
         (30, 10, [0, 3, 6, 9, 12, 15, 18, 21, 24, 27]),
         (25, 10, [0, 2, 5, 7, 10, 12, 15, 17, 20, 22, 25, 27]),  # 2.5 is as near to 2 as to 3
@@ -125,15 +125,15 @@ def test_every_frame_of_every_container(tmp_path, name, codec):
         (30, 30, [*range(30)]),
     ],
 )
-def test_frames_nearest_to_the_regular_time_are_kept(tmp_path, own, rate, expected):
-    film(tmp_path / "in/v.avi", 30, own)
+def test_frames_nearest_to_the_regular_time_are_kept(tmp_path, recorded, rate, expected):
+    film(tmp_path / "in/v.avi", 30, recorded)
     found = listing(tmp_path / "in", tmp_path / "made", rate=rate)
     assert shown(found, tmp_path / "made") == {"v_0000": expected}
     assert [frame.frame for frame in found.frames] == [*range(len(expected))]
-    ideal = [number * own / rate for number in range(len(expected))]
-    off = max(abs(one - two) for one, two in zip(expected, ideal, strict=True)) / own * 1000
+    ideal = [number * recorded / rate for number in range(len(expected))]
+    off = max(abs(one - two) for one, two in zip(expected, ideal, strict=True)) / recorded * 1000
     assert found.notes[0].startswith(f"{rate} frames a second are kept")
-    if own != 30000 / 1001:
+    if recorded != 30000 / 1001:
         assert f"at most {off:.0f} ms off" in found.notes[0]
 
 
@@ -227,9 +227,9 @@ def test_damaged_videos_are_named_in_one_line(tmp_path):
     (tmp_path / "text.mp4").write_text("no video at all")
     for name, message in {
         "cut.avi": r"damaged or cut off: its last frame is [45]\d, at 1\.\d s, but its header says 3\.0 s",
-        "cut.mp4": "not a video, a damaged one, or one of a codec that OpenCV does not have",
-        "empty.mkv": "not a video, a damaged one",
-        "text.mp4": "not a video, a damaged one",
+        "cut.mp4": "not a video, damaged or truncated, or in a codec that OpenCV lacks",
+        "empty.mkv": "not a video, damaged or truncated",
+        "text.mp4": "not a video, damaged or truncated",
         "none.avi": "the video has no frame that can be decoded",
     }.items():
         with pytest.raises(
@@ -251,7 +251,7 @@ def test_one_that_shrinks_between_the_passes_is_named(tmp_path):
 
 def test_one_frame_is_no_clip(tmp_path):
     film(tmp_path / "still.avi", 1)
-    with pytest.raises(UserError, match="no video gives two frames in a row"):
+    with pytest.raises(UserError, match="no video yields two consecutive frames"):
         listing(tmp_path, tmp_path / "made")
     film(tmp_path / "v.avi", 3)
     assert any("1 of 2 videos give no clip: still.avi" in one for one in listing(tmp_path, tmp_path / "made").notes)
@@ -305,7 +305,7 @@ def test_where_videos_lie(tmp_path, monkeypatch):
     assert source.location.find() == tmp_path.resolve()
     assert [frame.clip for frame in source.list(tmp_path, tmp_path / "made", 1).frames] == ["walk_1_0000"] * 3
     lost = Video("own", VideoParams(classes="street", root=str(tmp_path / "lost.mp4")))
-    with pytest.raises(UserError, match=r"lost\.mp4: no such video, but root in params/frames\.yaml names it"):
+    with pytest.raises(UserError, match=r"lost\.mp4: no such video; correct root in params/frames\.yaml"):
         lost.list(lost.location.find(), tmp_path / "made", 1)
     nowhere = Video("own", VideoParams(classes="street"))
     assert nowhere.location.find() is None

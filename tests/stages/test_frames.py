@@ -78,7 +78,7 @@ def test_the_folder_may_move_without_a_byte_of_the_data_set_changing(theirs, tmp
     frames.run("mine", workers=1)
     before = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
     shutil.move(theirs, tmp_path / "moved")
-    with pytest.raises(UserError, match="no such folder, but the environment variable ETC_ROOT_MINE names it"):
+    with pytest.raises(UserError, match="no such folder; correct the environment variable ETC_ROOT_MINE"):
         frames.run("mine", workers=1)
     monkeypatch.setenv("ETC_ROOT_MINE", str(tmp_path / "moved"))
     frames.run("mine", workers=1)
@@ -118,7 +118,7 @@ def test_verify_before_and_after_the_manifest(theirs):
     table = pq.read_table("work/mine/verification.parquet").to_pandas()
     wrong = table[table["subject"] == "file"]
     assert set(wrong["path"]) == {"images/ride/001.png", "labels/walk/003.png"}
-    with pytest.raises(UserError, match=r"ride/001\.png: its content is not that of the manifest"):
+    with pytest.raises(UserError, match=r"ride/001\.png: its content differs from the manifest"):
         Dataset("mine").image(Dataset("mine").frames.iloc[1])
 
 

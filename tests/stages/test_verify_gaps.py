@@ -1,4 +1,4 @@
-"""``etc frames --verify`` over data sets that lack a frame, or have a still of another size than the others."""
+"""``etc frames --verify`` over data sets that lack a frame, or have a still that differs in size from the others."""
 
 from pathlib import Path
 
@@ -121,7 +121,7 @@ def test_a_clip_of_one_small_frame_is_noticed(case):
     for shown, found, counted in before_and_after_the_manifest():
         assert found == [["clip_size", still, "24x18 pixels, most images 48x36"]]
         assert counted == {"gaps": 0, "lacking": 0}
-        (line,) = (line for line in shown.splitlines() if line.startswith(" another size than most (warning)"))
+        (line,) = (line for line in shown.splitlines() if line.startswith(" differs in size from most (warning)"))
         assert line.endswith(f"{still}: 24x18 pixels, most images 48x36")
 
 

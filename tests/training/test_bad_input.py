@@ -45,7 +45,7 @@ def test_label_id_outside_the_class_set_names_file_and_id(project, workers):
     toy.write_params(project, "student", {"sampling.pseudo_share": 0.0, "training.machine.workers": workers})
     with pytest.raises(UserError) as error:
         run()
-    assert str(error.value).startswith(f"{LABEL}: id 77 is neither of a class nor ignored in 'street'")
+    assert str(error.value).startswith(f"{LABEL}: id 77 belongs to no class and is not ignored in label set 'street'")
     assert "\n" not in str(error.value)
 
 

@@ -5,7 +5,6 @@ one a second, so each is a clip of its own. With the original videos the frames 
 neighbours.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from etc.dataset.label_sets import LabelSet
@@ -18,20 +17,11 @@ from etc.sources.camvid.clips import to_frames
 from etc.sources.camvid.neighbours import cut
 from etc.sources.camvid.params import CamVidParams
 from etc.sources.camvid.split import nearness, split_for_video
-from etc.sources.source import Listing
+from etc.sources.source import Listing, Source
 
 
-@dataclass(frozen=True)
-class CamVid:
-    """The CamVid data set.
-
-    Args:
-        dataset: name of its block in the parameters.
-        params: the block.
-    """
-
-    dataset: str
-    params: CamVidParams
+class CamVid(Source[CamVidParams]):
+    """The CamVid data set."""
 
     @property
     def location(self) -> Location:
@@ -40,7 +30,7 @@ class CamVid:
         Raises:
             UserError: ``root`` is a .zip that does not exist.
         """
-        if archive := camvid_fetch.given_archive(self.params.root):
+        if archive := camvid_fetch.user_archive(self.params.root):
             return Location(None, (), camvid_fetch.unpacked_name(archive), str(archive))
         fetched = camvid_fetch.SEGNET if self.params.form == "segnet" else ""
         return Location(self.params.root, (variable(self.dataset),), fetched)
@@ -52,8 +42,8 @@ class CamVid:
             UserError: no agreement, no space, the download fails or holds something else; or it is the original form,
                 which is not downloaded.
         """
-        if archive := camvid_fetch.given_archive(self.params.root):
-            return camvid_fetch.unpack_given(archive)
+        if archive := camvid_fetch.user_archive(self.params.root):
+            return camvid_fetch.unpack_user_archive(archive)
         if self.params.form == "original":
             raise camvid_fetch.by_hand(self.location)
         return camvid_fetch.fetch_segnet(agreed)

@@ -19,7 +19,6 @@ _CLASSES: dict[str, Colour] = {
     "Pedestrian": (64, 64, 0),
     "Bicyclist": (0, 128, 192),
 }
-VOID = "Void"
 
 SEGNET = LabelSet(
     name="camvid_segnet",

@@ -34,9 +34,9 @@ def to_frames(
                 frame = still.at(number)
                 named[number] = still.at(number, image=cut_name(frame))
         for split in ("train", "dev", "test"):
-            own = [*runs(sorted(number for number, still in named.items() if still.split == split))]
-            gaps += _gaps(own, named, neighbours)
-            for run in own:
+            pieces = [*runs(sorted(number for number, still in named.items() if still.split == split))]
+            gaps += _gaps(pieces, named, neighbours)
+            for run in pieces:
                 for part in [run] if split == "train" or clip_frames is None else chop(run, clip_frames):
                     clip = named[part[0]].name
                     frames += [_frame(clip, named[number]) for number in part]

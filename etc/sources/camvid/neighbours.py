@@ -72,11 +72,11 @@ def windows(stills: Iterable[Still], neighbours: int) -> dict[int, Still]:
         UserError: a frame is a neighbour of stills of two splits.
     """
     stills = sorted(stills, key=lambda still: still.number)
-    own = {still.number for still in stills}
+    numbers = {still.number for still in stills}
     found: dict[int, Still] = {}
     for still in stills:
         for number in range(max(0, still.number - neighbours), still.number + neighbours + 1):
-            if number in own:
+            if number in numbers:
                 continue
             first = found.setdefault(number, still)
             if first.split != still.split:
@@ -94,7 +94,7 @@ def find_videos(folder: Path, sequences: Iterable[str]) -> dict[str, Path]:
         UserError: there is no such folder, none of the videos, or two of one sequence.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder, but videos in params/frames.yaml names it; correct it")
+        raise UserError(f"{folder}: no such folder; correct videos in params/frames.yaml")
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
     found: dict[str, Path] = {}
     for sequence in sequences:
@@ -167,7 +167,7 @@ def _cut(job: _Job) -> tuple[frozenset[int], str]:
     stills = {still.number: still for still in job.stills}
     if min(stills) < first:
         raise UserError(
-            f"{sequence}: {stills[min(stills)].name} lies before frame {first}, with which {job.video.name} begins; "
+            f"{sequence}: {stills[min(stills)].name} precedes frame {first}, the first of {job.video.name}; "
             f"correct first_frames: {{{sequence}: {first}}}"
         )
     beside = {
@@ -238,11 +238,11 @@ def _write(job: _Job, first: int, stills: Mapping[int, Still], beside: Mapping[i
                 raise _shifted(job, last[0], first, last[2])
             if number in stills:
                 picture = _grey(job.root / stills[number].image)
-                own = _similarity(frame, picture)
+                similarity = _similarity(frame, picture)
                 earlier = _similarity(before[1], picture) if before and before[0] == number - 1 else 0.0
-                if own < SAME or earlier > own + MARGIN:
-                    raise _shifted(job, stills[number], first, own)
-                last = stills[number], picture, own
+                if similarity < SAME or earlier > similarity + MARGIN:
+                    raise _shifted(job, stills[number], first, similarity)
+                last = stills[number], picture, similarity
             if number in missing:
                 _save(job, beside[number], frame, shape)
             before = number, frame
@@ -251,7 +251,7 @@ def _write(job: _Job, first: int, stills: Mapping[int, Still], beside: Mapping[i
             raise UserError(f"{error}, or correct first_frames: {{{job.stills[0].sequence}: {first}}}") from error
 
 
-def _shifted(job: _Job, still: Still, first: int, own: float) -> UserError:
+def _shifted(job: _Job, still: Still, first: int, similarity: float) -> UserError:
     """The error for a still that is not the frame of its number."""
     index = still.number - first
     picture = _grey(job.root / still.image)
@@ -262,7 +262,7 @@ def _shifted(job: _Job, still: Still, first: int, own: float) -> UserError:
     except ShortVideoError:
         pass  # The frames up to the end are enough.
     shift = max(similar, key=lambda offset: similar[offset])
-    found = f"{still.image} is not frame {index} of {job.video} (PSNR {own:.1f} dB)"
+    found = f"{still.image} is not frame {index} of {job.video} (PSNR {similarity:.1f} dB)"
     if similar[shift] < SAME:
         return UserError(
             f"{found}, nor one of the {NEARBY} on each side (at best {similar[shift]:.1f} dB): the video is another "

@@ -72,9 +72,9 @@ def nearness(stills: Sequence[Still]) -> list[str]:
                 continue
             nearest = min(abs(a - b) for a in train for b in held)
             notes.append(
-                f"{sequence}: train ({train[0]} to {train[-1]}) and {split} ({held[0]} to {held[-1]}) are one "
-                f"recording, at the nearest {nearest} frames ({nearest / FRAMES_PER_SECOND:.1f} s) apart: {split} "
-                "shows places that training has nearly seen"
+                f"{sequence}: train ({train[0]} to {train[-1]}) and {split} ({held[0]} to {held[-1]}) come from one "
+                f"recording, {nearest} frames ({nearest / FRAMES_PER_SECOND:.1f} s) apart at the nearest: {split} "
+                "shows places very close to those in training"
             )
     return notes
 

@@ -88,7 +88,7 @@ def inspect(
         One row a file in the order of ``frames``, columns ``SCHEMA``: path below the root; kind, ``image`` or
         ``label``; bytes, -1 where it cannot be opened; modified, ns since 1970; checksum as in the manifest; width and
         height in pixels as the pipeline decodes it, 0 where unknown; deep, whether a deep look was taken; problem, a
-        word of ``pictures.PROBLEMS`` or ""; detail in words; counts, for decoded labels the number of pixels per train
+        ``pictures.Problem`` or ""; detail in words; counts, for decoded labels the number of pixels per train
         id, then of those ignored, else None.
 
     Raises:
@@ -136,12 +136,12 @@ def inspect(
 def _files(root: Path, frames: Sequence[Frame]) -> list[_File]:
     """Every file once."""
     foreign = location.external(root)
-    own = {path.name for path in root.iterdir()} if foreign else set()
+    made = {path.name for path in root.iterdir()} if foreign else set()
     folder = str(foreign or root)
 
     def resolve(name: str) -> str:
         # Third-party frames are many: only those that may be below the root are looked for there.
-        return str(location.locate(root, name)) if name.partition("/")[0] in own else f"{folder}/{name}"
+        return str(location.locate(root, name)) if name.partition("/")[0] in made else f"{folder}/{name}"
 
     named = ((name, kind) for one in frames for name, kind in ((one.image, "image"), (one.label, "label")) if name)
     return [_File(name, kind, resolve(name)) for name, kind in dict.fromkeys(named)]

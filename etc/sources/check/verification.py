@@ -26,7 +26,7 @@ KINDS = {
     "duplicate_splits": ("same frame in two splits", True),
     "duplicate_clips": ("same frame in two clips", False),
     "duplicate_clip": ("same frame in one clip", False),
-    "clip_size": ("another size than most", False),
+    "clip_size": ("differs in size from most", False),
     "gap": ("gap in a sequence", False),
 }
 # Problems of files whose pixels can still be read.
@@ -185,8 +185,8 @@ def _flawed(listed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sizes(listed: pd.DataFrame) -> pd.DataFrame:
-    """Images of another size than most of their clip, labels of another size than their image, clips of another size
-    than most images, at the first image that has it: own data may mix sizes on purpose.
+    """Images that differ in size from most of their clip, labels from their image, clips from most images (at the
+    first image of that size): own data may mix sizes on purpose.
     """
     known = _with_usual_sizes(listed[listed["image_width"].gt(0)])
     odd = known[_differ(known, "image_{}", "clip_{}")]

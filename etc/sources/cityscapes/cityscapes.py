@@ -1,7 +1,6 @@
 """Cityscapes as a source of frames: its official folders, its clips of 30 frames, its fine labels."""
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 
 from etc.core.errors import UserError
@@ -11,7 +10,7 @@ from etc.sources.cityscapes.files import SEQUENCE, STILL, Recordings, check_trai
 from etc.sources.cityscapes.packages import fetch, package_text, packages
 from etc.sources.cityscapes.params import TRAINING, CityscapesParams
 from etc.sources.cityscapes.rows import Folder, frame_name, rows
-from etc.sources.source import Frame, Gap, Listing
+from etc.sources.source import Frame, Gap, Listing, Source
 
 FETCHED = "cityscapes"  # name of the fetched folder
 
@@ -25,17 +24,8 @@ _LABEL_SETS = {"labelIds": CITYSCAPES, "labelTrainIds": TRAIN_IDS}
 _CORRUPT = ("troisdorf_000000", 73)
 
 
-@dataclass(frozen=True)
-class Cityscapes:
-    """The Cityscapes data set.
-
-    Args:
-        dataset: name of its block in the parameters.
-        params: the block.
-    """
-
-    dataset: str
-    params: CityscapesParams
+class Cityscapes(Source[CityscapesParams]):
+    """The Cityscapes data set."""
 
     @property
     def location(self) -> Location:
@@ -166,11 +156,11 @@ def _label_kind(folders: list[Folder], wanted: str) -> tuple[str, list[str]]:
     for folder in used:
         if folder.annotated and not folder.labels["labelIds"]:
             raise UserError(
-                f"labels: folder {folder.name} has labelTrainIds files alone; set labels: labelTrainIds and run "
+                f"labels: folder {folder.name} has only labelTrainIds files; set labels: labelTrainIds and run "
                 "csCreateTrainIdLabelImgs, or unpack the labels again"
             )
     unread = len(annotated - {place for folder in used for place in folder.places("labelIds")})
-    notes = [f"{unread} annotated frames have a labelTrainIds file alone and count as not labelled"] if unread else []
+    notes = [f"{unread} annotated frames have only a labelTrainIds file and count as unlabelled"] if unread else []
     if wanted == "auto" and converted:
         notes.append(
             f"labelIds files are read: only {len(converted)} of {len(annotated)} annotated frames have a labelTrainIds "

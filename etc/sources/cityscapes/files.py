@@ -75,6 +75,6 @@ def check_training_folder(root: Path, kind: str, folder: str) -> None:
         for held_out, names in HELD_OUT.items():
             if city in names or path.resolve().is_relative_to((root / kind / held_out).resolve()):
                 raise UserError(
-                    f"{path}: this is of Cityscapes {held_out}, which results are reported on, and must not be "
-                    "trained on, as train++ lists do; take it out of the folder"
+                    f"{path}: belongs to Cityscapes {held_out}, on which results are reported, and must not be "
+                    "trained on (as train++ lists do); remove it from the folder"
                 )

@@ -24,6 +24,7 @@ from etc.sources.cityscapes.params import CityscapesParams
 from etc.unzip import unzip
 
 PAGE = "https://www.cityscapes-dataset.com/downloads"
+_AGAIN = "run the command again to resume"
 
 
 class Package(NamedTuple):
@@ -102,7 +103,9 @@ def fetch(names: Sequence[str], folder: Path, agreed: bool) -> Path:
             arrived = sum(path.stat().st_size for path in part.iterdir() if path.is_file())
             wanted = [PACKAGES[name].size for name in due]
             ensure_space(folder, max(0, sum(wanted) + max(wanted) - arrived))
-            session = _call(tool.login)
+            session = _call(
+                tool.login, f"delete {_account(tool)} if it exists, and run csDownload -l to store an account"
+            )
             # csDownload sets no time limit: on a dead connection it would wait for ever.
             session.request = functools.partial(session.request, timeout=TIMEOUT)
             listed = _call(lambda: {one["name"] for one in tool.get_available_packages(session=session)})
@@ -132,8 +135,7 @@ def _tool() -> ModuleType:
         tool = importlib.import_module("cityscapesscripts.download.downloader")
     except ImportError as error:
         raise UserError(f"Cityscapes is downloaded by its own tool ({error}): pip install cityscapesscripts") from error
-    stored = Path(tool.appdirs.user_data_dir("cityscapesscripts", "cityscapes")) / "credentials.json"
-    if not stored.is_file() and not sys.stdin.isatty():
+    if not _account(tool).is_file() and not sys.stdin.isatty():
         raise UserError(
             "csDownload has no Cityscapes account and no terminal to ask for it: run csDownload -l once and let it "
             f"store yours ({PAGE} gives one)"
@@ -143,15 +145,24 @@ def _tool() -> ModuleType:
     return tool
 
 
-def _call(step: Any, **options: Any) -> Any:
-    """Run a step of csDownload; a failure becomes one line."""
+def _account(tool: ModuleType) -> Path:
+    """Where csDownload stores the account."""
+    return Path(tool.appdirs.user_data_dir("cityscapesscripts", "cityscapes")) / "credentials.json"
+
+
+def _call(step: Any, remedy: str = _AGAIN, **options: Any) -> Any:
+    """Run a step of csDownload; a failure becomes one line, which ends with ``remedy`` unless the network failed."""
+    from requests import RequestException
+
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return step(**options)
     except Exception as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
+        if isinstance(error, RequestException):
+            remedy = _AGAIN
     # Not raised in the except block: the tool's error may hold the request, and with it the password.
-    raise UserError(f"csDownload failed ({reason}); run again, it resumes what has arrived")
+    raise UserError(f"csDownload failed ({reason}); {remedy}")
 
 
 def _bring(tool: ModuleType, session: Any, archive: Path, root: Path) -> None:

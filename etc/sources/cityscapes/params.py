@@ -41,9 +41,9 @@ class CityscapesSplits(Params):
 
     @model_validator(mode="after")
     def _each_folder_once(self) -> Self:
-        given = [*self.train, *self.dev, *self.test]
-        for name in given:
-            if given.count(name) > 1:
+        folders = [*self.train, *self.dev, *self.test]
+        for name in folders:
+            if folders.count(name) > 1:
                 raise ValueError(f"folder {name} is listed twice; a folder belongs to one split, once")
         return self
 

@@ -121,7 +121,7 @@ def _look(seen: defaultdict[str, list[str]], name: str, clip: Clip, there: bool,
     if clip.suffix:
         seen["parts of clips before or after a gap, as clips of their own"].append(name)
     elif clip.cut:
-        seen["clips that overlap and share their frames out"].append(name)
+        seen["overlapping clips, whose frames are divided between them"].append(name)
     elif len(clip.frames) < LENGTH:
         seen[f"clips of fewer than {LENGTH} frames"].append(f"{name} ({first:06d} to {last:06d})")
 

@@ -1,20 +1,18 @@
 """A user's own folder of frames as a source, with or without labels.
 
 Clips and frames are identified by file names; etc/sources/folder/layouts.py has the layouts. A *recording* here is a
-clip of that folder; it is cut where its numbering leaves its step, since frames there are not neighbours in time.
+clip of that folder; it is cut where its numbering departs from its step, since frames there are not neighbours in time.
 """
 
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from etc.core.errors import UserError
 from etc.dataset.label_sets import LabelSet
-from etc.dataset.location import Location, variable
 from etc.sources import class_file
 from etc.sources.clip_names import safe_names
 from etc.sources.folder.layouts import (
@@ -30,7 +28,7 @@ from etc.sources.folder.layouts import (
     read_folder,
 )
 from etc.sources.folder.params import FolderParams
-from etc.sources.source import Frame, Gap, Listing, no_download
+from etc.sources.source import Frame, Gap, Listing, Source
 from etc.sources.splits import Candidate, deal
 
 MOST_NOTES = 3  # of one kind
@@ -44,30 +42,8 @@ class Piece(NamedTuple):
     label: str
 
 
-@dataclass(frozen=True)
-class Folder:
-    """A folder of frames.
-
-    Args:
-        dataset: name of its block in the parameters.
-        params: the block.
-    """
-
-    dataset: str
-    params: FolderParams
-
-    @property
-    def location(self) -> Location:
-        """``root``, else ETC_ROOT_<DATA SET>."""
-        return Location(self.params.root, (variable(self.dataset),))
-
-    def fetch(self, agreed: bool) -> Path:
-        """There is nothing to download.
-
-        Raises:
-            UserError: always.
-        """
-        raise no_download(self.dataset, "frames", self.location)
+class Folder(Source[FolderParams]):
+    """A folder of frames."""
 
     def list(self, root: Path, made: Path, workers: int) -> Listing:
         """All frames whose clip and number are known, by clips.
@@ -111,7 +87,7 @@ def _read(
     path = root / folder
     if not path.is_dir():
         none = ", or null where there are none" if key == "labels" else ""
-        raise UserError(f"{path}: no such folder, but {key} in params/frames.yaml names it; correct it{none}")
+        raise UserError(f"{path}: no such folder; correct {key} in params/frames.yaml{none}")
     return read_folder(path, suffixes, prefer, vspw)
 
 
@@ -132,8 +108,8 @@ def _labels(
     matched = sum(len(files.keys() & images.clips[recording].keys()) for recording, files in found.items())
     if not matched:
         raise UserError(
-            f"{folder.root}: no label belongs to a frame; labels have the clips {folder.known()}, "
-            f"frames have {images.known()}: name both alike, or correct labels in params/frames.yaml"
+            f"{folder.root}: no label matches a frame: the labels' clips are {folder.known()}, the frames' "
+            f"{images.known()}; give both the same names, or correct labels in params/frames.yaml"
         )
     notes = _strays(folder, root)
     number = sum(map(len, images.clips.values()))
@@ -193,12 +169,12 @@ def _gaps(
     That is known only where at least half of the frames keep one step. As in ``etc tc``, a long jump between files with
     Cityscapes names starts the next clip.
     """
-    for own in _by_recording(pieces).values():
-        steps = Counter(two - one for one, two in pairwise(number for piece in own for number in piece.frames))
-        step = detected_step([number for piece in own for number in piece.frames])
+    for group in _by_recording(pieces).values():
+        steps = Counter(two - one for one, two in pairwise(number for piece in group for number in piece.frames))
+        step = detected_step([number for piece in group for number in piece.frames])
         if step is None or 2 * steps[step] < steps.total():
             continue
-        for before, behind in pairwise(own):
+        for before, behind in pairwise(group):
             after, frame = max(before.frames), min(behind.frames)
             missing = (frame - after) // step - 1
             by_nature = cityscapes and frame - after > CLIP_JUMP * step
@@ -209,16 +185,16 @@ def _gaps(
 def _cuts(pieces: Sequence[Piece]) -> list[str]:
     """Notes about recordings that were cut."""
     lines = []
-    for recording, own in _by_recording(pieces).items():
-        if len(own) > 1:
-            alone = sum(len(piece.frames) == 1 for piece in own)
+    for recording, group in _by_recording(pieces).items():
+        if len(group) > 1:
+            alone = sum(len(piece.frames) == 1 for piece in group)
             lonely = (
-                f", {alone} of them of one frame: are its frames numbered in steps?" if alone > len(own) // 2 else ""
+                f", {alone} of them of one frame: are its frames numbered in steps?" if alone > len(group) // 2 else ""
             )
-            step = detected_step([number for piece in own for number in piece.frames])
+            step = detected_step([number for piece in group for number in piece.frames])
             lines.append(
-                f"clip {recording or 'without a name'} is cut into {len(own)} clips, where its numbering leaves "
-                f"its step of {step}{lonely}"
+                f"clip {recording or 'without a name'} is split into {len(group)} clips where its numbering "
+                f"departs from the step of {step}{lonely}"
             )
     return shortened(lines, "clips cut for the same reason")
 

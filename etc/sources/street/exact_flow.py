@@ -48,8 +48,8 @@ def _places(renderer: Renderer, view: View, s: int) -> np.ndarray:
     body = np.take(scene.body, view.triangle) * solid
     moving = np.flatnonzero(body)
     if len(moving):
-        own = np.take(matrices, np.take(body, moving), axis=0)
+        movement = np.take(matrices, np.take(body, moving), axis=0)
         place[:, moving] = (
-            np.einsum("mij,jm->im", own[:, :3, :3], np.take(view.points, moving, axis=1)) + own[:, :3, 3].T
+            np.einsum("mij,jm->im", movement[:, :3, :3], np.take(view.points, moving, axis=1)) + movement[:, :3, 3].T
         )
     return place

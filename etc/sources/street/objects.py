@@ -13,7 +13,7 @@ from etc.sources.street.shapes import blob, box, prism, turned, wheel
 Colour = tuple[float, float, float]
 
 
-class Source(IntEnum):
+class LabelId(IntEnum):
     """Cityscapes label ids used here (cityscapesscripts/helpers/labels.py)."""
 
     ROAD = 7
@@ -49,7 +49,7 @@ class Part(NamedTuple):
     """Triangles (N, 3, 3) of one class and one material; ``pattern`` is two sizes in metres that the material reads."""
 
     triangles: np.ndarray
-    source: Source
+    source: LabelId
     material: Material
     colour: Colour
     pattern: tuple[float, float] = (1.0, 1.0)
@@ -97,12 +97,12 @@ def pick(rng: np.random.Generator, choices: tuple[Colour, ...], spread: float = 
     return tuple(float(value) for value in np.clip(colour, 0, 1))
 
 
-def _wheels(source: Source, radius: float, track: float, axles: tuple[float, ...]) -> Part:
+def _wheels(source: LabelId, radius: float, track: float, axles: tuple[float, ...]) -> Part:
     wheels = [wheel(radius, 0.25, (side * track / 2, radius, z)) for z in axles for side in (-1, 1)]
     return Part(np.concatenate(wheels), source, Material.PLAIN, RUBBER)
 
 
-def _lights(source: Source, width: float, front: float, back: float, height: float) -> list[Part]:
+def _lights(source: LabelId, width: float, front: float, back: float, height: float) -> list[Part]:
     ends = ((front, (0.95, 0.93, 0.80)), (back, (0.75, 0.05, 0.04)))
     return [
         Part(
@@ -127,11 +127,11 @@ def car(rng: np.random.Generator) -> list[Part]:
     top = [(back + tail + 0.36, roof - 0.1), (back + tail + 0.45, roof), (0.2, roof), (0.32, roof - 0.1)]
     paint = pick(rng, VEHICLE_PAINTS)
     return [
-        Part(prism(np.array(hull), width), Source.CAR, Material.PLAIN, paint),
-        Part(prism(np.array(glass), width - 0.22), Source.CAR, Material.PLAIN, GLASS),
-        Part(prism(np.array(top), width - 0.18), Source.CAR, Material.PLAIN, paint),
-        _wheels(Source.CAR, 0.34, width - 0.12, (back + 0.8, front - 0.85)),
-        *_lights(Source.CAR, width, front, back, belt - 0.22),
+        Part(prism(np.array(hull), width), LabelId.CAR, Material.PLAIN, paint),
+        Part(prism(np.array(glass), width - 0.22), LabelId.CAR, Material.PLAIN, GLASS),
+        Part(prism(np.array(top), width - 0.18), LabelId.CAR, Material.PLAIN, paint),
+        _wheels(LabelId.CAR, 0.34, width - 0.12, (back + 0.8, front - 0.85)),
+        *_lights(LabelId.CAR, width, front, back, belt - 0.22),
     ]
 
 
@@ -142,21 +142,21 @@ def lorry(rng: np.random.Generator) -> list[Part]:
     return [
         Part(
             box((width, height - 0.95, length - 2.2), (0, (height + 0.95) / 2, -1.1)),
-            Source.TRUCK,
+            LabelId.TRUCK,
             Material.PLANKS,
             pick(rng, CARGO_PAINTS),
             (1.2, 0.06),
         ),
         Part(
             box((2.3, cab - 0.5, 1.9), (0, (cab + 0.5) / 2, front - 0.95)),
-            Source.TRUCK,
+            LabelId.TRUCK,
             Material.PLAIN,
             pick(rng, VEHICLE_PAINTS),
         ),
-        Part(box((2.34, 0.8, 1.4), (0, cab - 0.55, front - 0.68)), Source.TRUCK, Material.PLAIN, GLASS),
-        Part(box((2.0, 0.35, length - 0.4), (0, 0.75, 0)), Source.TRUCK, Material.PLAIN, (0.12, 0.12, 0.12)),
-        _wheels(Source.TRUCK, 0.5, 2.3, (back + 1.2, back + 2.3, front - 1.2)),
-        *_lights(Source.TRUCK, width, front, back, 0.85),
+        Part(box((2.34, 0.8, 1.4), (0, cab - 0.55, front - 0.68)), LabelId.TRUCK, Material.PLAIN, GLASS),
+        Part(box((2.0, 0.35, length - 0.4), (0, 0.75, 0)), LabelId.TRUCK, Material.PLAIN, (0.12, 0.12, 0.12)),
+        _wheels(LabelId.TRUCK, 0.5, 2.3, (back + 1.2, back + 2.3, front - 1.2)),
+        *_lights(LabelId.TRUCK, width, front, back, 0.85),
     ]
 
 
@@ -167,18 +167,18 @@ def bus(rng: np.random.Generator) -> list[Part]:
     return [
         Part(
             box((width, height - 0.35, length), (0, (height + 0.35) / 2, 0)),
-            Source.BUS,
+            LabelId.BUS,
             Material.PLAIN,
             pick(rng, CARGO_PAINTS),
         ),
-        Part(box((width + 0.06, 1.0, length - 0.6), (0, 2.0, 0)), Source.BUS, Material.PLAIN, GLASS),
-        Part(box((width - 0.3, 1.3, length + 0.06), (0, 1.95, 0)), Source.BUS, Material.PLAIN, GLASS),
-        _wheels(Source.BUS, 0.5, 2.4, (back + 2.4, front - 2.4)),
-        *_lights(Source.BUS, width, front + 0.02, back - 0.02, 0.75),
+        Part(box((width + 0.06, 1.0, length - 0.6), (0, 2.0, 0)), LabelId.BUS, Material.PLAIN, GLASS),
+        Part(box((width - 0.3, 1.3, length + 0.06), (0, 1.95, 0)), LabelId.BUS, Material.PLAIN, GLASS),
+        _wheels(LabelId.BUS, 0.5, 2.4, (back + 2.4, front - 2.4)),
+        *_lights(LabelId.BUS, width, front + 0.02, back - 0.02, 0.75),
     ]
 
 
-def _upper_body(rng: np.random.Generator, source: Source, hip: float, height: float) -> list[Part]:
+def _upper_body(rng: np.random.Generator, source: LabelId, hip: float, height: float) -> list[Part]:
     chest = height - hip - 0.28
     coat = pick(rng, CLOTHES)
     arms = [box((0.15, chest * 0.9, 0.2), (side * 0.35, hip + chest * 0.52, 0.02)) for side in (-1, 1)]
@@ -193,8 +193,8 @@ def person(rng: np.random.Generator) -> tuple[list[Part], list[Part], float]:
     """A pedestrian: the body, one leg (hanging down from the origin) and the height of the hip in metres."""
     height = rng.uniform(1.65, 1.95)
     hip = height * 0.5
-    leg = Part(box((0.22, hip, 0.26), (0, -hip / 2, 0)), Source.PERSON, Material.PLAIN, pick(rng, CLOTHES))
-    return _upper_body(rng, Source.PERSON, hip, height), [leg], hip
+    leg = Part(box((0.22, hip, 0.26), (0, -hip / 2, 0)), LabelId.PERSON, Material.PLAIN, pick(rng, CLOTHES))
+    return _upper_body(rng, LabelId.PERSON, hip, height), [leg], hip
 
 
 def rider(rng: np.random.Generator) -> list[Part]:
@@ -203,10 +203,10 @@ def rider(rng: np.random.Generator) -> list[Part]:
     frame = np.concatenate([box((0.12, 0.12, 1.0), (0, 0.62, 0)), box((0.5, 0.08, 0.08), (0, 1.02, 0.42))])
     legs = np.concatenate([box((0.17, 0.62, 0.24), (x, 0.62 + dy, 0.05)) for x, dy in ((-0.14, 0.06), (0.14, -0.06))])
     return [
-        Part(wheels, Source.BICYCLE, Material.PLAIN, RUBBER),
-        Part(frame, Source.BICYCLE, Material.PLAIN, pick(rng, VEHICLE_PAINTS)),
-        Part(legs, Source.RIDER, Material.PLAIN, pick(rng, CLOTHES)),
-        *_upper_body(rng, Source.RIDER, 0.9, 1.78),
+        Part(wheels, LabelId.BICYCLE, Material.PLAIN, RUBBER),
+        Part(frame, LabelId.BICYCLE, Material.PLAIN, pick(rng, VEHICLE_PAINTS)),
+        Part(legs, LabelId.RIDER, Material.PLAIN, pick(rng, CLOTHES)),
+        *_upper_body(rng, LabelId.RIDER, 0.9, 1.78),
     ]
 
 
@@ -223,11 +223,11 @@ def tree(rng: np.random.Generator) -> list[Part]:
     return [
         Part(
             box((girth, trunk + 0.6, girth), (0, trunk / 2 + 0.3, 0)),
-            Source.VEGETATION,
+            LabelId.VEGETATION,
             Material.PLAIN,
             (0.24, 0.18, 0.13),
         ),
-        Part(np.concatenate(crown), Source.VEGETATION, Material.LEAVES, green),
+        Part(np.concatenate(crown), LabelId.VEGETATION, Material.LEAVES, green),
     ]
 
 
@@ -235,7 +235,7 @@ def bush(rng: np.random.Generator) -> list[Part]:
     """A bush of about a man's height."""
     green = (rng.uniform(0.18, 0.3), rng.uniform(0.32, 0.46), rng.uniform(0.08, 0.16))
     radii = (rng.uniform(0.8, 1.4), rng.uniform(0.7, 1.3), rng.uniform(0.8, 1.6))
-    return [Part(blob(radii, (0, radii[1] * 0.6, 0), rng, 0.18), Source.VEGETATION, Material.LEAVES, green)]
+    return [Part(blob(radii, (0, radii[1] * 0.6, 0), rng, 0.18), LabelId.VEGETATION, Material.LEAVES, green)]
 
 
 def lamp(rng: np.random.Generator, side: int) -> list[Part]:
@@ -248,14 +248,14 @@ def lamp(rng: np.random.Generator, side: int) -> list[Part]:
             box((0.8, 0.26, 0.4), (-side * 1.9, height - 0.02, 0)),
         ]
     )
-    return [Part(post, Source.POLE, Material.PLAIN, STEEL)]
+    return [Part(post, LabelId.POLE, Material.PLAIN, STEEL)]
 
 
 def sign(rng: np.random.Generator) -> list[Part]:
     """A traffic sign on a post, bigger than in life so that it can be learnt at a small size."""
     height, size = rng.uniform(2.4, 3.0), rng.uniform(0.95, 1.25)
     girth = 0.22
-    post = Part(box((girth, height, girth), (0, height / 2, 0.1)), Source.POLE, Material.PLAIN, STEEL)
+    post = Part(box((girth, height, girth), (0, height / 2, 0.1)), LabelId.POLE, Material.PLAIN, STEEL)
     colour = pick(rng, SIGN_PAINTS)
     if rng.random() < 0.5:
         board = turned(wheel(size / 2, 0.08, (0, 0, 0), sides=12), np.pi / 2, (0, height, -0.1))
@@ -265,8 +265,8 @@ def sign(rng: np.random.Generator) -> list[Part]:
         inner = box((size * 0.6, size * 0.5, 0.1), (0, height, -0.1))
     return [
         post,
-        Part(board, Source.TRAFFIC_SIGN, Material.PLAIN, colour),
-        Part(inner, Source.TRAFFIC_SIGN, Material.PLAIN, (0.9, 0.9, 0.88)),
+        Part(board, LabelId.TRAFFIC_SIGN, Material.PLAIN, colour),
+        Part(inner, LabelId.TRAFFIC_SIGN, Material.PLAIN, (0.9, 0.9, 0.88)),
     ]
 
 
@@ -278,10 +278,10 @@ def traffic_light(rng: np.random.Generator) -> list[Part]:
     for k, colour in enumerate(((0.95, 0.10, 0.08), (0.95, 0.65, 0.08), (0.10, 0.80, 0.30))):
         shown = colour if k == lit else tuple(0.25 * value for value in colour)
         disc = turned(wheel(0.15, 0.1, (0, 0, 0), sides=8), np.pi / 2, (0, height + 0.36 - 0.36 * k, -0.24))
-        lenses.append(Part(disc, Source.TRAFFIC_LIGHT, Material.PLAIN, shown))
+        lenses.append(Part(disc, LabelId.TRAFFIC_LIGHT, Material.PLAIN, shown))
     return [
-        Part(box((0.24, height, 0.24), (0, height / 2, 0.1)), Source.POLE, Material.PLAIN, STEEL),
-        Part(box((0.55, 1.25, 0.4), (0, height, 0)), Source.TRAFFIC_LIGHT, Material.PLAIN, (0.09, 0.10, 0.09)),
+        Part(box((0.24, height, 0.24), (0, height / 2, 0.1)), LabelId.POLE, Material.PLAIN, STEEL),
+        Part(box((0.55, 1.25, 0.4), (0, height, 0)), LabelId.TRAFFIC_LIGHT, Material.PLAIN, (0.09, 0.10, 0.09)),
         *lenses,
     ]
 
@@ -292,16 +292,16 @@ def building(rng: np.random.Generator, width: float, height: float, depth: float
     floor, bay = rng.uniform(2.8, 3.5), rng.uniform(1.9, 3.2)
     x = side * depth / 2
     parts = [
-        Part(box((depth, height, width), (x, height / 2, 0)), Source.BUILDING, Material.FACADE, wall, (bay, floor))
+        Part(box((depth, height, width), (x, height / 2, 0)), LabelId.BUILDING, Material.FACADE, wall, (bay, floor))
     ]
     roof = tuple(0.55 * value for value in wall)
     if rng.random() < 0.5:
         gable = prism(
             np.array([(-width / 2 - 0.2, height), (0, height + rng.uniform(1.5, 3)), (width / 2 + 0.2, height)]), depth
         )
-        parts.append(Part(gable + np.float32([x, 0, 0]), Source.BUILDING, Material.PLAIN, (0.40, 0.22, 0.18)))
+        parts.append(Part(gable + np.float32([x, 0, 0]), LabelId.BUILDING, Material.PLAIN, (0.40, 0.22, 0.18)))
     else:
-        parts.append(Part(box((depth + 0.6, 0.5, width + 0.1), (x, height, 0)), Source.BUILDING, Material.PLAIN, roof))
+        parts.append(Part(box((depth + 0.6, 0.5, width + 0.1), (x, height, 0)), LabelId.BUILDING, Material.PLAIN, roof))
     return parts
 
 
@@ -309,4 +309,4 @@ def fence(rng: np.random.Generator, length: float) -> list[Part]:
     """A board fence along z, x = 0."""
     height = rng.uniform(1.5, 2.1)
     colour = pick(rng, ((0.45, 0.32, 0.22), (0.62, 0.62, 0.60), (0.35, 0.40, 0.36)))
-    return [Part(box((0.15, height, length), (0, height / 2, 0)), Source.FENCE, Material.PLANKS, colour, (0.35, 0.06))]
+    return [Part(box((0.15, height, length), (0, height / 2, 0)), LabelId.FENCE, Material.PLANKS, colour, (0.35, 0.06))]

@@ -12,7 +12,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
 from etc.sources.street import textures
-from etc.sources.street.objects import Material, Source
+from etc.sources.street.objects import LabelId, Material
 from etc.sources.street.scene import FOCAL, Scene
 
 # Rows of the per-triangle table, see _Frame._table.
@@ -75,7 +75,7 @@ class Renderer:
         if self.edge_samples > 1:
             # The border of a shadow is an edge too.
             self._smooth_edges(frame, np.where(seen, 2 * np.take(self.scene.part, triangle) + lit, -1), colour)
-        source = np.where(seen, np.take(self.scene.source, triangle), np.uint8(Source.SKY))
+        source = np.where(seen, np.take(self.scene.source, triangle), np.uint8(LabelId.SKY))
         return View(
             image=np.ascontiguousarray(np.clip(colour, 0, 1).T.reshape(self.height, self.width, 3)),
             source=source.reshape(self.height, self.width),

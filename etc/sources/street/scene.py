@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from etc.sources.street import objects
-from etc.sources.street.objects import Material, Part, Source
+from etc.sources.street.objects import LabelId, Material, Part
 from etc.sources.street.params import StreetParams
 from etc.sources.street.shapes import box, turned
 
@@ -127,15 +127,15 @@ def _ground(stage: _Stage, road: float, pavement: float, end: float) -> None:
     grey = float(stage.rng.uniform(0.26, 0.36))
     tarmac = (grey, grey, grey * 1.03)
     stage.parts.append(
-        (Part(box((2 * road, 1, length), (0, -0.5, middle)), Source.ROAD, Material.ASPHALT, tarmac), 0, np.zeros(2))
+        (Part(box((2 * road, 1, length), (0, -0.5, middle)), LabelId.ROAD, Material.ASPHALT, tarmac), 0, np.zeros(2))
     )
     slab = stage.rng.uniform(0.9, 1.5)
     tone = objects.pick(stage.rng, ((0.58, 0.56, 0.53), (0.56, 0.50, 0.46), (0.50, 0.51, 0.53)))
     for side in (-1, 1):
         walk = box((pavement, 1, length), (side * (road + pavement / 2), -0.36, middle))
-        stage.stand([Part(walk, Source.SIDEWALK, Material.SLABS, tone, (slab, 0.05))], 0, 0)
+        stage.stand([Part(walk, LabelId.SIDEWALK, Material.SLABS, tone, (slab, 0.05))], 0, 0)
         lawn = box((200, 1, length), (side * (road + pavement + 100), -0.4, middle))
-        stage.stand([Part(lawn, Source.TERRAIN, Material.LEAVES, (0.34, 0.42, 0.16))], 0, 0)
+        stage.stand([Part(lawn, LabelId.TERRAIN, Material.LEAVES, (0.34, 0.42, 0.16))], 0, 0)
 
 
 def _frontage(stage: _Stage, side: int, edge: float, end: float) -> None:

@@ -124,9 +124,9 @@ def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False)
 
 def _usable(times: list[float], said: float) -> tuple[np.ndarray | None, bool]:
     """Rising times, and whether they are the file's own; None when there are none."""
-    own = np.array(times)
-    if np.isfinite(own).all() and (np.diff(own) > 0).all():
-        return own, True
+    stated = np.array(times)
+    if np.isfinite(stated).all() and (np.diff(stated) > 0).all():
+        return stated, True
     return (np.arange(len(times)) / said if said else None), False
 
 
@@ -154,6 +154,6 @@ def _open(path: Path) -> cv2.VideoCapture:
     with quiet():
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     if not capture.isOpened():
-        raise UserError(f"{path}: not a video, a damaged one, or one of a codec that OpenCV does not have; {REPAIR}")
+        raise UserError(f"{path}: not a video, damaged or truncated, or in a codec that OpenCV lacks; {REPAIR}")
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     return capture

@@ -1,7 +1,6 @@
 """A user's own videos as a source: they are cut into clips of frames, which are written beside the manifest."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from etc.dataset.location import Location, variable
 from etc.sources import class_file
 from etc.sources.clip_names import first_names, safe_names
 from etc.sources.folder.layouts import visible_files
-from etc.sources.source import Frame, Gap, Listing, no_download
+from etc.sources.source import Frame, Gap, Listing, Source
 from etc.sources.splits import Candidate, deal
 from etc.sources.video import timeline as video_timeline
 from etc.sources.video.params import VideoParams
@@ -48,17 +47,8 @@ class Planned(NamedTuple):
     cut: Cut
 
 
-@dataclass(frozen=True)
-class Video:
-    """Videos in a folder, or one.
-
-    Args:
-        dataset: name of its block in the parameters.
-        params: the block.
-    """
-
-    dataset: str
-    params: VideoParams
+class Video(Source[VideoParams]):
+    """Videos in a folder, or one."""
 
     @property
     def location(self) -> Location:
@@ -67,14 +57,6 @@ class Video:
         if root is not None and self._is_one:
             root = str(Path(root).parent)
         return Location(root, (variable(self.dataset),))
-
-    def fetch(self, agreed: bool) -> Path:
-        """There is nothing to download.
-
-        Raises:
-            UserError: always.
-        """
-        raise no_download(self.dataset, "videos", self.location)
 
     @property
     def _is_one(self) -> bool:
@@ -87,7 +69,7 @@ class Video:
             return find(root, self.params.files)
         path = root / Path(self.params.root or "").name
         if not path.is_file():
-            raise UserError(f"{path}: no such video, but root in params/frames.yaml names it; correct it")
+            raise UserError(f"{path}: no such video; correct root in params/frames.yaml")
         return [path.name]
 
     def list(self, root: Path, made: Path, workers: int) -> Listing:
@@ -104,7 +86,7 @@ class Video:
             plans = [*track(found, total=len(names), label="videos")]
             clips = [clip for plan in plans for clip in _clips(root / plan.name, safe[plan.name], plan.cut)]
             if not clips:
-                raise UserError(f"{root}: no video gives two frames in a row; raise rate, or give longer videos")
+                raise UserError(f"{root}: no video yields two consecutive frames; raise rate, or give longer videos")
             split_of, notes = deal(_candidates(clips, root, safe), self.params.split)
             used = [clip for clip in clips if clip.name in split_of]
             _write(self.params, used, made, pool, whole_videos=len(names) >= 2 * workers)
