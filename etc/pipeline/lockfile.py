@@ -30,25 +30,28 @@ _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 def start_guard() -> None:
-    """Start the guard when DVC runs this process in the current folder; it ends with that DVC."""
+    """Keep a copy and start the guard, when DVC runs this process in the current folder; it ends with that DVC."""
     if live_holders():
+        keep()
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.Popen([sys.executable, "-m", __name__], start_new_session=True, **quiet)
 
 
 def guard() -> None:
-    """Keep a copy of dvc.lock now, and have a look at the file when the DVC processes of this folder have ended."""
-    from dvc.repo import Repo
+    """Look at dvc.lock when the DVC processes of this folder have ended.
 
-    repo = Repo(os.curdir, _wait_for_lock=True)
-    with repo.lock:
-        keep()
+    Only a broken file is worth DVC's lock, which a DVC that needs it would not wait for long.
+    """
     processes = []
     for pid in live_holders():
         with contextlib.suppress(psutil.NoSuchProcess):
             processes.append(psutil.Process(pid))
     psutil.wait_procs(processes)
-    with repo.lock:
+    if is_whole(LOCK):
+        return
+    from dvc.repo import Repo
+
+    with Repo(os.curdir, _wait_for_lock=True).lock:
         restore()
 
 
@@ -83,18 +86,16 @@ def restore() -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is a lock that DVC reads."""
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from voluptuous import Invalid
-
+    """Whether a file is a lock that DVC reads: its schema as far as a cut can break it, and a hash for each file."""
     try:
         content = path.read_bytes()
-        stages = COMPILED_LOCKFILE_SCHEMA(yaml.load(content, _LOADER)).get("stages", {}).values()
-    except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError, Invalid):
+        stages = yaml.load(content, _LOADER)["stages"].values()
+        files = [one for stage in stages for key in ("deps", "outs") for one in stage.get(key, ())]
+        hashes = [one[one.get("hash", "md5")] for one in files if one["path"]]
+        commands = [stage["cmd"] for stage in stages]
+    except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return False
-    files = [one for stage in stages for one in [*stage.get("deps", ()), *stage.get("outs", ())]]
-    # The schema lets a file without its hash pass, which DVC then fails on.
-    return content.endswith(b"\n") and all(_HASH.fullmatch(str(one.get(one.get("hash", "md5")))) for one in files)
+    return content.endswith(b"\n") and all(commands) and all(map(_HASH.fullmatch, map(str, hashes)))
 
 
 def _committed() -> bytes | None:

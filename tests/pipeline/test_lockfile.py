@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
 from etc.pipeline import lockfile
 
@@ -42,7 +43,8 @@ def test_a_lock_cut_anywhere_is_noticed_or_still_a_lock_of_whole_entries(project
             # Only where the file ends behind whole entries or before the first stage.
             read = yaml.safe_load(whole[:cut])
             assert cut == 0 or whole[:cut].endswith(b"\n")
-            assert all(one["md5"] for stage in read.get("stages", {}).values() for one in stage.get("deps", []))
+            assert all(one["md5"] for stage in read["stages"].values() for one in stage.get("deps", []))
+            COMPILED_LOCKFILE_SCHEMA(read)
 
 
 @pytest.mark.parametrize("cut", [0, 3, 20, 40, 60, 75, 100, 150])
