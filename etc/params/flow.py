@@ -20,7 +20,9 @@ class NetworkParams(Params):
     )
     output: str | None = Field(None, description="name of the output that holds the flow")
     layout: Literal["nchw", "nhwc"] = Field("nchw", description="order of the dimensions of images and flow")
-    value_range: Literal["0..255", "0..1", "-1..1"] = Field("0..255", description="black and white as it expects them")
+    value_range: Literal["0..255", "0..1", "-1..1"] = Field(
+        "0..255", description="range of the pixel values that it expects"
+    )
     colour: Literal["rgb", "bgr"] = Field("rgb", description="order of the channels")
     multiple: int = Field(8, ge=1, le=256, description="a network of free size gets multiples of this, pixels")
 
