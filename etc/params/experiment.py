@@ -62,7 +62,7 @@ class ExperimentParams(Params):
             try:
                 check_name(name)
             except ValueError as error:
-                remedy = "name a Hugging Face model like this under 'widths' in params/student.yaml"
+                remedy = "give a Hugging Face model such a name under 'widths' in params/student.yaml"
                 raise ValueError(f"key 'architectures' = '{name}': {error}; {remedy}") from error
         repeated = sorted(
             name for name, number in Counter(run.name.casefold() for run in self.runs()).items() if number > 1

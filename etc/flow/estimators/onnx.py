@@ -109,7 +109,8 @@ class OnnxNetwork:
         try:
             results = self._session.run(names, feed)
         except Exception as error:  # onnxruntime has an exception class for each of its codes
-            raise UserError(f"{self.path}: the network failed on {frames[0].shape} ({first_line(error)})") from error
+            reason = first_line(error)[:200]
+            raise UserError(f"{self.path}: the network failed on {frames[0].shape} ({reason})") from error
         height, width = frames[0].shape[:2]
         wanted = (1, 2, height, width) if self._layout == "nchw" else (1, height, width, 2)
         # Networks that refine give a flow after each step; the last is the best.
@@ -183,5 +184,5 @@ def _session(path: str, device: str) -> tuple[Any, str]:
             path, options, providers=["CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime has an exception class for each of its codes
-        raise UserError(f"{path}: not a network that onnxruntime can run ({first_line(error)})") from error
+        raise UserError(f"{path}: not a network that onnxruntime can run ({first_line(error)[:200]})") from error
     return session, f"onnxruntime-{onnxruntime.__version__} {'cuda' if on_gpu else 'cpu'}"

@@ -118,6 +118,6 @@ def _load(torch: Any, builder: Any, path: Path, size: str) -> Any:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many kinds for a file that is not its own
         raise UserError(
-            f"{path}: not the weights of torchvision's raft_{size} ({first_line(error)}); give the right file"
+            f"{path}: not the weights of torchvision's raft_{size} ({first_line(error)[:200]}); give the right file"
         ) from error
     return network
