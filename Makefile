@@ -8,14 +8,14 @@ STAMP := $(VENV)/.lock-installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # GNU make 3.81, which macOS has, starts simple commands without a shell and then ignores this PATH.
 SHELL := bash
-# With it, each of the many short processes would compile the package anew.
+# With it, each of the many short processes would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: results test lint deps clean distclean environment lock
 .DEFAULT_GOAL := results
 
 results: $(STAMP)  ## run the whole chain on the data sets of params/experiment.yaml
-	@snakemake --cores $(CORES) || { echo "Stopped: the reason stands above and in logs/; the next run goes on from here." >&2; exit 1; }
+	@snakemake --cores $(CORES) || { echo "Stopped: see the reason above and in logs/; the next run continues from here." >&2; exit 1; }
 	@etc show
 
 test: $(STAMP)  ## all tests
@@ -42,7 +42,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-lock:  ## resolve requirements.lock anew from pyproject.toml; the extras that few need are not in it
+lock:  ## resolve requirements.lock again from pyproject.toml; optional extras are not in it
 	@$(BIN)/python -m piptools compile --quiet --extra dev --strip-extras --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 	@# A CPU build resolves to 2.13.0+cpu, a name that exists on that index alone.
 	@sed -i.bak 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock && rm requirements.lock.bak

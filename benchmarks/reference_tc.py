@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import torch
 
-IGNORE = 255
+from etc.dataset.label_sets import IGNORE
+
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Warp = Callable[[torch.Tensor, torch.Tensor], np.ndarray]

@@ -140,7 +140,7 @@ def _check_blocks(name: str, like: str) -> None:
     known = {module.PATH: blocks(module.PATH) for module in PER_DATASET}
     taken = [str(path) for path, names in known.items() if name in names and path != frames.PATH]
     if taken:
-        raise UserError(f"{', '.join(taken)}: there is a block '{name}' already; remove it to make a new one")
+        raise UserError(f"{', '.join(taken)}: block '{name}' exists already; remove it first")
     for path, names in known.items():
         if like not in names or like == name:
             others = ", ".join(other for other in names if other != name)
@@ -294,7 +294,7 @@ def _with_block(path: Path, text: str, like: str, name: str, values: Values) -> 
     except UserError:
         found = None
     if found != {**content, name: expected}:
-        raise UserError(f"{path}: written in a way that the command cannot add to; add block '{name}' by hand")
+        raise UserError(f"{path}: cannot be extended automatically; add block '{name}' by hand")
     return new
 
 

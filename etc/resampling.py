@@ -5,7 +5,7 @@ it divides, as the score itself does.
 
 - *Bootstrap*: clips are drawn with replacement; the interval is between percentiles (Efron 1979).
 - *Permutation*: if two runs were alike, it would not matter which of them a clip's counts came from. So their counts
-  are exchanged in a random subset of the clips, the pooled scores are formed anew, and the p-value is the share of
+  are exchanged in a random subset of the clips, the pooled scores are formed again, and the p-value is the share of
   exchanges with a difference at least as large (two-sided) as the one observed. Up to 12 clips all 2^n exchanges are
   taken, beyond that a random sample, in which the observed one counts too: (b + 1) / (n + 1), so that p is never 0
   (Phipson and Smyth, 2010). With n clips p cannot fall below 2 / 2^n: fewer than 6 clips can never give 0.05.

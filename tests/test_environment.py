@@ -22,7 +22,7 @@ PINNED = {canonicalize_name(one.name): one for one in LOCK}
 
 def project_requirements() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    # The other extras are for those who ask for them; what pip then installs is not locked.
+    # The other extras are optional; what pip then installs is not locked.
     return [Requirement(one) for one in project["dependencies"] + project["optional-dependencies"]["dev"]]
 
 

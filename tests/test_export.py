@@ -110,7 +110,7 @@ def test_too_little_memory_says_what_to_lower(run, tmp_path, monkeypatch):
 
 def test_a_place_that_cannot_be_written_is_named_before_anything_is_computed(run, tmp_path):
     (tmp_path / "network.pt2").mkdir()
-    with pytest.raises(UserError, match="network.pt2: a folder stands here"), os_errors_in_one_line():
+    with pytest.raises(UserError, match="network.pt2: this is a folder"), os_errors_in_one_line():
         export(run, tmp_path / "network.pt2", SIZE)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="network.pt2: a file stands in the way"), os_errors_in_one_line():

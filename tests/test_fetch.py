@@ -225,7 +225,7 @@ def test_a_disk_without_room_is_named_before(server, path, monkeypatch):
 def test_what_stands_in_the_way_is_named(server, tmp_path, place):
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder" / "file.bin").mkdir(parents=True)
-    fails(r"(a file stands in the way|a folder stands here)", f"{server.url}/file", tmp_path / place / "file.bin")
+    fails(r"(a file stands in the way|this is a folder)", f"{server.url}/file", tmp_path / place / "file.bin")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ SHAPE = (12, 20)
 
 
 @pytest.fixture
-def shard(tmp_path):
+def stored(tmp_path):
     """Two pairs; in the second one vector had saturated."""
     rng = np.random.default_rng(0)
     path = tmp_path / "flow" / "clip_7.arrow"
@@ -29,18 +29,18 @@ def shard(tmp_path):
     return path
 
 
-def test_flo_holds_what_the_store_holds(shard, tmp_path):
-    assert export(shard, tmp_path / "out", "flo").startswith("flow of 2 pairs in 1 clips")
-    reader = StoredFlow(shard)
+def test_flo_holds_what_the_store_holds(stored, tmp_path):
+    assert export(stored, tmp_path / "out", "flo").startswith("flow of 2 pairs in 1 clips")
+    reader = StoredFlow(stored)
     np.testing.assert_array_equal(read_flo(tmp_path / "out/clip_7/000003_000004.flo"), reader.read(3, 4)[0])
     back = read_flo(tmp_path / "out/clip_7/000004_000003.flo")
     assert (back[0, 0] > 1e9).all()
     np.testing.assert_array_equal(back[1], reader.read(4, 3)[0][1])
 
 
-def test_kitti_marks_what_is_hidden_or_too_long(shard, tmp_path):
-    export(shard.parent, tmp_path / "out", "kitti")
-    flow, visible = StoredFlow(shard).read(3, 4)
+def test_kitti_marks_what_is_hidden_or_too_long(stored, tmp_path):
+    export(stored.parent, tmp_path / "out", "kitti")
+    flow, visible = StoredFlow(stored).read(3, 4)
     read, valid = read_kitti_png(tmp_path / "out/clip_7/000003_000004.png")
     np.testing.assert_array_equal(valid, visible)
     np.testing.assert_array_equal(read[valid], flow[valid])
@@ -56,10 +56,10 @@ def test_kitti_marks_what_is_hidden_or_too_long(shard, tmp_path):
     assert (read[2, 2] == 511.9375).all()
 
 
-def test_there_and_back(shard, tmp_path):
-    export(shard, tmp_path / "flo", "flo")
+def test_there_and_back(stored, tmp_path):
+    export(stored, tmp_path / "flo", "flo")
     pack(tmp_path / "flo/clip_7", tmp_path / "again.arrow")
-    first, second = StoredFlow(shard), StoredFlow(tmp_path / "again.arrow")
+    first, second = StoredFlow(stored), StoredFlow(tmp_path / "again.arrow")
     assert (second.pairs, second.shape, second.method) == (first.pairs, SHAPE, "import")
     for pair in first.pairs:
         np.testing.assert_array_equal(second.read(*pair)[0], first.read(*pair)[0])
@@ -94,16 +94,16 @@ def test_the_key_of_a_packed_clip_is_its_content(tmp_path):
     assert len({key(1, 1 / 16), key(2, 1 / 16), key(1, 1 / 8)}) == 3
 
 
-def test_bad_input_is_named(shard, tmp_path):
+def test_bad_input_is_named(stored, tmp_path):
     (tmp_path / "nothing").mkdir()
     write_flo(tmp_path / "sizes" / "0_1.flo", np.zeros((*SHAPE, 2), np.float32))
     write_flo(tmp_path / "sizes" / "1_2.flo", np.zeros((3, 4, 2), np.float32))
     write_flo(tmp_path / "unknown" / "0_1.flo", np.full((*SHAPE, 2), 1e10, np.float32))
-    damaged = bytearray(shard.read_bytes())
+    damaged = bytearray(stored.read_bytes())
     damaged[len(damaged) // 3] ^= 255
     (tmp_path / "damaged.arrow").write_bytes(damaged)
     cases = [
-        (lambda: export(shard, tmp_path / "x", "mp4"), "unknown flow format 'mp4'"),
+        (lambda: export(stored, tmp_path / "x", "mp4"), "unknown flow format 'mp4'"),
         (lambda: export(tmp_path / "nothing", tmp_path / "x", "flo"), "nothing: no flow file"),
         (lambda: export(tmp_path / "gone.arrow", tmp_path / "x", "flo"), r"gone\.arrow: no such flow file"),
         (lambda: export(tmp_path / "damaged.arrow", tmp_path / "x", "flo"), r"damaged\.arrow: damaged"),
@@ -128,8 +128,8 @@ def command(monkeypatch, *arguments):
     return stop.value.code
 
 
-def test_the_commands(shard, tmp_path, monkeypatch, capsys):
-    assert command(monkeypatch, "export", shard, "--to", tmp_path / "out", "--format", "kitti") == 0
+def test_the_commands(stored, tmp_path, monkeypatch, capsys):
+    assert command(monkeypatch, "export", stored, "--to", tmp_path / "out", "--format", "kitti") == 0
     assert command(monkeypatch, "import", tmp_path / "out", "--to", tmp_path / "packed", "--scale", "2") == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert command(monkeypatch, "import", tmp_path / "out", "--to", tmp_path / "packed") == 0

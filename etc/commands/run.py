@@ -14,7 +14,7 @@ from etc.core.errors import UserError, first_line, visible
 from etc.core.files import os_errors_in_one_line
 
 LOGS = Path("logs")
-# What output may hold beside printable characters: progress bars go back to the start of the line.
+# What output may hold besides printable characters: progress bars go back to the start of the line.
 _LAYOUT = "\n\r\t"
 _LEAST_ADDRESS_SPACE = 1500 << 20
 
@@ -36,7 +36,7 @@ class _Visible:
 def reported() -> Iterator[None]:
     """End with exit status 1 and one line after any error, and with 130 after Ctrl-C.
 
-    What nobody foresaw is one line as well; its traceback goes into a file.
+    An unexpected error is one line as well; its traceback goes into a file.
     """
     try:
         with os_errors_in_one_line():

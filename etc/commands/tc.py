@@ -1,11 +1,11 @@
 """``etc tc``: temporal consistency of a folder of predictions, without the pipeline."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from etc.commands.arguments import CORES, Workers
 from etc.commands.run import run
 from etc.core.errors import UserError
 
@@ -48,15 +48,13 @@ def tc(
         Path | None, typer.Option(help="A second folder of predictions: adds the paired comparison.")
     ] = None,
     sample: Annotated[
-        str | None, typer.Option(help="Clips to judge: cityscapes_tc, a text FILE of names, or a share as 0.2.")
+        str | None, typer.Option(help="Clips to judge: cityscapes_tc, a text FILE of names, or a share such as 0.2.")
     ] = None,
     sample_seed: Annotated[int, typer.Option(min=0, help="Which clips the share takes.")] = 0,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out pairs with bad input and list them, instead of stopping.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes; the result does not depend on it.")] = (
-        os.cpu_count() or 1
-    ),
+    workers: Workers = CORES,
     json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write the counts of each pair and class to this file.")] = None,
 ) -> None:

@@ -8,7 +8,7 @@ class UserError(Exception):
 def first_line(error: BaseException) -> str:
     """The first line of another library's error, for a ``UserError`` to quote; its class name if it has no text."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0].rstrip(":") if lines else type(error).__name__
 
 
 def visible(text: str, keep: str = "") -> str:

@@ -25,7 +25,7 @@ _REMEDIES = {
     errno.ELOOP: "its symbolic links lead in a circle: replace them with the file or folder itself",
     errno.ENAMETOOLONG: "the name is too long: use a shorter one",
     errno.EMFILE: "too many open files: raise the limit with `ulimit -n`",
-    errno.EISDIR: "a folder stands here: give the name of a file",
+    errno.EISDIR: "this is a folder: give the name of a file",
     errno.EEXIST: "a file stands in the way: use another folder",
     errno.ENOTDIR: "a file stands in the way: use another folder",
 }

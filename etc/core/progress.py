@@ -40,7 +40,7 @@ def _logged(items: Iterable[T], total: int, label: str, done: int, note: Callabl
         now = time.monotonic()
         if now - last >= LOG_SECONDS:
             last = now
-            meter = tqdm.format_meter(
+            line = tqdm.format_meter(
                 done + number, total, now - start, ncols=100, prefix=label, initial=done, postfix=note()
             )
-            print(meter, file=sys.stderr)
+            print(line, file=sys.stderr)

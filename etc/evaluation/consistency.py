@@ -155,7 +155,7 @@ class ClipJudge:
         self._probabilities = _two(self._probabilities, self._clip.probability, source, target)
         now, after = self._probabilities[source], self._probabilities[target]
         if now.shape[1:] != flow.shape[:2]:
-            raise UserError(f"the probabilities {now.shape} have another size than the flow {flow.shape}")
+            raise UserError(f"the probabilities {now.shape} and the flow {flow.shape} differ in size")
         return warp_error(now, after, flow, mask)
 
 

@@ -18,7 +18,8 @@ Record = dict[str, Any]
 def pair_records(pair: PairResult) -> list[Record]:
     """One record per protocol of a pair: clip, source, target, protocol, same, counted, intersection (C,), union (C,).
 
-    A protocol whose mean needs it (``vspw_released``) adds ``own`` (C,), see ``etc.evaluation.iou.IouCounts``.
+    A protocol whose mean needs it (``vspw_released``) adds ``source_pixels`` (C,), see
+    ``etc.evaluation.iou.IouCounts``.
 
     ``same`` and ``counted`` belong to the pair, not to a class, so the rows of all its classes repeat them, as they do
     its clip: to sum them over pairs, take the rows of one class. A table of their own would be a second file that has
@@ -35,7 +36,7 @@ def pair_records(pair: PairResult) -> list[Record]:
             "intersection": counts.intersection,
             "union": counts.union,
         }
-        | ({} if counts.own is None else {"own": counts.own})
+        | ({} if counts.source_pixels is None else {"source_pixels": counts.source_pixels})
         for protocol, counts in pair.counts.items()
     ]
 

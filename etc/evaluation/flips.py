@@ -14,7 +14,6 @@ changes its class once and does not count, a flickering pixel does.
 Each pair of frames is reduced to a change map; the flips of a triple are counted from two of them.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -64,9 +63,3 @@ def flip_counts(
     after = seen_from(after, flow, visible)
     flips = np.count_nonzero((before == 1) & (after == 1))
     return FlipCounts(int(flips), int(np.count_nonzero((before != IGNORE) & (after != IGNORE))))
-
-
-def flip_rate(counts: Iterable[FlipCounts]) -> float:
-    """Share of followed pixels that flip, 0 to 1; NaN when none was followed."""
-    flips, counted = (sum(column) for column in zip(FlipCounts(0, 0), *counts, strict=True))
-    return flips / counted if counted else float("nan")

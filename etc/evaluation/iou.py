@@ -21,14 +21,15 @@ class IouCounts(NamedTuple):
         union: int64 (..., C), pixels of class c in either.
         same: int64 (...,), pixels with the same class in both.
         counted: int64 (...,), pixels compared.
-        own: int64 (..., C), pixels of class c in the first map; None unless a protocol's mean needs it.
+        source_pixels: int64 (..., C), pixels of class c in the first map, that of frame t; None unless a protocol's
+            mean needs it.
     """
 
     intersection: np.ndarray
     union: np.ndarray
     same: np.ndarray
     counted: np.ndarray
-    own: np.ndarray | None = None
+    source_pixels: np.ndarray | None = None
 
 
 def joint_histogram(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.dataset.label_sets import IGNORE
 from etc.evaluation.iou import IouCounts, check_ids, class_ratio, iou_counts, mean_ratio, tp_fp_fn
-from etc.flow.warp import check_flow, check_flow_shape, floor_positions_in_steps, warp_labels_only
+from etc.flow.warp import check_flow, check_flow_shape, floor_positions_in_steps, warp_labels
 
 # Rows warped at a time, see ``_targets``.
 _BLOCK = 16
@@ -32,7 +32,8 @@ class TemporalProtocol:
         needs_visibility: whether the visibility mask is used.
         warp: (label of t+1, flow t to t+1, visible or None) to the label seen from t, uint8 (H, W).
         count: (joint histogram of the prediction at t and the warped one, C) to ``IouCounts``.
-        ratio: (intersection (..., C), union (..., C)[, own (..., C)]), pooled, to the IoU of each class (..., C).
+        ratio: (intersection (..., C), union (..., C)[, source_pixels (..., C)]), pooled, to the IoU of each class
+            (..., C).
         mean: the same to TC (...,).
     """
 
@@ -66,7 +67,7 @@ def seen_from(label: np.ndarray, flow: np.ndarray, visible: np.ndarray | None = 
     Raises:
         UserError: sizes differ, or the flow has NaN or infinite values.
     """
-    warped = warp_labels_only(label, flow, outside=IGNORE)
+    warped = warp_labels(label, flow, outside=IGNORE)
     if visible is not None:
         # 0 where visible, 255 where not: no branch, no index.
         warped |= visible.view(np.uint8) - np.uint8(1)
@@ -239,20 +240,20 @@ def _count_vspw(joint: np.ndarray, classes: int) -> IouCounts:
     they are left out too.
     """
     tp, fp, fn = tp_fp_fn(joint[:classes, :classes])
-    return iou_counts(tp, fp, fn)._replace(own=tp + fn)
+    return iou_counts(tp, fp, fn)._replace(source_pixels=tp + fn)
 
 
-def _own_union(union: np.ndarray, own: np.ndarray) -> np.ndarray:
+def _source_union(union: np.ndarray, source_pixels: np.ndarray) -> np.ndarray:
     """0 where the script's ``Evaluator`` leaves a class out: where it is in no map of a frame t, warped maps aside."""
-    return np.where(np.asarray(own) > 0, union, 0)
+    return np.where(np.asarray(source_pixels) > 0, union, 0)
 
 
-def _ratio_vspw(intersection: np.ndarray, union: np.ndarray, own: np.ndarray) -> np.ndarray:
-    return class_ratio(intersection, _own_union(union, own))
+def _ratio_vspw(intersection: np.ndarray, union: np.ndarray, source_pixels: np.ndarray) -> np.ndarray:
+    return class_ratio(intersection, _source_union(union, source_pixels))
 
 
-def _mean_vspw(intersection: np.ndarray, union: np.ndarray, own: np.ndarray) -> np.ndarray:
-    return mean_ratio(intersection, _own_union(union, own))
+def _mean_vspw(intersection: np.ndarray, union: np.ndarray, source_pixels: np.ndarray) -> np.ndarray:
+    return mean_ratio(intersection, _source_union(union, source_pixels))
 
 
 PROTOCOLS = {

@@ -56,7 +56,9 @@ def clip_list(source: str) -> list[str]:
         else:
             text = Path(source).read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"{source}: neither a list of clips ({', '.join(BUNDLED)}) nor a text file of one") from error
+        raise UserError(
+            f"{source}: neither a bundled list of clips ({', '.join(BUNDLED)}) nor a text file of clip names"
+        ) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{source}: not a text file of clip names") from error
     return checked_list([line.split("#")[0].strip() for line in text.splitlines()], source)
@@ -85,5 +87,5 @@ def select(names: Iterable[str], wanted: Sequence[str], source: str) -> list[str
     """
     missing = sorted(set(wanted) - set(names))
     if missing:
-        raise UserError(f"{source}: {len(missing)} of {len(wanted)} clips are missing, first {missing[0]}")
+        raise UserError(f"{source}: {len(missing)} of {len(wanted)} clips were not found, e.g. {missing[0]}")
     return sorted(wanted)

@@ -49,8 +49,8 @@ def pool(counts: Iterable[IouCounts]) -> IouCounts:
 
 
 def scored(counts: IouCounts) -> tuple[np.ndarray, ...]:
-    """The counts that a protocol's ``ratio`` and ``mean`` are made from: intersection, union and, if counted, own."""
-    return tuple(one for one in (counts.intersection, counts.union, counts.own) if one is not None)
+    """What a protocol's ``ratio`` and ``mean`` are made from: intersection, union and, if counted, source_pixels."""
+    return tuple(one for one in (counts.intersection, counts.union, counts.source_pixels) if one is not None)
 
 
 def class_consistency(counts: IouCounts, protocol: str = DEFAULT_PROTOCOL) -> np.ndarray:

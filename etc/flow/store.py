@@ -48,8 +48,9 @@ _SEAL = (-1, -1)
 class FlowReader(Protocol):
     """Flow between the frames of one clip.
 
-    There are three: ``StoredFlow`` (this project's files), ``etc.flow.files.FlowFiles`` (``.flo`` files and KITTI PNGs)
-    and ``etc.flow.estimated.EstimatedFlow`` (computed from the frames).
+    There are ``StoredFlow`` (this project's files), ``etc.flow.files.FlowFiles`` (``.flo`` files and KITTI PNGs),
+    ``etc.flow.estimated.EstimatedFlow`` (computed from the frames), and ``etc.measure.clip_flow.ClipFlow``, which wraps
+    one of them.
     """
 
     def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:

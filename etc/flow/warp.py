@@ -37,26 +37,20 @@ def inside_frame(flow: np.ndarray) -> np.ndarray:
     return _inside(pixel_positions(flow, flow.shape))
 
 
-def warp_labels(label: np.ndarray, flow: np.ndarray, outside: int = IGNORE) -> tuple[np.ndarray, np.ndarray]:
+def warp_labels(label: np.ndarray, flow: np.ndarray, outside: int = IGNORE) -> np.ndarray:
     """Nearest-neighbour backward warp of a label map.
 
     Args:
         label: uint8 (H, W) of frame s.
         flow: float32 (H, W, 2), F_{t->s} on the grid of frame t, in pixels.
-        outside: id given to pixels that the flow takes out of the frame.
+        outside: id given to pixels that the flow takes out of the frame, see ``inside_frame``.
 
     Returns:
-        The label map seen from frame t, uint8 (H, W), and the mask of pixels inside the frame, bool (H, W).
+        The label map seen from frame t, uint8 (H, W).
 
     Raises:
         UserError: the shapes do not match, or the flow has NaN or infinite values.
     """
-    positions = pixel_positions(flow, label.shape)
-    return _remap_nearest(label, positions, outside), _inside(positions)
-
-
-def warp_labels_only(label: np.ndarray, flow: np.ndarray, outside: int = IGNORE) -> np.ndarray:
-    """``warp_labels`` without the mask, for counting loops in which ``outside`` marks what is not counted."""
     return _remap_nearest(label, pixel_positions(flow, label.shape), outside)
 
 

@@ -65,8 +65,8 @@ class ClipFlow:
         backward = self._known(target, source)
         if backward.shape != flow.shape:
             raise UserError(
-                f"{self.describe(target, source)}: {backward.shape[1]}x{backward.shape[0]} pixels, the flow the other "
-                f"way has {flow.shape[1]}x{flow.shape[0]}"
+                f"{self.describe(target, source)}: {backward.shape[1]}x{backward.shape[0]} pixels, the reverse flow "
+                f"has {flow.shape[1]}x{flow.shape[0]}"
             )
         return flow, forward_backward_visible(flow, backward)
 

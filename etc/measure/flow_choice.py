@@ -57,12 +57,12 @@ class Method:
 
 @dataclass(frozen=True)
 class FlowChoice:
-    """Where the flow of all clips comes from; one of ``method``, ``shards``, ``pairs`` and ``forward`` is set.
+    """Where the flow of all clips comes from; one of ``method``, ``stored``, ``pairs`` and ``forward`` is set.
 
     Attributes:
         label: name in tables.
         method: computes it from the frames.
-        shards: clip name to ``.arrow`` file.
+        stored: clip name to ``.arrow`` file.
         pairs: clip name to files named by their pair.
         forward: files named by their frame.
         backward: the same for the flow back; may be missing.
@@ -70,7 +70,7 @@ class FlowChoice:
 
     label: str
     method: Method | None = None
-    shards: Mapping[str, Path] | None = None
+    stored: Mapping[str, Path] | None = None
     pairs: Mapping[str, PairFiles] | None = None
     forward: ClipFolder | None = None
     backward: ClipFolder | None = None
@@ -100,8 +100,8 @@ class FlowChoice:
         if self.method is not None:
             frames = Frames(plan.frames)
             return partial(EstimatedFlow, frames, self.method, self.label, frames.describe)
-        if self.shards is not None:
-            return partial(StoredFlow, self._known(self.shards, plan))
+        if self.stored is not None:
+            return partial(StoredFlow, self._known(self.stored, plan))
         if self.pairs is not None:
             files = self._known(self.pairs, plan)
             return partial(FlowFiles, files, next(iter(files.values())).parent, plan.name)
@@ -153,19 +153,21 @@ def choose_flow(text: str, preset: str, options: Sequence[str] = ()) -> FlowChoi
     """
     if Path(text).is_dir():
         if options:
-            raise UserError(f"--flow-option {options[0]}: {text} is a folder, where no flow is computed; leave it out")
+            raise UserError(
+                f"--flow-option {options[0]}: flow is read from the folder {text}, not computed; leave the option out"
+            )
         return _folder(Path(text))
     if text == "exact":
         raise UserError("--flow exact: exact flow is read, not computed: give the folder of its .arrow files")
-    given = dict(map(_option, options))
+    parameters = dict(map(_option, options))
     label = ", ".join([text, *options])
     if text.endswith(".onnx"):
-        method = Method("onnx", (("path", text), *given.items()))
+        method = Method("onnx", (("path", text), *parameters.items()))
     elif text == "dis":
-        given = {"preset": preset, **given}
-        method, label = Method("dis", tuple(given.items())), f"dis ({given['preset']})"
+        parameters = {"preset": preset, **parameters}
+        method, label = Method("dis", tuple(parameters.items())), f"dis ({parameters['preset']})"
     else:
-        method = Method(text, tuple(given.items()))
+        method = Method(text, tuple(parameters.items()))
     try:
         _built(method)
     except UserError as error:
@@ -194,9 +196,9 @@ def _option(text: str) -> tuple[str, Any]:
 def _folder(root: Path) -> FlowChoice:
     present = sorted(path for path in visible_files(root) if path.suffix.lower() in (".arrow", *SUFFIXES))
     check_names(present)
-    shards = {path.relative_to(root).with_suffix("").as_posix(): path for path in present if path.suffix == ".arrow"}
-    if shards:
-        return FlowChoice(str(root), shards=shards)
+    stored = {path.relative_to(root).with_suffix("").as_posix(): path for path in present if path.suffix == ".arrow"}
+    if stored:
+        return FlowChoice(str(root), stored=stored)
     files = [path for path in present if path.suffix.lower() in SUFFIXES]
     if files and all(PAIR_STEM.fullmatch(path.stem) and not _ONE_FRAME.fullmatch(path.stem) for path in files):
         return FlowChoice(str(root), pairs=files_by_pair(files, partial(_clip_of, root)))

@@ -187,7 +187,7 @@ def judge_clip(task: _Task) -> _Judged:
             if pair in pairs:
                 found.append(judge(*pair))
         if task.frames and pair in checked:
-            # Bad input has been reported above; frames may also be of another size than predictions and flow.
+            # Bad input has been reported above; frames may also differ in size from predictions and flow.
             with contextlib.suppress(UserError):
                 # The flow of the pair just judged is remembered.
                 flow, _ = task.clips[0].flow.read(*pair)
@@ -228,7 +228,7 @@ class _Bad:
     def pairs(self, skipped: Sequence[SkippedPair]) -> None:
         if skipped and not self._skip:
             more = f" (and {len(skipped) - 1} more like this)" if len(skipped) > 1 else ""
-            raise UserError(f"{skipped[0].reason}{more}; put it right, or leave such pairs out with --skip-bad")
+            raise UserError(f"{skipped[0].reason}{more}; fix it, or skip such pairs with --skip-bad")
         self.skipped += skipped
 
 
@@ -251,7 +251,7 @@ def _share(sample: str | None) -> float | None:
     except ValueError:
         return None
     if not 0 < share <= 1:
-        raise UserError(f"--sample {sample}: a share lies above 0 and is at most 1")
+        raise UserError(f"--sample {sample}: a share must be above 0 and at most 1")
     return share
 
 
@@ -263,8 +263,8 @@ def _check_same_pairs(request: Request, runs: Sequence[dict[str, ClipPlan]]) -> 
         clip, source, target = sorted(first ^ second)[0]
         incomplete = request.against if (clip, source, target) in first else request.predictions
         raise UserError(
-            f"{incomplete}: no pair of frames {source} and {target} of clip {clip}, which the other folder has: the "
-            "same pairs are compared; put it right, or compare what both have with --skip-bad"
+            f"{incomplete}: the pair of frames {source} and {target} of clip {clip} is missing here but is in the "
+            "other folder; add it, or compare the common pairs with --skip-bad"
         )
 
 
@@ -341,7 +341,7 @@ def _tasks(
         )
     if labels and not any(task.labelled for task in tasks):
         raise UserError(
-            f"{labels.root}: no label of a predicted frame in it; labels have the clips {labels.known()}, predictions "
+            f"{labels.root}: has no label for any predicted frame; labels have the clips {labels.known()}, predictions "
             f"{first_names(one.video for one in runs[0].values())}: name clips and frames alike"
         )
     return tasks

@@ -54,7 +54,7 @@ def summarise(results: Iterable[PairResult], protocol: str, seed: int = 0) -> di
     counts = clip_counts(clips, protocol)
     pooled = total(counts)
     if not pooled.counted:
-        raise UserError("no pixel could be compared: every one is ignored, or leaves the frame")
+        raise UserError("no pixel could be compared: all are ignored or leave the frame")
     many = len(clips) > 1
     return {
         "protocol": protocol,

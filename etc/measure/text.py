@@ -94,7 +94,7 @@ def _clips(figures: Figures) -> Table:
 def _notes(figures: Figures) -> list[str]:
     notes = []
     if figures["tc_low"] is None:
-        notes.append("no interval: it shows how far the figures would move with other clips, and there is only one")
+        notes.append("no interval: it shows how far the figures vary between clips, and there is only one")
     if figures["unpredicted"]:
         notes.append(
             f"frames of {_many(len(figures['unpredicted']), 'more clip')} have no prediction: "

@@ -1,4 +1,4 @@
-"""BiSeNetV2 (Yu et al., IJCV 2021): a shallow wide branch for detail and a deep narrow one for semantics.
+"""BiSeNetV2 (Yu et al., IJCV 2021): a shallow, wide detail branch beside a deep, narrow semantic branch.
 
 In training, four booster heads are attached to the semantic branch. The paper trains from random weights, so there are
 no ImageNet weights for it.

@@ -131,7 +131,7 @@ def fetch(architecture: str, classes: int) -> HuggingFaceNetwork:
     """
     transformers = _transformers(architecture)
     source, revision = _source(architecture)
-    with _quiet(transformers), _explained(architecture):
+    with _quiet(transformers), _errors_in_one_line(architecture):
         config = transformers.AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
         config.num_labels = classes
         model, info = transformers.AutoModelForSemanticSegmentation.from_pretrained(
@@ -168,7 +168,7 @@ def rebuild(config: Mapping[str, Any]) -> HuggingFaceNetwork:
         kind = described.pop("model_type")
     except (KeyError, TypeError) as error:
         raise UserError(f"{architecture}: 'huggingface' in the saved config is incomplete; train it again") from error
-    with _quiet(transformers), _explained(architecture):
+    with _quiet(transformers), _errors_in_one_line(architecture):
         model = transformers.AutoModelForSemanticSegmentation.from_config(
             transformers.AutoConfig.for_model(kind, **described), trust_remote_code=False
         )
@@ -215,14 +215,14 @@ def _preprocessing(transformers: Any, source: str, revision: str | None) -> Prep
 
 def _report(network: HuggingFaceNetwork, info: Mapping[str, Any], source: str) -> LoadReport:
     """Raises UserError when a weight below the head is missing or of another shape."""
-    own = network.model.state_dict()
+    network_state = network.model.state_dict()
     # Mismatches come with both shapes.
     mismatched = sorted(entry if isinstance(entry, str) else entry[0] for entry in info["mismatched_keys"])
     missing = sorted(info["missing_keys"])
     fresh = {*missing, *mismatched}
     report = LoadReport(
         source,
-        loaded=tuple(name for name in own if name not in fresh),
+        loaded=tuple(name for name in network_state if name not in fresh),
         missing=tuple(missing),
         unexpected=tuple(sorted(info["unexpected_keys"])),
         mismatched=tuple(mismatched),
@@ -270,7 +270,7 @@ def _quiet(transformers: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _explained(architecture: str) -> Iterator[None]:
+def _errors_in_one_line(architecture: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -51,39 +51,39 @@ class LoadReport:
 
 
 def compare(
-    own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str, left_out: Iterable[str] = ()
+    network_state: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str, left_out: Iterable[str] = ()
 ) -> LoadReport:
     """Compare a network's state with one that is to be loaded.
 
     The counters ``num_batches_tracked`` may be missing: files older than torch 0.4.1 do not have them.
 
     Args:
-        own: of the network.
+        network_state: of the network.
         state: of the file.
         source: name of the file.
         left_out: prefixes of keys of the file that are not wanted; keys of the network are always wanted.
     """
-    unwanted = [name for name in state if name not in own and name.startswith(tuple(left_out))]
-    both = [name for name in own if name in state]
-    differing = [name for name in both if state[name].shape != own[name].shape]
+    unwanted = [name for name in state if name not in network_state and name.startswith(tuple(left_out))]
+    both = [name for name in network_state if name in state]
+    differing = [name for name in both if state[name].shape != network_state[name].shape]
     return LoadReport(
         source,
         loaded=tuple(name for name in both if name not in differing),
         left_out=tuple(unwanted),
-        missing=tuple(name for name in own if name not in state and not name.endswith("num_batches_tracked")),
-        unexpected=tuple(name for name in state if name not in own and name not in unwanted),
+        missing=tuple(name for name in network_state if name not in state and not name.endswith("num_batches_tracked")),
+        unexpected=tuple(name for name in state if name not in network_state and name not in unwanted),
         mismatched=tuple(
-            f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}" for name in differing
+            f"{name} {tuple(state[name].shape)} instead of {tuple(network_state[name].shape)}" for name in differing
         ),
     )
 
 
-def require_usable(state: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> None:
+def require_usable(state: Mapping[str, Tensor], network_state: Mapping[str, Tensor], source: str) -> None:
     """Make sure that tensors hold what weights can be: a network with a NaN predicts one class everywhere.
 
     Args:
         state: tensors to load, of the shapes of the network.
-        own: the network's tensors, by the same names.
+        network_state: the network's tensors, by the same names.
         source: name of the file or model.
 
     Raises:
@@ -92,10 +92,10 @@ def require_usable(state: Mapping[str, Tensor], own: Mapping[str, Tensor], sourc
     kinds = {"of another kind of number": [], "not finite": [], "with a negative variance": []}
     for name, value in state.items():
         plain = value.layout == torch.strided and not value.is_quantized and not value.is_complex()
-        if not plain or value.is_floating_point() != own[name].is_floating_point():
+        if not plain or value.is_floating_point() != network_state[name].is_floating_point():
             kinds["of another kind of number"].append(f"{name} {value.dtype}".replace("torch.", ""))
         elif value.is_floating_point():
-            value = value.to(own[name].dtype)
+            value = value.to(network_state[name].dtype)
             if not bool(value.isfinite().all()):
                 kinds["not finite"].append(name)
             elif name.endswith("running_var") and bool((value < 0).any()):

@@ -81,8 +81,8 @@ def check_classes(
         UserError: the classes or their order differ.
     """
     if tuple(config["class_names"]) != names:
-        own = ", ".join(config["class_names"])
-        raise UserError(f"{folder}: trained on the classes {own}, {where} has {', '.join(names)}; {remedy}")
+        trained_on = ", ".join(config["class_names"])
+        raise UserError(f"{folder}: trained on the classes {trained_on}, {where} has {', '.join(names)}; {remedy}")
 
 
 def load_backbone(network: nn.Module, path: str | Path) -> LoadReport:
@@ -160,14 +160,14 @@ def load_state(
         UserError: names the missing, unexpected and differently shaped keys of ``source``, or those whose values no
             network can have, see :func:`etc.models.load_report.require_usable`.
     """
-    own = network.state_dict()
-    report = compare(own, state, source, left_out)
+    network_state = network.state_dict()
+    report = compare(network_state, state, source, left_out)
     if not report.fits:
         raise UserError(
             f"{source}: weights do not fit the network ({report.problems}); check architecture, classes and width"
         )
     wanted = {name: state[name] for name in report.loaded}
-    require_usable(wanted, own, source)
+    require_usable(wanted, network_state, source)
     network.load_state_dict(wanted, strict=False)
     return report
 

@@ -79,7 +79,7 @@ def known_size(dataset: str, settings: frames.StreetParams | frames.SourceParams
     except (OSError, pa.ArrowException):
         return None  # damaged: the stages that read it say so
     height, width = (max(table[name].to_pylist(), default=0) for name in table.column_names)
-    # Of another height than the block says: the frames are about to be made anew.
+    # Its height differs from the block's: the frames are about to be made again.
     return (height, width) if height and stated[0] in (None, height) else None
 
 
@@ -126,7 +126,7 @@ def _check_flow(
     for path, reach in reaches.items():
         if reach > offset:
             raise UserError(
-                f"{path}: key '{dataset}.sampling.partner_reach' = {reach}: there is no flow that far; "
+                f"{path}: key '{dataset}.sampling.partner_reach' = {reach}: flow does not reach that far; "
                 f"use at most {offset}, or raise '{dataset}.train.max_offset' in {flow.PATH}"
             )
 

@@ -62,13 +62,13 @@ class ExperimentParams(Params):
             try:
                 check_name(name)
             except ValueError as error:
-                remedy = "a Hugging Face model is given such a name in 'widths' of params/student.yaml"
+                remedy = "give a Hugging Face model such a name under 'widths' in params/student.yaml"
                 raise ValueError(f"key 'architectures' = '{name}': {error}; {remedy}") from error
         repeated = sorted(
             name for name, number in Counter(run.name.casefold() for run in self.runs()).items() if number > 1
         )
         if repeated:
-            raise ValueError(f"the runs {repeated} are in two groups; leave each scheme and seed in one")
+            raise ValueError(f"the runs {repeated} are in two groups; keep each scheme and seed in one")
         return self
 
     def runs(self) -> list[Run]:

@@ -12,7 +12,7 @@ from etc.flow.precision import most_steps
 PATH = DIRECTORY / "flow.yaml"
 
 
-class NetworkParams(Params):
+class OnnxParams(Params):
     """How an ONNX network wants its two images. The defaults fit RAFT of the OpenCV model zoo."""
 
     inputs: list[str] | None = Field(
@@ -20,7 +20,9 @@ class NetworkParams(Params):
     )
     output: str | None = Field(None, description="name of the output that holds the flow")
     layout: Literal["nchw", "nhwc"] = Field("nchw", description="order of the dimensions of images and flow")
-    value_range: Literal["0..255", "0..1", "-1..1"] = Field("0..255", description="black and white as it expects them")
+    value_range: Literal["0..255", "0..1", "-1..1"] = Field(
+        "0..255", description="range of the pixel values that it expects"
+    )
     colour: Literal["rgb", "bgr"] = Field("rgb", description="order of the channels")
     multiple: int = Field(8, ge=1, le=256, description="a network of free size gets multiples of this, pixels")
 
@@ -40,7 +42,7 @@ class FlowParams(Params):
         pattern="^[0-9a-fA-F]{8,64}$",
         description="onnx, raft: first hex digits of the SHA-256 of the file 'path'",
     )
-    network: NetworkParams | None = Field(None, description="onnx: how the network wants its images")
+    network: OnnxParams | None = Field(None, description="onnx: how the network wants its images")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="onnx, raft: auto takes a GPU when there is one")
     splits: list[Literal["train", "dev", "test"]] = Field(min_length=1, description="splits whose clips get flow")
     max_offset: int = Field(ge=1, le=10, description="pairs (t, t+k) for all k from -max_offset to max_offset but 0")
@@ -61,7 +63,7 @@ class FlowParams(Params):
 
     def options(self) -> dict[str, Any]:
         """Arguments of ``etc.flow.methods.build`` for the chosen estimator, without those left at their defaults."""
-        network = (self.network or NetworkParams()).model_dump()
+        network = (self.network or OnnxParams()).model_dump()
         if network["inputs"]:
             network["inputs"] = tuple(network["inputs"])
         names = {

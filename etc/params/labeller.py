@@ -9,7 +9,7 @@ PATH = DIRECTORY / "labeller.yaml"
 
 
 class LabellerParams(AnnotatedParams):
-    """The labeller; a given one brings its own network."""
+    """The labeller; a checkpoint brings its own network and ``network`` has no effect."""
 
     network: NetworkParams
 

@@ -10,10 +10,9 @@ from etc.core.errors import UserError
 from etc.core.names import Name
 from etc.core.params_file import DIRECTORY, FromList, Params, load_block
 from etc.models.names import HUGGINGFACE, NETWORKS, SMALLEST_WIDTH, explain, is_huggingface
-from etc.params.training import MotionParams, NetworkParams, SamplingParams, TrainingParams
+from etc.params.training import MotionParams, NetworkParams, SamplingParams, TermName, TrainingParams
 
 PATH = DIRECTORY / "student.yaml"
-TermName = Literal["tl", "sf", "pf", "mf"]
 Scheme = Mapping[str, float]
 Weight = Annotated[float, Field(gt=0, le=1000)]
 Nodes = Annotated[int, Field(ge=1, le=128)]

@@ -9,6 +9,7 @@ from etc.models.names import LARGEST_WIDTH, NETWORKS, SMALLEST_WIDTH, explain, i
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 MotionForm = Literal["paper", "released_code"]
+TermName = Literal["tl", "sf", "pf", "mf"]
 
 
 class AugmentParams(Params):
@@ -123,7 +124,7 @@ class TrainingParams(Params):
 
 
 class AnnotatedParams(Params):
-    """A network trained on the annotated frames alone, or a given one: the other keys then have no effect."""
+    """A network trained on the annotated frames alone, or a checkpoint: the other keys then have no effect."""
 
     seed: int = Field(ge=0, lt=2**31, description="seed of weights, batches, augmentation and dropout")
     training: TrainingParams

@@ -55,7 +55,7 @@ class Family:
     @property
     def rule(self) -> str:
         """Name of the Snakemake rule."""
-        return self.definition["meta"]["rule"]
+        return self._meta["rule"]
 
     @property
     def message(self) -> str:
@@ -131,18 +131,21 @@ class Family:
     @property
     def threads(self) -> int:
         """Threads that one job keeps busy."""
-        return int(self.definition.get("meta", {}).get("threads", 1))
+        return int(self._meta.get("threads", 1))
 
     @property
     def priority(self) -> int:
         """Jobs with a higher one start first; the others wait for them in the end."""
-        return int(self.definition.get("meta", {}).get("priority", 0))
+        return int(self._meta.get("priority", 0))
 
     @property
     def resources(self) -> dict[str, int]:
         """Memory in MB and number of GPUs of one job."""
-        meta = self.definition.get("meta", {})
-        return {"mem_mb": int(meta.get("mem_mb", 2000)), "gpu": int(meta.get("gpu", 0))}
+        return {"mem_mb": int(self._meta.get("mem_mb", 2000)), "gpu": int(self._meta.get("gpu", 0))}
+
+    @property
+    def _meta(self) -> dict[str, Any]:
+        return self.definition["meta"]
 
 
 @dataclass

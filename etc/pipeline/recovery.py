@@ -41,7 +41,7 @@ def use_without_git() -> None:
 def release_snakemake() -> None:
     """Remove Snakemake's lock and its notes of unfinished jobs when no Snakemake works in this folder any more.
 
-    Whether a job's outputs are whole is for DVC to say: another tool may have finished them since.
+    DVC decides whether a job's outputs are complete: another tool may have finished them since.
     """
     left = [path for path in (SNAKEMAKE_LOCKS, SNAKEMAKE_INCOMPLETE) if path.exists() and any(path.iterdir())]
     if not left or _snakemake_runs_here():
@@ -71,8 +71,8 @@ def wait_for_others() -> None:
 
 
 def _snakemake_runs_here() -> bool:
-    here, own = Path.cwd(), psutil.Process()
-    family = {own.pid, *(parent.pid for parent in own.parents())}
+    here, this = Path.cwd(), psutil.Process()
+    family = {this.pid, *(parent.pid for parent in this.parents())}
     for process in psutil.process_iter(["pid", "cmdline", "status"]):
         if process.pid in family or process.info["status"] == psutil.STATUS_ZOMBIE:
             continue

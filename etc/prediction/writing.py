@@ -95,7 +95,7 @@ def predicted(
         except UserError as error:  # of memory alone
             path, size = location.locate(dataset.root, row["image"]), f"{row['width']}x{row['height']}"
             raise UserError(
-                f"{path}: the memory is not enough for {size} pixels; use smaller frames or a smaller network"
+                f"{path}: out of memory for {size} pixels; use smaller frames or a smaller network"
             ) from error
         yield row, image, prediction
 

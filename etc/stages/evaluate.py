@@ -19,6 +19,7 @@ from etc.flow.store import StoredFlow
 from etc.inference import choose_device, fused, predict
 from etc.models import weights
 from etc.params import evaluate as params
+from etc.params.experiment import Run
 from etc.training.determinism import set_determinism
 
 # Each flow of params/flow.yaml that TC is measured with, and its protocols.
@@ -40,7 +41,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     """
     settings = params.load(dataset)
     set_determinism(0, settings.threads)
-    run_name = f"{architecture}-{scheme}-{seed}"
+    run_name = Run(architecture, scheme, seed).name
     data = Dataset(dataset)
     frames, label_set = data.frames, data.label_set
     clips = sorted(frames.loc[frames["split"] == settings.split, "clip"].unique())

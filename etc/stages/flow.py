@@ -23,7 +23,7 @@ from etc.flow.warp import check_flow
 from etc.params import flow as params
 from etc.workers import Workers
 
-# Raised when this module would compute other flow from the same frames and parameters.
+# Increase when this module computes different flow from the same frames and parameters.
 VERSION = "2"
 # Methods that read the flow of a clip and estimate nothing.
 _READ = ("exact", "folder")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
 from etc.core.files import atomic, read_json, write_json
 from etc.core.outputs import together
 from etc.core.progress import track
@@ -156,7 +156,7 @@ def _audit(path: Path) -> pd.DataFrame:
     try:
         audit = pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as CSV ({_line(error)}); {remedy}") from error
+        raise UserError(f"{path}: not readable as CSV ({first_line(error)}); {remedy}") from error
     return _with_columns(path, audit, AUDIT, remedy)
 
 
@@ -173,7 +173,7 @@ def _sample(data: Dataset, shown: dict[str, Run]) -> Sample:
         except KeyError as error:
             raise UserError(f"{path}: holds no sample clip; set 'sample_clips' >= 1 in params/evaluate.yaml") from error
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: damaged ({_line(error)}); {remedy}") from error
+            raise UserError(f"{path}: damaged ({first_line(error)}); {remedy}") from error
         key = (clip, [int(frame) for frame in frames])
         first = first or key
         if key != first:
@@ -221,7 +221,7 @@ def _parquet(path: Path, columns: list[str], remedy: str, may_be_empty: bool = F
     try:
         table = pd.read_parquet(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not readable as Parquet ({_line(error)}); delete it and {remedy}") from error
+        raise UserError(f"{path}: not readable as Parquet ({first_line(error)}); delete it and {remedy}") from error
     if table.empty and not may_be_empty:
         raise UserError(f"{path}: holds no rows; {remedy}")
     return _with_columns(path, table, columns, remedy)
@@ -241,10 +241,6 @@ def _require(path: Path, remedy: str) -> None:
 
 def _options(one: Run) -> str:
     return f"--architecture {one.architecture} --scheme {one.scheme} --seed {one.seed}"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _write(path: Path, content: bytes) -> None:

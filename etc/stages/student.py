@@ -9,6 +9,7 @@ from etc.core.errors import UserError
 from etc.dataset.dataset import Dataset
 from etc.models import weights
 from etc.params import student as params
+from etc.params.experiment import Run
 from etc.terms import flow as flows
 from etc.terms.scheme import build_terms
 from etc.training import session
@@ -60,7 +61,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
         inputs |= flows.flow_inputs(data)
     if distils:
         inputs |= {"teacher": hash_files([_teacher_file(data)])}
-    name = f"{architecture}-{scheme}-{seed}"
+    name = Run(architecture, scheme, seed).name
     return session.run(
         session.Plan(
             dataset=data,

@@ -1,4 +1,4 @@
-"""Temporal knowledge distillation: what the student learns from a teacher that does not change.
+"""Temporal knowledge distillation: what the student learns from a frozen teacher.
 
 SF looks at one frame, PF at a pair, MF at the whole clip (Liu et al., ECCV 2020).
 

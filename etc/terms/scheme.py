@@ -1,6 +1,9 @@
 """The terms of a student's scheme."""
 
+from typing import get_args
+
 from etc.params.student import LossParams, Scheme
+from etc.params.training import TermName
 from etc.terms.distillation import MultiFrameTerm, PairTerm, SingleFrameTerm
 from etc.terms.motion import MotionTerm
 from etc.training.objective import Term
@@ -23,4 +26,4 @@ def build_terms(scheme: Scheme, losses: LossParams) -> dict[str, Term]:
     if "sf" in scheme:
         seen = max([1, *(term.frames for term in terms.values())])
         terms["sf"] = SingleFrameTerm(losses.sf, seen)
-    return {name: terms[name] for name in ("tl", "sf", "pf", "mf") if name in terms}
+    return {name: terms[name] for name in get_args(TermName) if name in terms}

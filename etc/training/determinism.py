@@ -7,7 +7,7 @@ import torch
 
 
 def set_determinism(seed: int, threads: int) -> None:
-    """Seed torch, and have it and OpenCV compute in a fixed order.
+    """Seed torch, and make it and OpenCV compute in a fixed order.
 
     Sums depend on the number of threads, so that is a parameter rather than whatever the machine offers. Call this
     before the first CUDA operation.

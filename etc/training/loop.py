@@ -252,7 +252,7 @@ class _State:
                 f"{work.path}: its checkpoint is of another version ({first_line(error)}); delete it to start again"
             ) from error
         if accelerator.is_main_process:
-            print(f"{work.path}: resumes after {self.step} iterations", file=sys.stderr, flush=True)
+            print(f"{work.path}: resuming after {self.step} iterations", file=sys.stderr, flush=True)
 
     def save(self) -> None:
         """Write a checkpoint, unless a weight is no longer finite.

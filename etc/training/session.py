@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from etc.models import huggingface, registry, weights
 from etc.models.load_report import LoadReport
 from etc.models.memory import advising
 from etc.models.names import is_huggingface
-from etc.params.training import NetworkParams, TrainingParams
+from etc.params.training import NetworkParams, TermName, TrainingParams
 from etc.training.checkpoint import WorkFolder
 from etc.training.cross_entropy import SegmentationLoss
 from etc.training.data import Clips, Samples
@@ -29,7 +29,7 @@ from etc.training.fingerprint import fingerprint, hash_files
 from etc.training.loop import History, learning_rate, start_accelerator, train
 from etc.training.objective import Objective, Term
 
-HISTORY = ("step", "lr", "total", "ce", "tl", "sf", "pf", "mf")
+HISTORY = ("step", "lr", "total", "ce", *get_args(TermName))
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import load_yaml
 from typer.testing import CliRunner
 
+from etc.adopt import _with_block
 from etc.cli import app
 from etc.core.errors import UserError
 from etc.core.files import sha256, write_json
@@ -256,6 +258,14 @@ def test_an_adopted_data_set_can_be_copied_in_turn():
     assert block("student", "ride") == block("student", "drive")
 
 
+@pytest.mark.parametrize("text", ["0123", "12e456789012", "1e5", "0x1f", "yes", "null", "1_000", "01:30", "2024-01-01"])
+def test_a_text_that_looks_like_a_number_is_written_as_text(text):
+    path = Path("params/labeller.yaml")
+    new = _with_block(path, path.read_text(), "street", "drive", {("checksum",): text})
+    path.write_text(new)
+    assert load_yaml(path)["drive"]["checksum"] == yaml.safe_load(new)["drive"]["checksum"] == text
+
+
 def test_run_chooses_it_and_keeps_the_comments():
     before = Path("params/experiment.yaml").read_text()
     result = adopt("drive", "--like", "street", "--run")
@@ -275,7 +285,7 @@ def test_run_chooses_it_and_keeps_the_comments():
         ),
         (["walk", "--like", "walk"], "--like walk: params/frames.yaml has no such block to copy"),
         (["walk", "--like", "drive"], "--like drive: params/labeller.yaml has no such block to copy"),
-        (["camvid", "--like", "street"], "params/labeller.yaml, .*: there is a block 'camvid' already"),
+        (["camvid", "--like", "street"], "params/labeller.yaml, .*: block 'camvid' exists already"),
         (
             ["drive", "--like", "street", "--networks-of", "camvid"],
             "data/camvid/labeller/weights.safetensors: no such file; 'drive' needs this network: run the chain for "
@@ -324,7 +334,7 @@ def test_a_block_in_one_file_alone_is_enough_to_refuse():
     with open("params/report.yaml", "a") as stream:
         stream.write("walk: {}\n")
     before = texts()
-    refused(["walk", "--like", "street"], "^error: params/report.yaml: there is a block 'walk' already")
+    refused(["walk", "--like", "street"], "^error: params/report.yaml: block 'walk' exists already")
     assert texts() == before
 
 

@@ -97,8 +97,8 @@ def test_tc_writes_all_of_its_outputs_or_none(moving, monkeypatch, existing):
 
 
 def test_flow_export_replaces_what_it_made_alone(moving):
-    shard = moving / "store" / "ride.arrow"
-    with FlowWriter(shard, "key", (12, 20)) as writer:
+    stored = moving / "store" / "ride.arrow"
+    with FlowWriter(stored, "key", (12, 20)) as writer:
         writer.write(0, 1, np.zeros((12, 20, 2), np.float32))
     for _ in range(2):
         assert call("flow", "export", "store", "--to", "exported").exit_code == 0

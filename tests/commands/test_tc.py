@@ -135,16 +135,16 @@ def test_forward_and_backward_files_say_what_is_visible(tmp_path):
     assert tc(root)["tc"] < 0.95
 
 
-def test_shards_of_the_project_and_kitti_files(moving):
-    (moving / "shards").mkdir()
+def test_stored_flow_and_kitti_files(moving):
+    (moving / "stored").mkdir()
     for clip in ("ride", "walk"):
-        with FlowWriter(moving / f"shards/{clip}.arrow", "0" * 32, SIZE) as writer:
+        with FlowWriter(moving / f"stored/{clip}.arrow", "0" * 32, SIZE) as writer:
             for number in range(4):
                 flow = np.full((*SIZE, 2), (MOTION, 0), np.float32)
                 writer.write(number, number + 1, flow, np.ones(SIZE, bool))
                 (moving / "kitti" / clip).mkdir(parents=True, exist_ok=True)
                 write_kitti_png(moving / f"kitti/{clip}/{number}.png", flow)
-    for flow, protocol in (("shards", "corrected"), ("shards", "occlusion_aware"), ("kitti", "corrected")):
+    for flow, protocol in (("stored", "corrected"), ("stored", "occlusion_aware"), ("kitti", "corrected")):
         assert tc(moving, "--protocol", protocol, flow=flow)["tc"] == 1.0
 
 
@@ -234,9 +234,9 @@ def test_vspw_released_averages_over_the_classes_of_frames_t(tmp_path):
     found = tc(tmp_path, "--protocol", "vspw_released", "--parquet", tmp_path / "out.parquet")
     assert found["tc"] == found["tc_low"] == found["tc_high"] == pytest.approx(19 * 29 / 600)
     assert found["per_class"] == {"0": None, "1": None, "2": found["tc"]}
-    table = pd.read_parquet(tmp_path / "out.parquet").groupby("class")[["intersection", "union", "own"]].sum()
-    assert table["own"].tolist() == [0, 0, 4 * 600]
-    counted = table[table["own"] > 0]
+    table = pd.read_parquet(tmp_path / "out.parquet").groupby("class")[["intersection", "union", "source_pixels"]].sum()
+    assert table["source_pixels"].tolist() == [0, 0, 4 * 600]
+    counted = table[table["source_pixels"] > 0]
     assert found["tc"] == pytest.approx((counted["intersection"] / counted["union"]).mean())
 
 
@@ -326,8 +326,8 @@ def test_samples_of_the_clips(tmp_path):
     (root / "out.json").unlink()
     assert "no prediction of the listed clip c11" in refused(root, "--sample", root / "list.txt")
     assert "first frankfurt_000000_001016" in refused(root, "--sample", "cityscapes_tc")
-    assert "a share lies above 0" in refused(root, "--sample", 1.5)
-    assert "neither a list of clips" in refused(root, "--sample", "nowhere.txt")
+    assert "a share must be above 0" in refused(root, "--sample", 1.5)
+    assert "neither a bundled list of clips" in refused(root, "--sample", "nowhere.txt")
 
 
 def test_a_listed_clip_of_a_long_recording(tmp_path):
@@ -472,30 +472,30 @@ def test_bad_flow_files(moving, damage, message):
     assert found["pairs"] == 7 and message in found["skipped"][0]["reason"]
 
 
-def test_corrupt_shards(moving, monkeypatch):
-    (moving / "shards").mkdir()
+def test_corrupt_stored_flow(moving, monkeypatch):
+    (moving / "stored").mkdir()
     for clip in ("ride", "walk"):
-        with FlowWriter(moving / f"shards/{clip}.arrow", "0" * 32, SIZE) as writer:
+        with FlowWriter(moving / f"stored/{clip}.arrow", "0" * 32, SIZE) as writer:
             for number in range(4):
                 writer.write(number, number + 1, np.full((*SIZE, 2), (MOTION, 0), np.float32))
-    path = moving / "shards/walk.arrow"
+    path = moving / "stored/walk.arrow"
     good = path.read_bytes()
     path.write_bytes(good[: len(good) // 2])
-    assert "walk.arrow: damaged or truncated" in refused(moving, flow="shards")
-    assert len(tc(moving, "--skip-bad", flow="shards")["skipped"]) == 4
+    assert "walk.arrow: damaged or truncated" in refused(moving, flow="stored")
+    assert len(tc(moving, "--skip-bad", flow="stored")["skipped"]) == 4
     (moving / "out.json").unlink()
     monkeypatch.setattr("etc.flow.store.FORMAT", 9)
     with FlowWriter(path, "0" * 32, SIZE) as writer:
         writer.write(0, 1, np.zeros((*SIZE, 2), np.float32))
     monkeypatch.undo()
-    assert f"walk.arrow: flow format 9, this version reads {FORMAT}" in refused(moving, flow="shards")
+    assert f"walk.arrow: flow format 9, this version reads {FORMAT}" in refused(moving, flow="stored")
     path.unlink()
-    assert "shards: no flow of clip walk (it has ride)" in refused(moving, flow="shards")
+    assert "stored: no flow of clip walk (it has ride)" in refused(moving, flow="stored")
     with FlowWriter(path, "0" * 32, SIZE) as writer:
         writer.write(0, 1, np.zeros((*SIZE, 2), np.float32))
-    assert "walk.arrow: no flow from frame 1 to 2" in refused(moving, flow="shards")
+    assert "walk.arrow: no flow from frame 1 to 2" in refused(moving, flow="stored")
     assert "occlusion_aware protocol needs visibility" in refused(
-        moving, "--protocol", "occlusion_aware", flow="shards"
+        moving, "--protocol", "occlusion_aware", flow="stored"
     )
 
 
@@ -520,7 +520,7 @@ def test_clips_that_only_one_folder_has(moving):
     assert "frames: no frames of clip extra (it has ride, walk)" in refused(moving, flow="dis", frames="frames")
     world.make(moving, ("ride", "walk"), name="other", frames=False, flow=False)
     line = refused(moving, "--against", moving / "other")
-    assert "other: no pair of frames 0 and 1 of clip extra" in line
+    assert "other: the pair of frames 0 and 1 of clip extra is missing" in line
     found = tc(moving, "--against", moving / "other", "--skip-bad")
     assert found["against"]["pairs"] == 8 and found["against"]["left_out"] == 4
 
@@ -558,8 +558,8 @@ def test_probabilities_of_other_classes_are_refused(moving):
 @pytest.mark.parametrize(
     ("option", "place", "message"),
     [
-        ("--json", "folder", "folder: a folder stands here"),
-        ("--parquet", "folder", "folder: a folder stands here"),
+        ("--json", "folder", "folder: this is a folder"),
+        ("--parquet", "folder", "folder: this is a folder"),
         ("--parquet", "file/tc.parquet", "file/tc.parquet: a file stands in the way"),
     ],
 )
@@ -615,7 +615,7 @@ def test_options_that_do_not_go_together(moving):
 
 def test_truth_that_does_not_fit(moving):
     world.make(moving, ("elsewhere",), name="labels", frames=False, flow=False)
-    assert "labels: no label of a predicted frame" in refused(moving, "--labels", moving / "labels")
+    assert "labels: has no label for any predicted frame" in refused(moving, "--labels", moving / "labels")
     world.make(moving, ("ride",), name="truth", frames=False, flow=False)
     world.save(moving / "truth/ride/0003.png", np.zeros((5, 5), np.uint8))
     assert "truth/ride/0003.png: two label maps uint8 of one size" in refused(moving, "--labels", moving / "truth")
@@ -652,7 +652,7 @@ def test_labels_with_bare_numbers_are_not_those_of_every_clip(moving):
     for path in (moving / "predictions/walk").iterdir():
         world.save(moving / "bare" / path.name, np.asarray(Image.open(path)))
     line = refused(moving, "--labels", moving / "bare")
-    assert "no label of a predicted frame" in line
+    assert "has no label for any predicted frame" in line
     assert "labels have the clips files without a clip name, predictions ride, walk" in line
     (moving / "list.txt").write_text("walk\n")
     assert "no label" in refused(moving, "--labels", moving / "bare", "--sample", moving / "list.txt")

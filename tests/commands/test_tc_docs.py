@@ -9,10 +9,11 @@ from typer.testing import CliRunner
 
 from etc.cli import app
 from tests.commands import world
+from tests.real_data import DATA
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tc.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-CAMVID = Path(__file__).parents[3] / "shared" / "data" / "camvid"
+CAMVID = DATA / "camvid"
 
 
 def test_the_example_in_memory_finds_a_steady_scene(capsys):

@@ -3,7 +3,6 @@
 import os
 import re
 import threading
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from etc.dataset import pictures
 from etc.dataset.pictures import MOST_PIXELS, PictureError
 from tests.dataset.files import chunk, npy, png, saved
+from tests.real_data import SAMPLES
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (6, 9, 3)).astype(np.uint8)
@@ -309,7 +309,7 @@ def test_memory_that_is_not_there_is_said_in_one_line(monkeypatch):
     refuses(png(COLOURS), "frame", "large", "9x6 pixels do not fit into the memory")
 
 
-CASES = Path(__file__).parents[3] / "shared" / "cases" / "bits"
+CASES = SAMPLES / "cases" / "bits"
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="needs the field's files")

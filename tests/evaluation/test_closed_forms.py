@@ -194,7 +194,7 @@ def test_a_quarter_pixel_moves_the_right_quarter_in_vspw():
     counts = pair_counts(label, label, uniform(label.shape, 0.25), None, 3, "vspw_released")
     np.testing.assert_array_equal(counts.intersection, 5 * np.array([0, 13, 2]))
     np.testing.assert_array_equal(counts.union, 5 * np.array([1, 14, 4]))
-    np.testing.assert_array_equal(counts.own, 5 * np.array([0, 14, 3]))
+    np.testing.assert_array_equal(counts.source_pixels, 5 * np.array([0, 14, 3]))
     assert temporal_consistency(counts, "vspw_released") == pytest.approx((13 / 14 + 2 / 4) / 2)
     assert score("corrected", label, label, uniform(label.shape, 0.25), 3) == 1.0
 
@@ -203,7 +203,7 @@ def test_vspw_averages_over_the_classes_of_all_frames_t():
     """Class 0 comes from outside in both pairs; once a frame t holds it, it counts for the pixels of both."""
     one, other = np.full((4, 6), 2, np.uint8), halves((4, 6), 3, 0, 2)
     counts = [pair_counts(label, label, uniform((4, 6), 0), None, 4, "vspw_released") for label in (one, other)]
-    np.testing.assert_array_equal(counts[0].own, [0, 0, 24, 0])
+    np.testing.assert_array_equal(counts[0].source_pixels, [0, 0, 24, 0])
     assert np.isnan(class_consistency(counts[0], "vspw_released")).tolist() == [True, True, False, True]
     both = pool(counts)
     # Lost: 9 pixels of class 2 in the first pair, 6 in the second, where class 0 loses none.

@@ -1,12 +1,11 @@
 """Flips against the definition written out pixel by pixel, and in cases counted by hand."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from etc.evaluation.flips import FlipCounts, change_map, flip_counts, flip_rate
+from etc.evaluation.flips import FlipCounts, change_map, flip_counts
 from etc.evaluation.protocols import seen_from
 
 SHAPE = (4, 5)
@@ -64,8 +63,3 @@ def test_a_moving_pattern_does_not_flip_along_its_flow():
     flow = np.zeros((12, 20, 2), np.float32)
     flow[..., 0] = 3
     assert flips(frames, (flow, flow)) == FlipCounts(0, 12 * 14)
-
-
-def test_the_rate_pools_before_it_divides():
-    assert flip_rate([FlipCounts(1, 2), FlipCounts(0, 8)]) == pytest.approx(0.1)
-    assert np.isnan(flip_rate([])) and np.isnan(flip_rate([FlipCounts(0, 0)]))

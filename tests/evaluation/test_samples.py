@@ -43,7 +43,7 @@ def test_bad_lists_are_named(tmp_path, content, message):
 
 
 def test_a_list_that_is_not_there():
-    with pytest.raises(UserError, match="nowhere: neither a list of clips"):
+    with pytest.raises(UserError, match="nowhere: neither a bundled list of clips"):
         clip_list("nowhere")
 
 

@@ -1,7 +1,5 @@
 """Properties of TC and its pooling, and TC of real labels. Closed forms are in ``test_closed_forms.py``."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -13,8 +11,9 @@ from etc.evaluation.iou import mean_ratio
 from etc.evaluation.protocols import PROTOCOLS
 from etc.evaluation.tc import class_consistency, pair_counts, pixel_agreement, pool, temporal_consistency
 from etc.flow.methods import build
+from tests.real_data import DATA
 
-CAMVID = Path(__file__).parents[3] / "shared" / "data" / "camvid"
+CAMVID = DATA / "camvid"
 FAITHFUL = ["corrected", "occlusion_aware"]
 
 

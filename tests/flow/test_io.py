@@ -1,7 +1,6 @@
 """Flow files: bytes written by hand, round trips, damage, and published samples where they are at hand."""
 
 import struct
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,8 +11,9 @@ from hypothesis.extra import numpy as hnp
 
 from etc.core.errors import UserError
 from etc.flow.io import read_flo, read_kitti_png, write_flo, write_kitti_png
+from tests.real_data import DATA
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "flow"
+SAMPLES = DATA / "flow"
 needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="no published flow samples here")
 
 

@@ -1,7 +1,5 @@
 """Flow methods on known motion, published ground truth, and their determinism."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -9,8 +7,9 @@ import pytest
 from etc.core.errors import UserError
 from etc.flow.io import read_flo
 from etc.flow.methods import METHODS, build
+from tests.real_data import DATA
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "flow"
+SAMPLES = DATA / "flow"
 ESTIMATORS = [
     ("dis", {"preset": "ultrafast"}),
     ("dis", {"preset": "fast"}),

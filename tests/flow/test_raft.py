@@ -101,8 +101,8 @@ def test_wrong_requests_are_refused(networks, weights, tmp_path):
         ({"iterations": 0}, "at least 1 iteration"),
         ({"device": "tpu"}, "no device 'tpu'"),
         ({"weights": tmp_path / "nowhere.pth"}, r"nowhere\.pth: no such file"),
-        ({"weights": tmp_path / "text.pth"}, r"text\.pth: no weights"),
-        ({"weights": tmp_path / "other.pth"}, r"other\.pth: no weights"),
+        ({"weights": tmp_path / "text.pth"}, r"text\.pth: not the weights of torchvision"),
+        ({"weights": tmp_path / "other.pth"}, r"other\.pth: not the weights of torchvision"),
     ]
     for changed, message in cases:
         with pytest.raises(UserError, match=message) as caught:

@@ -129,7 +129,7 @@ def test_a_missing_way_back_and_one_of_another_size_are_named(tmp_path):
     write_flo(tmp_path / "1.flo", uniform(1, size=(5, 5)))
     with pytest.raises(UserError, match="no flow from frame 1 to 0"):
         of_files(tmp_path, {(0, 1): "0.flo"}, visibility=True).read(0, 1)
-    with pytest.raises(UserError, match="1.flo: 5x5 pixels, the flow the other way has 16x12"):
+    with pytest.raises(UserError, match="1.flo: 5x5 pixels, the reverse flow has 16x12"):
         of_files(tmp_path, {(0, 1): "0.flo", (1, 0): "1.flo"}, visibility=True).read(0, 1)
 
 

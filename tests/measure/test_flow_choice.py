@@ -68,7 +68,7 @@ def test_options_reach_the_method(tmp_path, monkeypatch):
         ("farneback", "sigma=.nan", "sigma is nan, but must be float"),
         ("farneback", "window=0", "window is 0, but must lie between 1 and 1000"),
         ("dis", "preset=3", "preset is 3, but must be str"),
-        (".", "levels=3", "is a folder"),
+        (".", "levels=3", r"flow is read from the folder \., not computed"),
     ],
 )
 def test_an_option_that_does_not_fit_is_refused(flow, option, words):

@@ -168,7 +168,7 @@ def test_unknown_scheme_is_named_with_the_known_ones(project):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("segformer-b0", r"experiment.yaml: key 'architectures' = 'segformer-b0': .*'widths' of params/student.yaml"),
+        ("segformer-b0", r"experiment.yaml: key 'architectures' = 'segformer-b0': .*'widths' in params/student.yaml"),
         ("segformer", "student.yaml: no width for 'segformer' under 'widths'; given: pspnet18"),
     ],
 )

@@ -17,6 +17,7 @@ from etc.evaluation.iou import class_ratio, confusion_matrix, iou_counts, mean_r
 from etc.prediction.cityscapes import OFFICIAL, SUFFIX, write_label_ids
 from etc.sources.cityscapes.cityscapes import TRAIN_IDS, Cityscapes
 from etc.sources.cityscapes.params import CityscapesParams
+from tests.real_data import DATA
 
 HEIGHT, WIDTH = 48, 96
 BUS, TRAIN, TRUCK, WALL = (CITYSCAPES.names.index(name) for name in ("bus", "train", "truck", "wall"))
@@ -162,7 +163,7 @@ def test_other_classes_and_other_pictures_are_refused(tmp_path):
 
 
 def test_a_real_frame_agrees(tmp_path):
-    root = Path(__file__).parents[3] / "shared" / "data" / "cityscapes_small"
+    root = DATA / "cityscapes_small"
     if not root.is_dir():
         pytest.skip("no real frames here")
     pytest.importorskip("cityscapesscripts", reason="the extra 'cityscapes' is not installed")

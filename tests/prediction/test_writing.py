@@ -207,7 +207,7 @@ def test_a_frame_too_large_for_the_memory_is_named(project, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("etc.inference.to_tensor", full)
-    assert "images/street_000000_000000.png: the memory is not enough for 64x32 pixels" in refused()
+    assert "images/street_000000_000000.png: out of memory for 64x32 pixels" in refused()
 
 
 @pytest.mark.parametrize("place", [FOLDER, "data/street/frames.parquet"])

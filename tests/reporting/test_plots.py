@@ -1,6 +1,7 @@
 """Plots: what they show, that labels keep apart, and that bytes repeat."""
 
 import io
+from typing import get_args
 
 import matplotlib
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.text import Annotation
 from PIL import Image
 
+from etc.params.training import TermName
 from etc.reporting import plots
 
 
@@ -24,6 +26,10 @@ CROWDED = runs_table(
     + [(f"scheme_{i}", 0, 60.1 + 0.05 * i, 70.2 + 0.05 * i) for i in range(7)]
     + [("etc", seed, 63 - 0.2 * seed, 74 + 0.3 * seed) for seed in range(3)]
 )
+
+
+def test_every_term_has_a_title():
+    assert tuple(plots.TERMS) == ("total", "ce", *get_args(TermName))
 
 
 def history(scheme, seed, **terms):

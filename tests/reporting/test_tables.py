@@ -183,7 +183,7 @@ def test_labels_on_few_clips_mark_the_difference_of_miou_alone():
 
 
 def first(counts, clips):
-    return type(counts)(*(part[:clips] for part in counts))
+    return type(counts)(*(part if part is None else part[:clips] for part in counts))
 
 
 def test_interval_over_two_seeds_ends_at_the_single_seeds():

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a student: either tool goes on from the checkpoint and ends with the same files."""
+"""kill -9 in the middle of a student: either tool continues from the checkpoint and ends with the same files."""
 
 import contextlib
 import signal
@@ -57,7 +57,7 @@ def test_a_killed_run_is_resumed_by_either_tool(project, expected, killed, resum
     kill_group(process)
     result = project.tool(resumed)
     assert f"student@street-{RUN}" in result.ran
-    assert f"work/street/{RUN}: resumes after" in result.text, result.text
+    assert f"work/street/{RUN}: resuming after" in result.text, result.text
     project.assert_settled()
     assert project.contents() == expected
 

@@ -1,13 +1,11 @@
 """Frames of others go through the whole chain, where they lie beside the checkout."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
+from tests.real_data import DATA
 from tests.scenarios.project import TRAINED, Project
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "data"
 REAL = {"camvid": [32, 48], "cityscapes_small": [32, 64]}  # data set to crop
 SHORT = {"training.iterations": 2, "training.batch": 2, "training.warmup": 0}
 
@@ -19,9 +17,9 @@ def name(request):
 
 @pytest.fixture
 def project(name, tmp_path, command_server, monkeypatch):
-    if not (SAMPLES / name).is_dir():
+    if not (DATA / name).is_dir():
         pytest.skip(f"no real frames of {name} here")
-    monkeypatch.setenv(f"ETC_ROOT_{name.upper()}", str(SAMPLES / name))
+    monkeypatch.setenv(f"ETC_ROOT_{name.upper()}", str(DATA / name))
     project = Project.toy(tmp_path / "project", command_server)
     project.change("experiment.yaml", "run", [name])
     for file in TRAINED:
@@ -57,5 +55,5 @@ def test_real_frames_go_through_the_chain(project, name):
 
 
 def _state(name):
-    files = (path for path in (SAMPLES / name).rglob("*") if path.is_file())
+    files = (path for path in (DATA / name).rglob("*") if path.is_file())
     return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in files}

@@ -19,9 +19,10 @@ from etc.sources.camvid.clips import chop
 from etc.sources.camvid.params import CamVidParams
 from etc.sources.source import Gap
 from tests.http_world import Route, serving
+from tests.real_data import DATA
 from tests.sources.camvid_world import PUBLISHED, SHAPE, empty_files, picture, segnet, write
 
-SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "camvid"
+SAMPLE = DATA / "camvid"
 
 
 @pytest.fixture(autouse=True)

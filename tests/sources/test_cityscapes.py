@@ -13,8 +13,7 @@ from etc.sources.cityscapes.cityscapes import Cityscapes
 from etc.sources.cityscapes.packages import PACKAGES, packages
 from etc.sources.cityscapes.params import CityscapesParams, CityscapesSplits
 from etc.sources.source import Frame, Gap
-
-REAL = Path(__file__).parents[3] / "shared" / "data"
+from tests.real_data import DATA
 
 
 def _name(kind: str, folder: str, recording: str, number: int, ending: str) -> str:
@@ -413,7 +412,7 @@ def test_the_documentation_tells_how_much_is_fetched():
 
 @pytest.mark.parametrize(("name", "trained"), [("cityscapes", 8), ("cityscapes_small", 124)])
 def test_real_frames(name, trained):
-    root = REAL / name
+    root = DATA / name
     if not root.is_dir():
         pytest.skip("no real frames here")
     listing = _list(root)

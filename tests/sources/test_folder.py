@@ -11,8 +11,9 @@ from etc.core.errors import UserError
 from etc.sources.folder.folder import Folder, cut
 from etc.sources.folder.params import FolderParams
 from etc.sources.source import Gap
+from tests.real_data import DATA
 
-CITYSCAPES = Path(__file__).parents[3] / "shared" / "data" / "cityscapes"
+CITYSCAPES = DATA / "cityscapes"
 ALL_TRAIN = {"train": ["*"]}
 
 

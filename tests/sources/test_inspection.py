@@ -22,6 +22,7 @@ from etc.sources.check import content as pictures
 from etc.sources.check import inspection
 from etc.sources.source import Frame
 from tests.dataset.coloured import COLOURED
+from tests.real_data import DATA
 
 HEIGHT, WIDTH = 24, 40
 
@@ -429,12 +430,9 @@ def test_damaged_records_are_ignored_with_one_line(data_set, reads, capsys, cont
     assert notice.count("\n") == 1 and "records.parquet" in notice and "every file is read again" in notice
 
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-
-
-@pytest.mark.skipif(not (SHARED / "cityscapes_small").is_dir(), reason="needs real frames")
+@pytest.mark.skipif(not (DATA / "cityscapes_small").is_dir(), reason="needs real frames")
 def test_real_frames_are_sound(tmp_path):
-    root = SHARED / "cityscapes_small"
+    root = DATA / "cityscapes_small"
     images = sorted(root.glob("leftImg8bit_sequence/*/*/*.png"))[:6]
     labels = sorted(root.glob("gtFine/*/*/*_labelIds.png"))[:6]
     assert images and labels

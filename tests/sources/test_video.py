@@ -14,6 +14,7 @@ from etc.sources.video import timeline as video_timeline
 from etc.sources.video.params import VideoParams
 from etc.sources.video.reading import Reader, scan
 from etc.sources.video.video import Video, find, resized
+from tests.real_data import SAMPLES
 
 SHAPE = (48, 64)
 ALL_TRAIN = {"train": ["*"]}
@@ -418,7 +419,7 @@ def test_an_edit_list_says_how_long_a_video_is_shown(tmp_path):
     assert mp4.shown_seconds(film(tmp_path / "b.avi")) is None
 
 
-VIDEOS = Path(__file__).parents[3] / "shared" / "cases" / "video"
+VIDEOS = SAMPLES / "cases" / "video"
 
 
 @pytest.mark.skipif(not VIDEOS.is_dir(), reason="needs the field's files")

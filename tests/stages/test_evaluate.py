@@ -48,7 +48,7 @@ def test_at_least_one_clip_is_taken_and_none_of_an_empty_split(frames):
 
 def test_a_list_of_clips(frames):
     assert sample(frames, "test", clips=["street_000009", "street_000006"]) == ["street_000006", "street_000009"]
-    with pytest.raises(UserError, match="1 of 2 clips are missing, first street_000001"):
+    with pytest.raises(UserError, match="1 of 2 clips were not found, e.g. street_000001"):
         sample(frames, "test", clips=["street_000009", "street_000001"])
     with pytest.raises(UserError, match="sample.clips: names clip street_000009 twice"):
         sample(frames, "test", clips=["street_000009", "street_000009"])
@@ -68,7 +68,7 @@ def test_a_list_and_a_share_contradict_each_other(tmp_path):
 
 
 def test_the_list_of_the_paper(frames):
-    with pytest.raises(UserError, match="108 of 108 clips are missing, first frankfurt_000000_001016"):
+    with pytest.raises(UserError, match="108 of 108 clips were not found, e.g. frankfurt_000000_001016"):
         sample(frames, "test", clips="cityscapes_tc")
     names = [*params_list(), "munster_000000_000000"]
     cityscapes = pd.DataFrame({"clip": names, "split": "test"})

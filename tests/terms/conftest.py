@@ -1,19 +1,3 @@
-"""One thread a test: the tensors are small, and threads that wait for each other cost more than they compute."""
+"""The fixtures of tests/models hold for the terms as well."""
 
-import pytest
-import torch
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def seeded_generator():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
+from tests.models.conftest import one_thread, seeded_generator  # noqa: F401

@@ -7,7 +7,7 @@ from tests.training import toy
 
 @pytest.fixture(autouse=True)
 def restore_torch():
-    """Trainings switch deterministic mode on and fix the threads; other tests shall not notice."""
+    """Trainings switch deterministic mode on and fix the threads; other tests must not notice."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     # Accelerate keeps the number format of a process's first training.

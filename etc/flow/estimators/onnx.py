@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
 from etc.core.files import sha256
 from etc.flow.estimators import sizing
 from etc.flow.estimators.estimator import check_frames
@@ -70,7 +70,9 @@ class OnnxNetwork:
             raise UserError(f"{path}: frames cannot be padded to a multiple of {multiple}: give 1 or more")
         digest = sha256(path)
         if checksum is not None and not digest.startswith(checksum.lower()):
-            raise UserError(f"{path}: its SHA-256 is {digest}, expected {checksum}…: use the file that is meant")
+            raise UserError(
+                f"{path}: its SHA-256 is {digest}, expected {checksum}…: use the right file, or correct 'checksum'"
+            )
         self._session, runtime = _session(self.path, device)
         self._inputs = self._chosen_inputs(inputs)
         self._output = output
@@ -107,7 +109,8 @@ class OnnxNetwork:
         try:
             results = self._session.run(names, feed)
         except Exception as error:  # onnxruntime has an exception class for each of its codes
-            raise UserError(f"{self.path}: the network failed on {frames[0].shape} ({_line(error)})") from error
+            reason = first_line(error)[:200]
+            raise UserError(f"{self.path}: the network failed on {frames[0].shape} ({reason})") from error
         height, width = frames[0].shape[:2]
         wanted = (1, 2, height, width) if self._layout == "nchw" else (1, height, width, 2)
         # Networks that refine give a flow after each step; the last is the best.
@@ -181,9 +184,5 @@ def _session(path: str, device: str) -> tuple[Any, str]:
             path, options, providers=["CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime has an exception class for each of its codes
-        raise UserError(f"{path}: not a network that onnxruntime can run ({_line(error)})") from error
+        raise UserError(f"{path}: not a network that onnxruntime can run ({first_line(error)[:200]})") from error
     return session, f"onnxruntime-{onnxruntime.__version__} {'cuda' if on_gpu else 'cpu'}"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -1,7 +1,7 @@
 """RAFT (Teed and Deng, "RAFT: Recurrent all-pairs field transforms for optical flow", ECCV 2020) by torchvision.
 
 torchvision is an optional extra: ``pip install 'etc-segmentation[raft]'``. torch takes seconds to import, so it is
-imported where it is used, so that the other methods need not wait for it.
+imported only where it is used, and other methods do not wait for it.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
 from etc.core.files import cache_folder, sha256
 from etc.fetch import download
 from etc.flow.estimators import sizing
@@ -58,7 +58,9 @@ class Raft:
         path = _downloaded(size) if weights == "download" else Path(weights)
         digest = sha256(path)
         if checksum is not None and not digest.startswith(checksum.lower()):
-            raise UserError(f"{path}: its SHA-256 is {digest}, expected {checksum}…: use the file that is meant")
+            raise UserError(
+                f"{path}: its SHA-256 is {digest}, expected {checksum}…: use the right file, or correct 'checksum'"
+            )
         self._torch, self._device = torch, _device(torch, device)
         self._network = _load(torch, builder, path, size).to(self._device).eval()
         self.parameters: dict[str, Any] = {"size": size, "iterations": iterations}
@@ -90,9 +92,8 @@ def _libraries(size: str) -> tuple[Any, Any, Any]:
         from torchvision.models import optical_flow
     except (ImportError, RuntimeError, OSError) as error:
         # A torchvision that was built for another torch fails with RuntimeError or OSError.
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"RAFT needs torchvision that fits torch {torch.__version__} ({reason}): "
+            f"RAFT needs torchvision that fits torch {torch.__version__} ({first_line(error)}): "
             "pip install 'etc-segmentation[raft]', or use 'onnx' with RAFT as an ONNX file"
         ) from error
     return torch, torchvision, getattr(optical_flow, f"raft_{size}")
@@ -116,6 +117,7 @@ def _load(torch: Any, builder: Any, path: Path, size: str) -> Any:
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many kinds for a file that is not its own
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: no weights of torchvision's raft_{size} ({reason}); give the right file") from error
+        raise UserError(
+            f"{path}: not the weights of torchvision's raft_{size} ({first_line(error)[:200]}); give the right file"
+        ) from error
     return network
