@@ -18,6 +18,7 @@ SNAKEMAKE_INCOMPLETE = Path(".snakemake/incomplete")
 DVC_LOCK = Path(".dvc/tmp/lock")
 DVC_LOCKS = Path(".dvc/tmp/rwlock")
 POLL_SECONDS = 1.0
+READ_AGAIN_SECONDS = 0.02
 
 
 def tidy() -> None:
@@ -66,7 +67,8 @@ def wait_for_others() -> None:
         if not any(_lives(pid) for pid in waited_for):
             break
         time.sleep(POLL_SECONDS)
-    # Only dead entries are left. DVC drops those by itself, unless a zombie still has the process id.
+    # Dead entries are left, or half a file, with which DVC refuses to start. DVC drops dead entries by itself, unless a
+    # zombie still has the process id.
     DVC_LOCKS.unlink(missing_ok=True)
 
 
@@ -94,13 +96,16 @@ def live_holders() -> dict[int, str]:
 
 def _stage_holders() -> list[tuple[int, str]]:
     """Those that run or read stages; dead ones too."""
-    try:
-        locks = json.loads(DVC_LOCKS.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    except json.JSONDecodeError:
-        # Killed while writing: a lock file that cannot be read names no holder, and DVC refuses to start with it.
-        DVC_LOCKS.unlink(missing_ok=True)
+    for _ in range(20):
+        try:
+            locks = json.loads(DVC_LOCKS.read_text(encoding="utf-8"))
+            break
+        except FileNotFoundError:
+            return []
+        except json.JSONDecodeError:
+            # A DVC is writing it at this moment, or was killed while it did.
+            time.sleep(READ_AGAIN_SECONDS)
+    else:
         return []
     entries = [*locks.get("write", {}).values(), *(one for many in locks.get("read", {}).values() for one in many)]
     return [(one["pid"], one["cmd"]) for one in entries if one]

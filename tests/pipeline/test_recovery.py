@@ -129,3 +129,13 @@ def test_a_git_repository_is_left_alone(project):
     (project / ".git").mkdir()
     recovery.use_without_git()
     assert not (project / ".dvc/config.local").exists()
+
+
+def test_a_lock_file_that_is_being_written_is_read_again_and_left_alone(project, sleeper, monkeypatch):
+    path = project / ".dvc/tmp/rwlock"
+    path.write_text('{"write": {"a"')
+    monkeypatch.setattr(recovery.time, "sleep", lambda seconds: lock_dvc(project, sleeper.pid))
+    assert list(recovery.live_holders()) == [sleeper.pid]
+    path.write_text('{"write": {"a"')
+    monkeypatch.setattr(recovery.time, "sleep", lambda seconds: None)
+    assert recovery.live_holders() == {} and path.exists()

@@ -144,9 +144,12 @@ def test_a_key_without_effect_runs_its_stages_alone(project, tool):
     project.assert_settled()
 
 
-def test_a_comment_in_params_runs_nothing(project):
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_comment_in_params_runs_nothing_but_their_check(project, tool):
     for path in (project.folder / "params").glob("*.yaml"):
         path.write_text("# a remark\n" + path.read_text())
+    result = project.tool(tool)
+    assert "Running stage 'check@params'" in result.text and not result.ran, result.text
     project.assert_settled()
 
 
