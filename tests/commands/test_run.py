@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import etc
 from etc.cli import main
 from etc.commands.run import run
 from etc.core.errors import UserError
@@ -100,6 +101,7 @@ def test_an_interrupted_command_ends_with_130(capsys):
 def test_errors_while_a_command_is_loaded_are_one_line_too(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["etc", "networks"])
     monkeypatch.setitem(sys.modules, "etc.networks", None)
+    monkeypatch.delattr(etc, "networks", raising=False)  # another test may have loaded it
     with pytest.raises(SystemExit):
         main()
     (line,) = capsys.readouterr().err.splitlines()
