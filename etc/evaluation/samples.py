@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterable, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from etc.core.errors import UserError
+from etc.core.files import read_text
 
 # Lists shipped with the package, in etc/evaluation/assets.
 BUNDLED = ("cityscapes_tc",)
@@ -54,13 +54,11 @@ def clip_list(source: str) -> list[str]:
         if source in BUNDLED:
             text = resources.files("etc.evaluation").joinpath("assets", f"{source}.txt").read_text(encoding="utf-8")
         else:
-            text = Path(source).read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError) as error:
+            text = read_text(source)
+    except FileNotFoundError as error:
         raise UserError(
             f"{source}: neither a bundled list of clips ({', '.join(BUNDLED)}) nor a text file of clip names"
         ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{source}: not a text file of clip names") from error
     return checked_list([line.split("#")[0].strip() for line in text.splitlines()], source)
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from etc.core.errors import visible
 from etc.measure.summary import ENOUGH_CLIPS
 from etc.sources.clip_names import first_names
 
@@ -43,7 +45,7 @@ def print_figures(figures: Figures, names: Sequence[str] | None = None, console:
         console.print(_clips(figures))
     warnings = [f"warning: {line}" for line in figures.get("warnings", ())]
     for line in [*_notes(figures), *warnings, *_skipped(figures["skipped"])]:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(visible(line), markup=False, soft_wrap=True)
 
 
 def _about(figures: Figures) -> str:
@@ -53,9 +55,9 @@ def _about(figures: Figures) -> str:
     if figures["classes_inferred"]:
         classes += " (the largest id found, plus one; set it with --classes)"
     return (
-        f"{figures['predictions']}: {_many(len(clips), 'clip')}, {_many(figures['pairs'], 'pair')}, "
+        f"{visible(figures['predictions'])}: {_many(len(clips), 'clip')}, {_many(figures['pairs'], 'pair')}, "
         f"{len(figures['skipped'])} skipped; frame step {', '.join(map(str, steps)) or '-'}\n"
-        f"protocol {figures['protocol']}, flow {figures['flow']}, {classes}, "
+        f"protocol {figures['protocol']}, flow {visible(figures['flow'])}, {classes}, "
         f"ignored ids {', '.join(map(str, figures['ignore']))}"
     )
 
@@ -79,7 +81,7 @@ def _classes(figures: Figures, names: Sequence[str] | None) -> Table:
     table = _table("class", "TC %")
     for one, value in figures["per_class"].items():
         if value is not None:
-            table.add_row(f"{one} {names[int(one)]}" if names else one, _percent(value))
+            table.add_row(_name(f"{one} {names[int(one)]}" if names else one), _percent(value))
     return table
 
 
@@ -87,7 +89,7 @@ def _clips(figures: Figures) -> Table:
     table = _table("clip", "pairs", "TC %", "agreement %", "flips %")
     for name, clip in figures["clips"].items():
         values = [_percent(clip[key]) for key in ("tc", "agreement", "flip_rate")]
-        table.add_row(name, str(clip["pairs"]), *values)
+        table.add_row(_name(name), str(clip["pairs"]), *values)
     return table
 
 
@@ -153,6 +155,11 @@ def _narrow(figures: Figures) -> str:
     """A remark beside an interval from too few clips."""
     clips = len(figures["clips"])
     return f" (too narrow: {clips} clips)" if clips < ENOUGH_CLIPS else ""
+
+
+def _name(name: str) -> Text:
+    """A cell with a name of the user's: on one line, its brackets not taken for markup."""
+    return Text(visible(name))
 
 
 def _percent(value: float | None) -> str:

@@ -23,6 +23,7 @@ from etc.dataset.manifest import Row
 from etc.inference import choose_device, fused, predict
 from etc.measure.pairing import plan_clips, unpredicted_clips
 from etc.models import weights
+from etc.models.memory import is_out_of_memory
 from etc.prediction import cityscapes
 from etc.reporting.video import overlay
 from etc.sources.folder.layouts import FRAME_SUFFIXES, ID_SUFFIXES, read_folder
@@ -85,15 +86,17 @@ def predicted(
     """Row, image (H, W, 3) RGB and prediction (H, W) train ids, uint8, of every frame, each predicted alone.
 
     Raises:
-        UserError: a frame is missing, damaged or too large for the memory.
+        UserError: a frame is missing, damaged or too large for the memory, or its scores are not finite.
     """
     rows = frames.to_dict("records")
     for row in track(rows, len(rows), "predict"):
         image = dataset.image(row)
         try:
             prediction = predict(network, image[None], batch=1)[0]
-        except UserError as error:  # of memory alone
+        except UserError as error:
             path, size = location.locate(dataset.root, row["image"]), f"{row['width']}x{row['height']}"
+            if error.__cause__ is None or not is_out_of_memory(error.__cause__):
+                raise UserError(f"{path}: {error}") from error
             raise UserError(
                 f"{path}: out of memory for {size} pixels; use smaller frames or a smaller network"
             ) from error

@@ -850,3 +850,9 @@ def test_predictions_as_mmsegmentation_names_them(moving):
         shutil.rmtree(moving / folder / "ride")
     found = tc(moving, flow="dis", frames="frames")
     assert found["tc"] > 0.9 and found["pairs"] == 4 and found["skipped"] == []
+
+
+def test_names_are_printed_as_they_are(tmp_path):
+    world.make(tmp_path, clips=("[red]ride", "walk\x1b[31m\nTC 99"))
+    result = call("--predictions", tmp_path / "predictions", "--flow", tmp_path / "flow", "--workers", 1)
+    assert "\n[red]ride " in result.output and "\nwalk\\x1b[31m\\nTC 99 " in result.output

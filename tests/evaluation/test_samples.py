@@ -33,13 +33,19 @@ def test_a_text_file_of_names(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\n# nothing\n", "names no clip"), (b"a\nb\na\n", "a twice"), (b"\xff\xfe", "not a text")],
+    [(b"\n# nothing\n", "names no clip"), (b"a\nb\na\n", "a twice"), (b"\xff\xfe", "not text")],
 )
 def test_bad_lists_are_named(tmp_path, content, message):
     path = tmp_path / "clips.txt"
     path.write_bytes(content)
     with pytest.raises(UserError, match=f"clips.txt.*{message}"):
         clip_list(str(path))
+
+
+@pytest.mark.parametrize("source", ["/dev/zero", "."])
+def test_a_list_that_is_no_regular_file_is_not_read(source):
+    with pytest.raises(UserError, match=f"{source}: not a regular file"):
+        clip_list(source)
 
 
 def test_a_list_that_is_not_there():

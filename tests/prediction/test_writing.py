@@ -210,6 +210,11 @@ def test_a_frame_too_large_for_the_memory_is_named(project, monkeypatch):
     assert "images/street_000000_000000.png: out of memory for 64x32 pixels" in refused()
 
 
+def test_scores_that_are_not_finite_are_not_called_a_lack_of_memory(project, monkeypatch):
+    monkeypatch.setattr("etc.inference.to_tensor", lambda *_: torch.full((1, 3, 32, 64), float("nan")))
+    assert "images/street_000000_000000.png: the network's scores are not finite numbers" in refused()
+
+
 @pytest.mark.parametrize("place", [FOLDER, "data/street/frames.parquet"])
 @pytest.mark.parametrize("content", ["picture", "array"])
 def test_a_picture_or_an_array_in_place_of_an_input_is_named(project, place, content):
