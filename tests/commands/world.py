@@ -11,10 +11,11 @@ from etc.flow.io import write_flo
 HEIGHT, WIDTH, MOTION, CLASSES = 48, 80, 3, 4
 
 
-def scene(seed: int) -> np.ndarray:
-    """Class ids of a wide scene, uint8 (HEIGHT, 3 * WIDTH)."""
+def scene(seed: int, frames: int = 0) -> np.ndarray:
+    """Class ids of a scene that is wide enough for so many frames, uint8 (HEIGHT, 3 * WIDTH or more)."""
     rng = np.random.default_rng(seed)
-    squares = rng.integers(0, CLASSES, (HEIGHT // 8, 3 * WIDTH // 8))
+    columns = max(3 * WIDTH // 8, -(-(WIDTH + MOTION * frames) // 8))
+    squares = rng.integers(0, CLASSES, (HEIGHT // 8, columns))
     return np.kron(squares, np.ones((8, 8))).astype(np.uint8)
 
 
@@ -59,7 +60,7 @@ def make(
         name: folder of the predictions.
     """
     for seed, clip in enumerate(clips):
-        wide = scene(seed)
+        wide = scene(seed, len(numbers))
         colours = picture(wide, seed)
         rng = np.random.default_rng([seed, 2])
         for position, number in enumerate(numbers):
