@@ -30,11 +30,16 @@ _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 def start_guard() -> None:
-    """Keep a copy and start the guard, when DVC runs this process in the current folder; it ends with that DVC."""
-    if live_holders():
-        keep()
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.Popen([sys.executable, "-m", __name__], start_new_session=True, **quiet)
+    """Keep a copy and start the guard, when DVC runs this process in the current folder; it ends with that DVC.
+
+    Run by hand, a stage or ``etc check`` has a look itself.
+    """
+    if not live_holders():
+        restore()
+        return
+    keep()
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.Popen([sys.executable, "-m", __name__], start_new_session=True, **quiet)
 
 
 def guard() -> None:

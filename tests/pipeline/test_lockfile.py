@@ -115,9 +115,12 @@ def test_the_guard_puts_the_lock_back_after_dvc_was_killed(project):
     wait_for(lambda: lockfile.LOCK.read_bytes() == whole)
 
 
-def test_no_guard_is_started_outside_of_dvc(project, monkeypatch):
+def test_outside_of_dvc_no_guard_is_started_and_a_broken_lock_is_put_back(project, monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
+    whole = lockfile.LOCK.read_bytes()
+    lockfile.LOCK.write_bytes(b"")
     lockfile.start_guard()
+    assert lockfile.LOCK.read_bytes() == whole
 
 
 def wait_for(condition, seconds=60):
