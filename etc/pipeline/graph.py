@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import networkx
 import yaml
 
-from etc.core.files import read_json, write_json
+from etc.core.files import os_errors_in_one_line, read_json, write_json
 
 MARKERS = Path("work/due")
 VERDICT = MARKERS / "graph.json"
@@ -49,7 +49,7 @@ class Family:
 
     name: str
     graph: "Graph"
-    matrix: dict[str, list[Any]]
+    matrix: dict[str, list[str]]
     definition: dict[str, Any]
 
     @property
@@ -121,7 +121,7 @@ class Family:
     @property
     def wildcards(self) -> dict[str, str]:
         """A constraint per wildcard: exactly the values of the matrix."""
-        return {key: "|".join(re.escape(str(value)) for value in values) for key, values in self.matrix.items()}
+        return {key: "|".join(map(re.escape, values)) for key, values in self.matrix.items()}
 
     @property
     def stage(self) -> Callable[[Any], str]:
@@ -155,7 +155,7 @@ class Graph:
     stages: dict[str, Stage]
     predecessors: dict[str, list[str]]
     definitions: dict[str, dict[str, Any]]
-    matrices: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    matrices: dict[str, dict[str, list[str]]]
 
     @property
     def families(self) -> list[Family]:
@@ -300,9 +300,9 @@ def prepare() -> Graph:
     Raises:
         UserError: a parameter file is wrong, or the folder cannot be written.
     """
+    # The processes of jobs, which only recall, do without these.
     from dvc.lock import LockError
 
-    from etc.core.files import os_errors_in_one_line
     from etc.params.check import check_all
     from etc.pipeline import lockfile, recovery
 

@@ -9,7 +9,6 @@ looks by itself before it asks DVC, for the case that the guard was killed too.
 import contextlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +51,7 @@ def guard() -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             processes.append(psutil.Process(pid))
     psutil.wait_procs(processes)
-    if is_whole(LOCK):
+    if is_whole(_content(LOCK)):
         return
     from dvc.repo import Repo
 
@@ -62,9 +61,11 @@ def guard() -> None:
 
 def keep() -> None:
     """Copy dvc.lock, unless it is broken or missing."""
-    if is_whole(LOCK):
+    # Read once: a DVC beside this one may write it at any moment.
+    content = _content(LOCK)
+    if is_whole(content):
         with atomic(COPY) as stream:
-            stream.write(LOCK.read_bytes())
+            stream.write(content)
 
 
 def restore() -> None:
@@ -73,13 +74,13 @@ def restore() -> None:
     Without one DVC restores what its run cache knows, and makes the rest again. A file with the marks of a merge is
     left to its user.
     """
-    if not LOCK.exists() or is_whole(LOCK) or b"<<<<<<<" in LOCK.read_bytes():
+    found = _content(LOCK)
+    if found is None or is_whole(found) or b"<<<<<<<" in found:
         return
-    BROKEN.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(LOCK, BROKEN)
-    if is_whole(COPY):
-        origin, content = "its last good copy", COPY.read_bytes()
-    else:
+    with atomic(BROKEN) as stream:
+        stream.write(found)
+    origin, content = "its last good copy", _content(COPY)
+    if not is_whole(content):
         origin, content = "git's last commit", _committed()
     if content is None:
         LOCK.unlink()
@@ -90,17 +91,25 @@ def restore() -> None:
     print(f"{LOCK} was broken by a killed run; {origin} is back (the broken one: {BROKEN})", file=sys.stderr)
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a file is a lock that DVC reads: its schema as far as a cut can break it, and a hash for each file."""
+def is_whole(content: bytes | None) -> bool:
+    """Whether this is a lock that DVC reads: its schema as far as a cut can break it, and a hash for each file."""
+    if content is None:
+        return False
     try:
-        content = path.read_bytes()
         stages = yaml.load(content, _LOADER)["stages"].values()
         files = [one for stage in stages for key in ("deps", "outs") for one in stage.get(key, ())]
         hashes = [one[one.get("hash", "md5")] for one in files if one["path"]]
         commands = [stage["cmd"] for stage in stages]
-    except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return False
     return content.endswith(b"\n") and all(commands) and all(map(_HASH.fullmatch, map(str, hashes)))
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _committed() -> bytes | None:

@@ -38,8 +38,7 @@ def project(tmp_path, monkeypatch):
 def test_a_lock_cut_anywhere_is_noticed_or_still_a_lock_of_whole_entries(project):
     whole = lockfile.LOCK.read_bytes()
     for cut in range(len(whole)):
-        lockfile.LOCK.write_bytes(whole[:cut])
-        if lockfile.is_whole(lockfile.LOCK):
+        if lockfile.is_whole(whole[:cut]):
             # Only where the file ends behind whole entries or before the first stage.
             read = yaml.safe_load(whole[:cut])
             assert cut == 0 or whole[:cut].endswith(b"\n")
