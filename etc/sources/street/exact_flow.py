@@ -3,6 +3,7 @@
 import numpy as np
 
 from etc.sources.street.render import Renderer, View
+from etc.sources.street.shapes import product
 
 NEAR = 0.05  # metres; a point nearer to the camera plane than this has no projection
 RELATIVE_TOLERANCE = 0.005  # a point is the seen surface when its depth agrees to this share ...
@@ -41,10 +42,10 @@ def flow_between(renderer: Renderer, view: View, s: int, target: View) -> tuple[
 def _places(renderer: Renderer, view: View, s: int) -> np.ndarray:
     """Where what ``view`` sees is in frame ``s``, in its camera's axes, float32 (3, P); a direction for the sky."""
     scene = renderer.scene
-    matrices = (scene.cameras[s] @ scene.poses[s]).astype(np.float32)
+    matrices = product(scene.cameras[s], scene.poses[s]).astype(np.float32)
     solid = view.triangle >= 0
     # The sky is infinitely far away: the camera's position does not matter.
-    place = matrices[0, :3, :3] @ view.points + matrices[0, :3, 3:] * solid
+    place = product(matrices[0, :3, :3], view.points) + matrices[0, :3, 3:] * solid
     body = np.take(scene.body, view.triangle) * solid
     moving = np.flatnonzero(body)
     if len(moving):

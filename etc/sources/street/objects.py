@@ -200,8 +200,9 @@ def person(rng: np.random.Generator) -> tuple[list[Part], list[Part], float]:
 def rider(rng: np.random.Generator) -> list[Part]:
     """A cyclist on a bicycle."""
     wheels = np.concatenate([wheel(0.36, 0.12, (0, 0.36, z), sides=12) for z in (-0.52, 0.52)])
-    frame = np.concatenate([box((0.12, 0.12, 1.0), (0, 0.62, 0)), box((0.5, 0.08, 0.08), (0, 1.02, 0.42))])
-    legs = np.concatenate([box((0.17, 0.62, 0.24), (x, 0.62 + dy, 0.05)) for x, dy in ((-0.14, 0.06), (0.14, -0.06))])
+    # No face lies in the plane of a wheel's, nor the legs' in that of the body's.
+    frame = np.concatenate([box((0.1, 0.12, 1.0), (0, 0.62, 0)), box((0.5, 0.08, 0.08), (0, 1.02, 0.42))])
+    legs = np.concatenate([box((0.17, 0.62, 0.24), (x, 0.62 + dy, 0.06)) for x, dy in ((-0.14, 0.06), (0.14, -0.06))])
     return [
         Part(wheels, LabelId.BICYCLE, Material.PLAIN, RUBBER),
         Part(frame, LabelId.BICYCLE, Material.PLAIN, pick(rng, VEHICLE_PAINTS)),

@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 
-from etc.sources.street import textures
+from etc.sources.street import rays, textures
 from etc.sources.street.objects import LabelId, Material
 from etc.sources.street.scene import FOCAL, Scene
+from etc.sources.street.shapes import product
 
 # Rows of the per-triangle table, see _Frame._table.
 _NORMAL, _PLANE, _U, _V = slice(0, 3), 3, slice(4, 7), slice(7, 10)
 _SHIFT_U, _SHIFT_V = 10, 11
 _NX, _NY, _UX, _UY, _VX, _VY = range(12, 18)
 _COLOUR, _SUN, _SIZE_A, _SIZE_B = slice(18, 21), 21, 22, 23
+# Rays that pass an edge within these distances are decided in float64 (rays.py). float32 places a point 100 m away to
+# 4e-6 m, and one that is 5 m away to a pixel's 5e-5.
+EDGE_PIXELS = 1e-3
+EDGE_METRES = 5e-5  # of a shadow
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,15 @@ class Renderer:
         self.grid = np.stack([columns, rows]).astype(np.float32)
         self._axes = _surface_axes(scene.triangles)
         self._moving = np.flatnonzero(scene.body > 0)
-        self._standing = np.flatnonzero(scene.body == 0)
-        self._still_world = _embree(scene.triangles[self._standing])
+        standing = np.flatnonzero(scene.body == 0)
+        self._still = rays.Mesh(scene.triangles[standing], standing)
 
     def view(self, t: int) -> View:
         """Draw frame ``t``."""
         frame = _Frame(self, t)
-        rays = frame.rays(*self.grid)
-        triangle = frame.cast(rays)
-        colour, depth, slope, lit = frame.shade(rays, triangle)
+        directions = frame.directions(*self.grid)
+        triangle = frame.cast(directions)
+        colour, depth, slope, lit = frame.shade(directions, triangle)
         seen = triangle >= 0
         if self.edge_samples > 1:
             # The border of a shadow is an edge too.
@@ -80,7 +83,7 @@ class Renderer:
             image=np.ascontiguousarray(np.clip(colour, 0, 1).T.reshape(self.height, self.width, 3)),
             source=source.reshape(self.height, self.width),
             triangle=triangle,
-            points=frame.body_points(rays, triangle, depth),
+            points=frame.body_points(directions, triangle, depth),
             nearness=1 / depth,
             slope=slope,
         )
@@ -97,8 +100,8 @@ class Renderer:
         pixels = np.flatnonzero(edge)
         offsets = _offsets(self.edge_samples)
         x, y = (self.grid[axis, pixels] + offsets[:, axis, None] for axis in (0, 1))
-        rays = frame.rays(x.ravel(), y.ravel())
-        samples = frame.shade(rays, frame.cast(rays)).colour
+        directions = frame.directions(x.ravel(), y.ravel())
+        samples = frame.shade(directions, frame.cast(directions)).colour
         colour[:, pixels] = np.clip(samples, 0, 1).reshape(3, self.edge_samples, -1).mean(axis=1)
 
 
@@ -124,11 +127,13 @@ class _Frame:
         self.renderer = renderer
         self.camera = scene.cameras[t]
         self.poses = scene.poses[t]
-        self.origin = -self.camera[:3, :3].T @ self.camera[:3, 3]
+        self.origin = product(-self.camera[:3, :3].T, self.camera[:3, 3:])[:, 0]
+        self.meshes = [renderer._still]
         moving = renderer._moving
-        pose = self.poses[scene.body[moving]]
-        corners = scene.triangles[moving] @ pose[:, :3, :3].transpose(0, 2, 1) + pose[:, None, :3, 3]
-        self.moving_world = _embree(corners.astype(np.float32)) if len(moving) else None
+        if len(moving):
+            pose = self.poses[scene.body[moving]]
+            corners = product(scene.triangles[moving], pose[:, :3, :3].transpose(0, 2, 1)) + pose[:, None, :3, 3]
+            self.meshes.append(rays.Mesh(corners, moving))
 
     def _table(self, triangles: np.ndarray) -> np.ndarray:
         """What shading needs to know of some triangles (N,), float32 (24, N); the rows are named above."""
@@ -137,56 +142,48 @@ class _Frame:
         # Plane and texture axes in the world; the axes of a moving body turn with it.
         turn = pose[:, :3, :3].transpose(0, 2, 1)
         base = pose[:, :3, 3]
-        axes = renderer._axes[triangles] @ turn
-        anchor = (scene.triangles[triangles, :1] @ turn)[:, 0] + base
+        axes = product(renderer._axes[triangles], turn)
+        anchor = product(scene.triangles[triangles, :1], turn)[:, 0] + base
         normal, along, up = axes[:, 0], axes[:, 1], axes[:, 2]
         pattern = scene.pattern[triangles]
         table = np.empty((24, len(triangles)), np.float32)
         table[_NORMAL], table[_U], table[_V] = normal.T, along.T, up.T
-        table[_PLANE] = np.einsum("ni,ni->n", normal, anchor - self.origin)
-        table[_SHIFT_U] = np.einsum("ni,ni->n", along, self.origin - base) + pattern[:, 2]
-        table[_SHIFT_V] = np.einsum("ni,ni->n", up, self.origin - base) + pattern[:, 3]
+        table[_PLANE] = _dot(normal.T, (anchor - self.origin).T)
+        table[_SHIFT_U] = _dot(along.T, (self.origin - base).T) + pattern[:, 2]
+        table[_SHIFT_V] = _dot(up.T, (self.origin - base).T) + pattern[:, 3]
         right, down = rotation[0] / renderer.focal, rotation[1] / renderer.focal
-        table[_NX], table[_UX], table[_VX] = normal @ right, along @ right, up @ right
-        table[_NY], table[_UY], table[_VY] = normal @ down, along @ down, up @ down
+        table[_NX], table[_UX], table[_VX] = (_dot(axis.T, right) for axis in (normal, along, up))
+        table[_NY], table[_UY], table[_VY] = (_dot(axis.T, down) for axis in (normal, along, up))
         table[_COLOUR] = scene.colour[triangles].T
-        table[_SUN] = np.maximum(normal @ scene.sky.sun, 0)
+        table[_SUN] = np.maximum(_dot(normal.T, scene.sky.sun), 0)
         table[_SIZE_A], table[_SIZE_B] = pattern[:, 0], pattern[:, 1]
         return table
 
-    def rays(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def directions(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Directions in the world of the rays through the pixel coordinates x, y (M,), float32 (3, M).
 
         Their length is that of a step of 1 m along the camera's axis, so that a distance along a ray is a depth.
         """
-        rays = np.ones((3, len(x)), np.float32)
+        ahead = np.ones((3, len(x)), np.float32)
         for axis, place in enumerate((x, y)):
-            rays[axis] = (place - np.float32(self.renderer.centre[axis])) / np.float32(self.renderer.focal)
-        return self.camera[:3, :3].T.astype(np.float32) @ rays
+            ahead[axis] = (place - np.float32(self.renderer.centre[axis])) / np.float32(self.renderer.focal)
+        return product(self.camera[:3, :3].T.astype(np.float32), ahead)
 
-    def cast(self, rays: np.ndarray) -> np.ndarray:
+    def cast(self, directions: np.ndarray) -> np.ndarray:
         """First triangle that each ray (3, M) from the camera meets, int32 (M,), -1 = none."""
-        directions = np.ascontiguousarray(rays.T)
-        origins = np.broadcast_to(self.origin.astype(np.float32), directions.shape)
-        hit = self.renderer._still_world.run(origins, directions, output=True)
-        still = hit["primID"]
-        triangle = np.where(still >= 0, np.take(self.renderer._standing, still), -1).astype(np.int32)
-        if self.moving_world is not None:
-            nearer = self.moving_world.run(origins, directions, dists=hit["tfar"])
-            at = np.flatnonzero(nearer >= 0)
-            triangle[at] = np.take(self.renderer._moving, np.take(nearer, at))
-        return triangle
+        bundle = product(rays.TRIANGLE * (EDGE_PIXELS / self.renderer.focal), self.camera[:2, :3]).astype(np.float32)
+        return rays.first_met(self.meshes, self.origin.astype(np.float32), directions.T, bundle)
 
-    def shade(self, rays: np.ndarray, triangle: np.ndarray) -> _Shading:
+    def shade(self, directions: np.ndarray, triangle: np.ndarray) -> _Shading:
         """What the rays (3, M) from the camera see that meet ``triangle`` (M,)."""
         shading = _Shading(
-            colour=np.empty_like(rays),
+            colour=np.empty_like(directions),
             depth=np.full(len(triangle), np.inf, np.float32),
             slope=np.zeros((2, len(triangle)), np.float32),
             lit=np.zeros(len(triangle), bool),
         )
         sky = np.flatnonzero(triangle < 0)
-        shading.colour[:, sky] = self._sky(np.take(rays, sky, axis=1))
+        shading.colour[:, sky] = self._sky(np.take(directions, sky, axis=1))
         # Pixels of one material stand together, so that a texture is drawn on slices.
         solid = np.flatnonzero(triangle >= 0)
         material = np.take(self.scene.material, np.take(triangle, solid))
@@ -194,7 +191,7 @@ class _Frame:
         solid, material = np.take(solid, order), np.take(material, order)
         used, which = _distinct(np.take(triangle, solid), len(self.scene.triangles))
         row = np.take(self._table(used), which, axis=1)
-        d = np.take(rays, solid, axis=1)
+        d = np.take(directions, solid, axis=1)
         facing = _dot(row[_NORMAL], d)
         t = row[_PLANE] / facing
         shading.depth[solid] = t
@@ -220,13 +217,13 @@ class _Frame:
     def _sunny(self, points: np.ndarray, facing: np.ndarray) -> np.ndarray:
         """Whether points (3, M) relative to the camera, those that are ``facing`` the sun, lie in no shadow."""
         sunny = facing.copy()
-        sun = self.scene.sky.sun.astype(np.float32)[None]
-        for world in (self.renderer._still_world, self.moving_world):
-            at = np.flatnonzero(sunny)
-            if world is not None and len(at):
-                origins = (np.take(points, at, axis=1) + self.origin.astype(np.float32)[:, None]).T
-                origins = np.ascontiguousarray(origins)
-                sunny[at] = world.run(origins, sun, query="OCCLUDED") < 0
+        at = np.flatnonzero(sunny)
+        places = (np.take(points, at, axis=1) + self.origin.astype(np.float32)[:, None]).T
+        # The sun is never near the horizon, so that points beside each other on the ground are so for its rays, too.
+        bundle = EDGE_METRES * np.insert(rays.TRIANGLE, 1, 0, axis=1)
+        sunny[at] = ~rays.blocked(
+            self.meshes, places, self.scene.sky.sun.astype(np.float32), bundle.astype(np.float32)
+        )
         return sunny
 
     def _paint(
@@ -261,22 +258,24 @@ class _Frame:
                 paint[:, at] *= textures.plain(*place)
         return paint
 
-    def _sky(self, rays: np.ndarray) -> np.ndarray:
+    def _sky(self, directions: np.ndarray) -> np.ndarray:
         sky = self.scene.sky
-        length = np.sqrt(_dot(rays, rays))
-        height = np.clip(rays[1] / length, 0, 1)
-        blend = np.minimum(height * 2.2, 1) ** np.float32(0.7)
+        length = np.sqrt(_dot(directions, directions))
+        height = np.clip(directions[1] / length, 0, 1)
+        # Roots are rounded alike on every processor, powers are not.
+        rise = np.minimum(height * 2.2, 1)
+        blend = np.sqrt(rise * np.sqrt(rise))
         colour = sky.horizon.astype(np.float32)[:, None] * (1 - blend) + sky.zenith.astype(np.float32)[:, None] * blend
-        around = np.arctan2(rays[0], rays[2])
+        around = np.arctan2(directions[0], directions[2], dtype=np.float64).astype(np.float32)
         pixel = np.full_like(height, 1 / self.renderer.focal)
         cloud = textures.noise(1.7, 1.6, around + sky.offset[0].astype(np.float32), 2.5 * height, pixel)
         return colour * (1 + np.float32(sky.clouds) * 0.5 * cloud)
 
-    def body_points(self, rays: np.ndarray, triangle: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    def body_points(self, directions: np.ndarray, triangle: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """What each pixel sees, in the frame of its body, float32 (3, M); world directions for the sky."""
         seen = triangle >= 0
         reach = np.where(seen, depth, np.float32(1))
-        points = rays * reach + np.where(seen, self.origin.astype(np.float32)[:, None], np.float32(0))
+        points = directions * reach + np.where(seen, self.origin.astype(np.float32)[:, None], np.float32(0))
         body = np.take(self.scene.body, triangle) * seen
         moving = np.flatnonzero(body)
         pose = np.take(self.poses, np.take(body, moving), axis=0).astype(np.float32)
@@ -285,23 +284,15 @@ class _Frame:
         return points
 
 
-def _embree(triangles: np.ndarray) -> EmbreeScene:
-    world = EmbreeScene()
-    corners = np.ascontiguousarray(triangles, np.float32).reshape(-1, 3)
-    # The same scene is built in less time from numbered corners than from triangles.
-    TriangleMesh(world, corners, np.arange(len(corners), dtype=np.int32).reshape(-1, 3))
-    return world
-
-
 def _surface_axes(triangles: np.ndarray) -> np.ndarray:
     """Unit normal and two texture axes (v as upright as the surface allows) of each triangle, float64 (N, 3, 3)."""
     corners = triangles.astype(np.float64)
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    normal /= np.maximum(np.sqrt(_dot(normal.T, normal.T))[:, None], 1e-12)
     flat = np.abs(normal[:, 1]) > 0.9
     reference = np.where(flat[:, None], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0])
-    up = reference - normal * np.einsum("ni,ni->n", reference, normal)[:, None]
-    up /= np.linalg.norm(up, axis=1, keepdims=True)
+    up = reference - normal * _dot(reference.T, normal.T)[:, None]
+    up /= np.sqrt(_dot(up.T, up.T))[:, None]
     # On the ground, u then runs to the right and v ahead.
     return np.stack([normal, np.cross(normal, up), up], axis=1)
 

@@ -11,7 +11,7 @@ import numpy as np
 from etc.sources.street import objects
 from etc.sources.street.objects import LabelId, Material, Part
 from etc.sources.street.params import StreetParams
-from etc.sources.street.shapes import box, turned
+from etc.sources.street.shapes import box, product, turned
 
 FOCAL = 0.9  # focal length over frame width: a view of 58 degrees
 SIGHT = 130.0  # metres of street in front of the camera's last position
@@ -213,7 +213,7 @@ def _pedestrian(stage: _Stage, start: tuple[float, float, float], step: tuple[fl
         cosine, sine = np.cos(which * swing), np.sin(which * swing)
         joint[:, 1, 1], joint[:, 1, 2], joint[:, 2, 1], joint[:, 2, 2] = cosine, -sine, sine, cosine
         joint[:, :3, 3] = (which * 0.14, hip, 0)
-        stage.move(leg, poses @ joint)
+        stage.move(leg, product(poses, joint))
 
 
 def _traffic(stage: _Stage, lane: float, speed: float, density: float) -> list[tuple[int, float]]:
@@ -229,7 +229,8 @@ def _traffic(stage: _Stage, lane: float, speed: float, density: float) -> list[t
             # A leading vehicle changes its distance by a few metres over the clip, so it is never run over.
             pace = speed + rng.uniform(-3, 6) / stage.frames if side > 0 else -rng.uniform(0.3, 0.6)
             length = 2.2 if make is objects.car else 6.0
-            poses = stage.path((side * lane, 0, z + length), (0, pace), 0 if side > 0 else np.pi)
+            place = lane + rng.uniform(-0.1, 0.1)  # faces of two vehicles must not share a plane
+            poses = stage.path((side * place, 0, z + length), (0, pace), 0 if side > 0 else np.pi)
             stage.move(make(rng), poses)
             placed.append((side, z))
     return placed
@@ -242,6 +243,7 @@ def _riders(stage: _Stage, driven: float, road: float, traffic: list[tuple[int, 
         in_the_way = any(side == other and abs(z - place) < 16 for other, place in traffic)
         # Where a vehicle is near, the cyclist takes the path beside the kerb.
         x, y = (road + 1.5, 0.14) if in_the_way else (driven - 0.1, 0.0)
+        x += rng.uniform(-0.1, 0.1)  # faces of two riders must not share a plane
         poses = stage.path((side * x, y, z), (0, side * rng.uniform(0.2, 0.4)), 0 if side > 0 else np.pi)
         stage.move(objects.rider(rng), poses)
 
@@ -261,8 +263,8 @@ def _drive(rng: np.random.Generator, frames: int, lane: float, speed: float, swa
     for t in range(frames):
         turn = np.array([[np.cos(yaw[t]), 0, -np.sin(yaw[t])], [0, -1, 0], [np.sin(yaw[t]), 0, np.cos(yaw[t])]])
         nod = np.array([[1, 0, 0], [0, np.cos(pitch[t]), -np.sin(pitch[t])], [0, np.sin(pitch[t]), np.cos(pitch[t])]])
-        cameras[t, :3, :3] = nod @ turn
-        cameras[t, :3, 3] = -cameras[t, :3, :3] @ np.array([x[t], y[t], speed * t])
+        cameras[t, :3, :3] = product(nod, turn)
+        cameras[t, :3, 3] = product(-cameras[t, :3, :3], np.array([[x[t]], [y[t]], [speed * t]]))[:, 0]
     return cameras
 
 

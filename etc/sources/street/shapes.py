@@ -67,7 +67,12 @@ def turned(triangles: np.ndarray, yaw: float, offset: tuple[float, float, float]
     """Turn about the vertical axis by ``yaw`` radians (z towards x), then move by ``offset``."""
     cosine, sine = np.cos(yaw), np.sin(yaw)
     rotation = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
-    return (triangles @ rotation.T + np.asarray(offset)).astype(np.float32)
+    return (product(triangles, rotation.T) + np.asarray(offset)).astype(np.float32)
+
+
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Matrix product of (..., I, K) and (..., K, J) for a small K, the same on every processor; ``@`` is not."""
+    return sum(a[..., :, k, None] * b[..., k, None, :] for k in range(a.shape[-1]))
 
 
 @functools.cache

@@ -22,7 +22,7 @@ def noise_tile(slope: float) -> Array:
     Level k holds no detail finer than about 2^k texels. ``slope``: the amplitude falls as frequency^-slope.
     """
     rng = np.random.default_rng(int(1000 * slope))
-    frequency = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)[None, :])
+    frequency = np.sqrt(np.fft.fftfreq(SIZE)[:, None] ** 2 + np.fft.rfftfreq(SIZE)[None, :] ** 2)
     frequency[0, 0] = 1
     spectrum = np.fft.rfft2(rng.standard_normal((SIZE, SIZE))) * frequency**-slope
     spectrum[0, 0] = 0
@@ -31,13 +31,15 @@ def noise_tile(slope: float) -> Array:
         spread = 0.0 if level == 0 else 0.4 * 2.0**level
         filtered = np.fft.irfft2(spectrum * np.exp(-2 * (np.pi * frequency * spread) ** 2), s=(SIZE, SIZE))
         levels.append(filtered)
-    return np.ascontiguousarray(np.stack(levels) / levels[0].std(), np.float32).ravel()
+    # Powers and exponentials differ between processors in the last bit, which this rounding takes away.
+    return np.ldexp(np.rint(np.ldexp(np.stack(levels) / levels[0].std(), 14)), -14).astype(np.float32).ravel()
 
 
 def noise(slope: float, period: float, u: Array, v: Array, wide: Array) -> Array:
     """Noise that repeats after ``period`` metres, at (u, v) for pixels ``wide`` metres wide. All float32 (M,)."""
     scale = np.float32(SIZE / period)
-    level = np.log2(np.maximum(wide * scale, 1)).astype(np.int32)
+    # The exponent is that of log2, which is not rounded alike on every processor.
+    level = np.frexp(np.maximum(wide * scale, 1))[1] - 1
     np.minimum(level, LEVELS - 1, out=level)
     # Truncation and the mask wrap negative coordinates correctly because SIZE is a power of two.
     column = np.floor(u * scale).astype(np.int32) & (SIZE - 1)
