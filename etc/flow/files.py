@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.flow.io import read_flow
 
 SUFFIXES = (".flo", ".png")
@@ -74,9 +74,9 @@ class FlowFiles:
         beyond = known & (np.abs(flow).max(axis=2) > np.hypot(height, width))
         if number := np.count_nonzero(beyond):
             raise UserError(
-                f"{path}: {number} vectors are longer than the diagonal of the {width}x{height} frame (largest "
-                f"component {np.abs(flow[beyond]).max():.4g} px): not a flow in pixels; mark unknown vectors by 1e10 "
-                "(.flo) or as not valid (PNG)"
+                f"{path}: {many(number, 'vector is', 'vectors are')} longer than the diagonal of the "
+                f"{width}x{height} frame (largest component {np.abs(flow[beyond]).max():.4g} px): not a flow in "
+                "pixels; mark unknown vectors by 1e10 (.flo) or as not valid (PNG)"
             )
         return flow, known
 

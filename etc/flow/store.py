@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from etc.core.errors import UserError, first_line
+from etc.core.errors import UserError, first_line, many
 from etc.core.files import atomic
 from etc.flow.precision import LIMIT, holds
 from etc.flow.warp import check_flow
@@ -254,7 +254,9 @@ class StoredFlow:
             UserError: there is no such pair, or its data is damaged.
         """
         if (source, target) not in self._index:
-            raise UserError(f"{self.path}: no flow from frame {source} to {target} (it has {len(self._index)} pairs)")
+            raise UserError(
+                f"{self.path}: no flow from frame {source} to {target} (it has {many(len(self._index), 'pair')})"
+            )
         with self._readable():
             batch = self._batch(self._index[source, target])
             payload, mask = (batch.column(column)[0].as_buffer() for column in (2, 3))

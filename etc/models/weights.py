@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from etc.core.errors import UserError, first_line
+from etc.core.errors import UserError, first_line, many
 from etc.core.files import atomic, check_archive, json_text, read_json, sha256
 from etc.models.load_report import LoadReport, compare, require_usable
 from etc.models.names import LARGEST_WIDTH, is_huggingface
@@ -211,4 +211,6 @@ def _check_config(config: Any, source: str) -> None:
         raise UserError(f"{source}: class_names is {config['class_names']!r:.60}; expected a list of names")
     if len(config["class_names"]) != config["classes"]:
         names = len(config["class_names"])
-        raise UserError(f"{source}: {names} class_names for {config['classes']} classes; give one name a class")
+        raise UserError(
+            f"{source}: {names} class_names for {many(config['classes'], 'class', 'classes')}; give one name a class"
+        )

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
 from etc.dataset.manifest import checksum
@@ -97,7 +97,7 @@ def run(dataset: str, purpose: str, workers: int) -> str:
         # work/ may be on another disk.
         shutil.move(task.path, output / task.path.name)
     shutil.rmtree(scratch)
-    return f"flow of {pairs} pairs in {len(tasks)} clips ({settings.method}) in {output}"
+    return f"flow of {many(pairs, 'pair')} in {many(len(tasks), 'clip')} ({settings.method}) in {output}"
 
 
 def compute_clip(task: Task) -> int:

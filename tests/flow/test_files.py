@@ -87,7 +87,7 @@ def test_a_vector_longer_than_the_frame_is_named(tmp_path):
         write_flo(tmp_path / "c" / "0_1.flo", flow)
         clip = find_flow(tmp_path, "c", SHAPE)
         if refused:
-            with pytest.raises(UserError, match=r"0_1\.flo: 1 vectors are longer than the diagonal of the 9x6 frame"):
+            with pytest.raises(UserError, match=r"0_1\.flo: 1 vector is longer than the diagonal of the 9x6 frame"):
                 clip.read(0, 1)
         else:
             np.testing.assert_array_equal(clip.read(0, 1)[0], flow)

@@ -196,7 +196,7 @@ def test_a_frame_without_neighbours_stands_in_for_them_and_has_no_visible_flow()
         clips.flow,
     )
     drawn = samples(lonely)
-    assert drawn.note.startswith("1 labelled frames have no neighbour")
+    assert drawn.note.startswith("1 labelled frame has no neighbour")
     assert samples(lonely, frames=1).note == samples(clips).note == ""
     items = [drawn[number] for number in range(40)]
     alone = [item for item in items if item["name"].startswith("lone")]
