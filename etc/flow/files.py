@@ -11,7 +11,6 @@ Three layouts are understood, also mixed; the numbers are frame numbers of the m
 """
 
 import glob
-import hashlib
 import os
 import re
 from collections import defaultdict
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from etc.core.errors import UserError, many
+from etc.core.regular import file_checksum
 from etc.flow.io import read_flow
 
 SUFFIXES = (".flo", ".png")
@@ -90,7 +90,7 @@ class FlowFiles:
         Raises:
             UserError: naming the first pair that has no file.
         """
-        return [hashlib.blake2b(self._path(*pair).read_bytes(), digest_size=16).hexdigest() for pair in pairs]
+        return [file_checksum(self._path(*pair)) for pair in pairs]
 
     def _path(self, source: int, target: int) -> Path:
         if (source, target) not in self.files:
