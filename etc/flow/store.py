@@ -11,6 +11,7 @@ spill over into their neighbours and are refused.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -43,6 +44,8 @@ _COLUMNS = [
 ]
 # Frame numbers of the seal, the last row; it has no flow.
 _SEAL = (-1, -1)
+# How Arrow's errors end, which have no number, when the system has no memory for a file or no room for a thread.
+_NO_MEMORY = (os.strerror(errno.ENOMEM), os.strerror(errno.EAGAIN))
 
 
 class FlowReader(Protocol):
@@ -292,13 +295,19 @@ class StoredFlow:
 
     @contextlib.contextmanager
     def _readable(self):
-        """Turn Arrow's error about an unreadable file into one line for the user."""
+        """Turn Arrow's error about an unreadable file, or about memory, into one line for the user."""
         try:
             yield
         except FileNotFoundError as error:
             raise UserError(f"{self.path}: no such flow file; the stage that makes it has not run") from error
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise self._damaged(first_line(error)) from error
+            reason = first_line(error)
+            if isinstance(error, MemoryError) or reason.endswith(_NO_MEMORY):
+                raise UserError(
+                    f"{self.path}: not enough memory to read it ({reason}): allow more (`ulimit -v`), or use fewer "
+                    "workers"
+                ) from error
+            raise self._damaged(reason) from error
 
 
 def _reduced(shape: tuple[int, int], scale: int) -> tuple[int, int]:
