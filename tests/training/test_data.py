@@ -1,3 +1,4 @@
+import resource
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -82,6 +83,17 @@ def test_shapes_and_ranges(expected):
 
 def test_the_number_of_workers_does_not_matter(expected):
     assert all(map(same, batches(workers=2), expected))
+
+
+def test_a_batch_above_the_limit_of_files_is_named_and_not_waited_for():
+    """As under ``ulimit -f``: workers hand batches over in shared memory, which counts as a file."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"shared memory \(.*File too large.*ulimit -f.*'machine.workers' to 0"):
+            batches(workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_starting_later_gives_the_same_steps(expected):
