@@ -255,7 +255,9 @@ def _check_writable(named: Path, path: Path) -> None:
     try:
         descriptor, temporary = _temporary(path, there)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(named)) from error
+        # In folders such as /proc, where no file can be made, the system says that there is none.
+        number = errno.EROFS if error.errno == errno.ENOENT else error.errno
+        raise OSError(number, os.strerror(number), str(named)) from error
     os.close(descriptor)
     temporary.unlink()
 
