@@ -11,12 +11,15 @@ SHELL := bash
 # With it, each of the many short processes would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: results test lint deps clean distclean environment lock
+.PHONY: results verify test lint deps clean distclean environment lock
 .DEFAULT_GOAL := results
 
 results: $(STAMP)  ## run the whole chain on the data sets of params/experiment.yaml
 	@snakemake --cores $(CORES) || { echo "Stopped: see the reason above and in logs/; the next run continues from here." >&2; exit 1; }
 	@etc show
+
+verify: results  ## the whole chain, then a comparison of what it made with what is committed
+	@etc verify
 
 test: $(STAMP)  ## all tests
 	@# One thread each: the test workers share the cores.

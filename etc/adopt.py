@@ -4,16 +4,12 @@ The blocks are those of a similar data set, which mostly say what differs from `
 for the new data set are changed; values that may be wrong are listed.
 """
 
-import copy
-import functools
-import operator
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import yaml
-
+from etc.added_block import Keys, Values, with_block, with_run
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, sha256
 from etc.core.names import check_name
@@ -30,8 +26,6 @@ from etc.sources.folder.params import FolderParams
 from etc.sources.registry import build
 from etc.sources.video.params import VideoParams
 
-Keys = tuple[str, ...]
-Values = dict[Keys, Any]
 Block = Mapping[str, Any]
 Settings = frames.StreetParams | frames.SourceParams
 MODULES = tuple(module for module in PER_DATASET if module is not frames)
@@ -100,10 +94,10 @@ def adopt(name: str, like: str, networks_of: str | None, choose: bool) -> list[A
         if module is flow:
             wanted |= _steps(block, known_size(name, settings), settings.source == "street")
         changed = {keys: value for keys, value in wanted.items() if _get(block, keys) != value}
-        texts[path] = _with_block(path, text, like, name, changed)
+        texts[path] = with_block(path, text, like, name, changed)
         added.append(Added(path, changed, _look_at(block, changed)))
     if choose:
-        texts[experiment.PATH] = _with_run(_text(experiment.PATH), name)
+        texts[experiment.PATH] = with_run(_text(experiment.PATH), name)
     _write(texts, check_all if choose else lambda: check_dataset(plan, name))
     return added
 
@@ -255,70 +249,6 @@ def _config(folder: Path, owner: str, name: str, classes: tuple[str, ...]) -> di
 def _text(path: Path) -> str:
     # Not read_text, which would change Windows line ends.
     return path.read_bytes().decode("utf-8")
-
-
-class _Loader(yaml.SafeLoader):
-    """Keeps an alias, e.g. ``*training``, as a scalar with the tag ``alias``."""
-
-    def compose_node(self, parent: Any, index: Any) -> yaml.Node:
-        if self.check_event(yaml.AliasEvent):
-            return yaml.ScalarNode("alias", self.get_event().anchor)
-        return super().compose_node(parent, index)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes what ``_Loader`` has kept as aliases again."""
-
-    def serialize_node(self, node: yaml.Node, parent: Any, index: Any) -> None:
-        if node.tag == "alias":
-            self.emit(yaml.AliasEvent(node.value))
-        else:
-            super().serialize_node(node, parent, index)
-
-
-def _with_block(path: Path, text: str, like: str, name: str, values: Values) -> str:
-    """The text of a file and, below it, a copy of block ``like`` as block ``name`` with other values."""
-    content = parse(text, path)
-    expected = copy.deepcopy(content[like])
-    root = yaml.compose(text, _Loader)
-    root.value = [(yaml.compose(name), node) for key, node in root.value if key.value == like]
-    for keys, value in values.items():
-        _set(path, like, root.value[-1][1], keys, value)
-        functools.reduce(operator.getitem, keys[:-1], expected)[keys[-1]] = value
-    block = f"\n# Like {like}, by `etc adopt`.\n{yaml.serialize(root, Dumper=_Dumper, width=120, allow_unicode=True)}"
-    if not text.endswith("\n"):
-        block = "\n" + block
-    new = text + (block.replace("\n", "\r\n") if "\r\n" in text else block)
-    try:
-        found = parse(new, path)
-    except UserError:
-        found = None
-    if found != {**content, name: expected}:
-        raise UserError(f"{path}: cannot be extended automatically; add block '{name}' by hand")
-    return new
-
-
-def _set(path: Path, like: str, block: yaml.MappingNode, keys: Keys, value: Any) -> None:
-    for key in keys[:-1]:
-        block = {one.value: inner for one, inner in block.value}.get(key)
-        if not isinstance(block, yaml.MappingNode):
-            raise UserError(
-                f"{path}: block '{like}' has no mapping '{key}' of its own to copy; write `{key}: {{<<: *{key}}}` there"
-            )
-    pairs = {key.value: (key, inner) for key, inner in block.value}
-    written = yaml.compose(yaml.safe_dump(value))
-    if isinstance(value, str):
-        # PyYAML does not know that checksums such as 12345678e901 are numbers in YAML 1.2.
-        written.style = '"'
-    pairs[keys[-1]] = yaml.compose(keys[-1]), written
-    block.value = list(pairs.values())
-
-
-def _with_run(text: str, name: str) -> str:
-    """The text of params/experiment.yaml with ``name`` as the only data set to run."""
-    key, names = next(pair for pair in yaml.compose(text).value if pair[0].value == "run")
-    end = names.end_mark.index if names.flow_style else names.value[-1].end_mark.index
-    return f"{text[: key.end_mark.index]}: [{name}]{text[end:]}"
 
 
 def _write(texts: Mapping[Path, str], check: Callable[[], Any]) -> None:

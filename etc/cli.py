@@ -18,6 +18,7 @@ from etc.commands.run import run as _run
 from etc.commands.run import run_stage as _stage
 from etc.commands.show import show
 from etc.commands.tc import tc
+from etc.commands.verify import verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -104,6 +105,7 @@ def report(dataset: Dataset) -> None:
 app.command()(predict)
 app.command()(tc)
 app.command()(show)
+app.command()(verify)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.core.outputs import check_files, check_folder, together
 from etc.core.progress import track
 from etc.flow.files import FlowFiles, files_by_pair
@@ -61,7 +61,7 @@ def export(source: Path, to: Path, kind: str) -> str:
             else:
                 valid = size < min(reader.limit, _KITTI_LIMIT)
                 write_kitti_png(to / name, flow, valid if visible is None else valid & visible)
-    return f"flow of {len(pairs)} pairs in {len(readers)} clips in {to}"
+    return f"flow of {many(len(pairs), 'pair')} in {many(len(readers), 'clip')} in {to}"
 
 
 def pack(source: Path, to: Path, step: float = DEFAULT_STEP, scale: int = 1) -> str:
@@ -102,7 +102,7 @@ def pack(source: Path, to: Path, step: float = DEFAULT_STEP, scale: int = 1) -> 
         for path, (folder, files) in track(clips.items(), len(clips), "import"):
             _pack_clip(path, FlowFiles(files, folder, path.stem), step, scale)
     pairs = sum(len(files) for _, files in clips.values())
-    return f"flow of {pairs} pairs in {len(clips)} clips in {to}"
+    return f"flow of {many(pairs, 'pair')} in {many(len(clips), 'clip')} in {to}"
 
 
 def _is_import(path: Path) -> bool:

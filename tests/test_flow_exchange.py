@@ -30,7 +30,7 @@ def stored(tmp_path):
 
 
 def test_flo_holds_what_the_store_holds(stored, tmp_path):
-    assert export(stored, tmp_path / "out", "flo").startswith("flow of 2 pairs in 1 clips")
+    assert export(stored, tmp_path / "out", "flo").startswith("flow of 2 pairs in 1 clip ")
     reader = StoredFlow(stored)
     np.testing.assert_array_equal(read_flo(tmp_path / "out/clip_7/000003_000004.flo"), reader.read(3, 4)[0])
     back = read_flo(tmp_path / "out/clip_7/000004_000003.flo")

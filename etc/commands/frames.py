@@ -34,7 +34,7 @@ def _verify(dataset: str, workers: int) -> None:
     import pyarrow.parquet as pq
 
     from etc.commands.verification_text import text
-    from etc.core.errors import UserError
+    from etc.core.errors import UserError, many
     from etc.core.files import atomic
     from etc.core.outputs import check_place
     from etc.sources.check.verification import problems, table
@@ -47,7 +47,9 @@ def _verify(dataset: str, workers: int) -> None:
         pq.write_table(table(report), stream)
     print(text(report))
     if wrong := problems(report):
-        raise UserError(f"{dataset}: {wrong} files are missing or wrong; all of them are listed in {path}")
+        raise UserError(
+            f"{dataset}: {many(wrong, 'file is', 'files are')} missing or wrong; all of them are listed in {path}"
+        )
     warnings = len(report.findings)
     verdict = f"no file is missing or wrong, warnings: {warnings}" if warnings else "nothing is wrong"
     print(f"{verdict}; the table in full: {path}")

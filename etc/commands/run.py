@@ -33,8 +33,8 @@ class _Visible:
 
 
 @contextlib.contextmanager
-def reported() -> Iterator[None]:
-    """End with exit status 1 and one line after any error, and with 130 after Ctrl-C.
+def reported(failure: int = 1) -> Iterator[None]:
+    """End with one line and the exit status ``failure`` after any error, and with 130 after Ctrl-C.
 
     An unexpected error is one line as well; its traceback goes into a file.
     """
@@ -42,7 +42,7 @@ def reported() -> Iterator[None]:
         with os_errors_in_one_line():
             yield
     except UserError as error:
-        _fail(str(error))
+        _fail(str(error), failure)
     except KeyboardInterrupt:
         print("interrupted; run the same command to continue", file=sys.stderr)
         raise SystemExit(130) from None
@@ -50,9 +50,9 @@ def reported() -> Iterator[None]:
         # Whoever reads the output has seen enough, as `head` has; Click ends quietly then.
         raise
     except MemoryError as error:
-        _fail(f"not enough memory: use a smaller batch, smaller frames or fewer workers ({_kept(error)})")
+        _fail(f"not enough memory: use a smaller batch, smaller frames or fewer workers ({_kept(error)})", failure)
     except Exception as error:
-        _fail(f"unexpected {type(error).__name__}: {first_line(error)} ({_kept(error)})")
+        _fail(f"unexpected {type(error).__name__}: {first_line(error)} ({_kept(error)})", failure)
 
 
 def check_address_space() -> None:
@@ -73,10 +73,10 @@ def check_address_space() -> None:
         )
 
 
-def run(action: Callable[[], None]) -> None:
-    """Call ``action``; exit with 1 after an error and with 130 after Ctrl-C."""
+def run(action: Callable[[], None], failure: int = 1) -> None:
+    """Call ``action``; exit with ``failure`` after an error and with 130 after Ctrl-C."""
     shown = contextlib.redirect_stdout(_Visible(sys.stdout)), contextlib.redirect_stderr(_Visible(sys.stderr))
-    with reported(), shown[0], shown[1]:
+    with reported(failure), shown[0], shown[1]:
         action()
 
 
@@ -93,9 +93,9 @@ def run_stage(action: Callable[[], str]) -> None:
     run(checked)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, status: int) -> None:
     print(f"error: {visible(message)}", file=sys.stderr)
-    raise SystemExit(1) from None
+    raise SystemExit(status) from None
 
 
 def _kept(error: BaseException) -> str:

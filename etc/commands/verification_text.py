@@ -3,7 +3,7 @@
 from rich import box
 from rich.table import Table
 
-from etc.core.errors import visible
+from etc.core.errors import many, visible
 from etc.reporting.tables import plain_text
 from etc.sources.check.verification import KINDS, Report
 
@@ -37,7 +37,7 @@ def _total_rows(report: Report) -> list[Cells]:
     )
     files = totals["images"] + totals["labels"]
     return [
-        ("frames", f"{totals['frames']:,}", "", f"in {len(clips):,} clips; {splits}"),
+        ("frames", f"{totals['frames']:,}", "", f"in {many(len(clips), 'clip', form=',')}; {splits}"),
         ("image files", f"{totals['images']:,}", "", ""),
         ("label files", f"{totals['labels']:,}", "", ""),
         ("megabytes", f"{totals['bytes'] / 1e6:,.0f}", "", ""),
@@ -64,9 +64,12 @@ def _clip_rows(report: Report, worst: int) -> list[Cells]:
     clips = report.clips
     possible = (clips["frames"] - 1).sum()
     steps = ", ".join(
-        f"{step} in {count:,} clips" for step, count in clips.loc[clips["step"] > 0, "step"].value_counts()[:4].items()
+        f"{step} in {many(count, 'clip', form=',')}"
+        for step, count in clips.loc[clips["step"] > 0, "step"].value_counts()[:4].items()
     )
-    pairs = ", ".join(f"{count} in {n:,} clips" for count, n in clips["pairs"].value_counts()[:4].items())
+    pairs = ", ".join(
+        f"{count} in {many(n, 'clip', form=',')}" for count, n in clips["pairs"].value_counts()[:4].items()
+    )
     rows = [
         ("labelled frames", f"{clips['labelled'].sum():,}", _share(clips["labelled"].sum(), clips["frames"].sum()), ""),
         ("steps of clips", f"{clips.loc[clips['step'] > 0, 'step'].nunique():,}", "", steps),
@@ -80,13 +83,15 @@ def _clip_rows(report: Report, worst: int) -> list[Cells]:
             f"clip {one.clip}",
             f"{one.pairs:,}",
             _share(one.pairs, one.frames - 1),
-            f"pairs; {one.frames} frames, {one.labelled} labelled, step {one.step}, {one.gaps} gaps, "
-            f"{one.lacking} frames missing, {one.errors} errors, {one.warnings} warnings",
+            f"pairs; {many(one.frames, 'frame')}, {one.labelled} labelled, step {one.step}, {many(one.gaps, 'gap')}, "
+            f"{many(one.lacking, 'frame')} missing, {many(one.errors, 'error')}, {many(one.warnings, 'warning')}",
         )
         for one in bad[:worst].itertuples()
     ]
     if len(bad) > worst:
-        rows.append((f"and {len(bad) - worst:,} more clips", f"{bad['pairs'][worst:].sum():,}", "", "pairs"))
+        rows.append(
+            (f"and {many(len(bad) - worst, 'more clip', form=',')}", f"{bad['pairs'][worst:].sum():,}", "", "pairs")
+        )
     return rows
 
 
@@ -95,7 +100,7 @@ def _class_rows(report: Report) -> list[Cells]:
         return [("classes", "?", "", "no label was decoded")]
     titles = [*(f"class {name}" for name in report.classes["class"][:-1]), "ignored pixels"]
     return [
-        (title, f"{one.pixels:,}", f"{100 * one.share:.2f} %", f"pixels, in {one.labels:,} labels")
+        (title, f"{one.pixels:,}", f"{100 * one.share:.2f} %", f"pixels, in {many(one.labels, 'label', form=',')}")
         for title, one in zip(titles, report.classes.itertuples(), strict=True)
     ]
 

@@ -23,3 +23,15 @@ def visible(text: str, keep: str = "") -> str:
     return "".join(
         char if char.isprintable() or char in keep else char.encode("unicode_escape").decode("ascii") for char in text
     )
+
+
+def many(number: int, one: str, several: str = "", form: str = "") -> str:
+    """A number with what it counts: ``1 clip``, ``2 clips``.
+
+    Args:
+        number: how many.
+        one: the words after 1.
+        several: those after any other number; default: ``one`` with an s.
+        form: of the number, e.g. ``,`` for commas between thousands.
+    """
+    return f"{number:{form}} {one if number == 1 else several or one + 's'}"

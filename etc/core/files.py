@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import IO, Any
 
 from etc.core.errors import UserError, first_line
 from etc.core.outputs import begin, finish
+from etc.core.regular import open_regular
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run again",
@@ -25,6 +25,7 @@ _REMEDIES = {
     errno.ELOOP: "its symbolic links lead in a circle: replace them with the file or folder itself",
     errno.ENAMETOOLONG: "the name is too long: use a shorter one",
     errno.EMFILE: "too many open files: raise the limit with `ulimit -n`",
+    errno.ENXIO: "not a regular file but a folder, FIFO or device: put a regular file there",
     errno.EISDIR: "this is a folder: give the name of a file",
     errno.EEXIST: "a file stands in the way: use another folder",
     errno.ENOTDIR: "a file stands in the way: use another folder",
@@ -108,11 +109,8 @@ def read_text(path: str | os.PathLike) -> str:
         UserError: it is no regular file (reading a FIFO would wait for ever), not UTF-8, or cannot be read.
         FileNotFoundError: it is missing.
     """
-    path = Path(path)
-    with os_errors_in_one_line(path):
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UserError(f"{path}: not a regular file but a folder, FIFO or device; put a text file there")
-        data = path.read_bytes()
+    with os_errors_in_one_line(path), open_regular(path) as stream:
+        data = stream.read()
     try:
         return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8").read()
     except UnicodeDecodeError as error:
@@ -151,10 +149,10 @@ def sha256(path: str | os.PathLike) -> str:
     """SHA-256 of a file, 64 hex digits.
 
     Raises:
-        UserError: the file is missing.
+        UserError: the file is missing or no regular file.
     """
     try:
-        with open(path, "rb") as stream:
+        with os_errors_in_one_line(path), open_regular(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except (FileNotFoundError, IsADirectoryError) as error:
+    except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; give the path of an existing one") from error

@@ -13,7 +13,6 @@ devices, FIFOs and sockets. A file of the pipeline has a fixed name and is alway
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import secrets
@@ -25,6 +24,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from etc.core.errors import UserError
+from etc.core.regular import file_checksum
 
 MARKER = ".etc-outputs.json"
 # Whoever gives a folder such a name expects a file.
@@ -89,7 +89,7 @@ def check_folder(folder: Path, names: Iterable[str], inputs: Iterable[Path] = ()
         seen.add(name)
         _check_outside(path, inputs)
         refuse_special(path)
-        if path.exists() and listed.get(name) != _digest(path):
+        if path.exists() and listed.get(name) != file_checksum(path):
             raise UserError(
                 f"{path}: exists and was not made by this command, or has changed since; move it away, or choose "
                 "another folder"
@@ -187,7 +187,7 @@ class _Transaction:
     def add(self, temporary: Path, path: Path) -> None:
         self.files.append((temporary, path))
         if self.folder is not None:
-            self.digests[path.relative_to(self.folder).as_posix()] = _digest(temporary)
+            self.digests[path.relative_to(self.folder).as_posix()] = file_checksum(temporary)
 
     def write_marker(self) -> None:
         """List what was made in the folder, now and before."""
@@ -255,7 +255,9 @@ def _check_writable(named: Path, path: Path) -> None:
     try:
         descriptor, temporary = _temporary(path, there)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(named)) from error
+        # In folders such as /proc, where no file can be made, the system says that there is none.
+        number = errno.EROFS if error.errno == errno.ENOENT else error.errno
+        raise OSError(number, os.strerror(number), str(named)) from error
     os.close(descriptor)
     temporary.unlink()
 
@@ -289,11 +291,6 @@ def _listed(folder: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return listed if isinstance(listed, dict) else {}
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _umask() -> int:

@@ -5,7 +5,6 @@ first: every chunk of a PNG, the segments of a JPEG.
 """
 
 import os
-import stat
 import warnings
 import zlib
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from etc.core.errors import UserError, first_line
+from etc.core.regular import open_regular
 from etc.dataset import arrays
 
 Kind = Literal["frame", "ids", "colours"]
@@ -108,13 +108,10 @@ def read_bytes(path: str | os.PathLike, most: int = MOST_BYTES) -> bytes:
         PictureError: it is missing, cannot be opened, is a device or pipe, or larger.
     """
     try:
-        # Opening a pipe would wait for a writer.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise PictureError(str(path), "unreadable", "not a regular file", "; give a file in its place")
-            if status.st_size > most:
-                raise PictureError(str(path), "large", f"{status.st_size:,} bytes, above the limit of {most:,}", "")
+        with open_regular(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > most:
+                raise PictureError(str(path), "large", f"{size:,} bytes, above the limit of {most:,}", "")
             return stream.read()
     except OSError as error:
         raise unopened(str(path), error) from error

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.dataset.label_sets import IGNORE
 
 # cv2.calcHist counts in float32, which is exact up to 2^24.
@@ -88,7 +88,9 @@ def confusion_matrix(
     open_pixels = int(joint[:classes, IGNORE].sum())
     if open_pixels and not partial_prediction:
         ids = " or ".join(map(str, sorted(ignored)))
-        raise UserError(f"the prediction has id {ids} at {open_pixels} pixels that the truth labels: give each a class")
+        raise UserError(
+            f"the prediction has id {ids} at {many(open_pixels, 'pixel')} that the truth labels: give each a class"
+        )
     return joint[:classes, :classes]
 
 

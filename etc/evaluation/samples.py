@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.core.files import read_text
 
 # Lists shipped with the package, in etc/evaluation/assets.
@@ -85,5 +85,7 @@ def select(names: Iterable[str], wanted: Sequence[str], source: str) -> list[str
     """
     missing = sorted(set(wanted) - set(names))
     if missing:
-        raise UserError(f"{source}: {len(missing)} of {len(wanted)} clips were not found, e.g. {missing[0]}")
+        raise UserError(
+            f"{source}: {len(missing)} of {many(len(wanted), 'clip was', 'clips were')} not found, e.g. {missing[0]}"
+        )
     return sorted(wanted)

@@ -11,7 +11,6 @@ Three layouts are understood, also mixed; the numbers are frame numbers of the m
 """
 
 import glob
-import hashlib
 import os
 import re
 from collections import defaultdict
@@ -21,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
+from etc.core.regular import file_checksum
 from etc.flow.io import read_flow
 
 SUFFIXES = (".flo", ".png")
@@ -74,9 +74,9 @@ class FlowFiles:
         beyond = known & (np.abs(flow).max(axis=2) > np.hypot(height, width))
         if number := np.count_nonzero(beyond):
             raise UserError(
-                f"{path}: {number} vectors are longer than the diagonal of the {width}x{height} frame (largest "
-                f"component {np.abs(flow[beyond]).max():.4g} px): not a flow in pixels; mark unknown vectors by 1e10 "
-                "(.flo) or as not valid (PNG)"
+                f"{path}: {many(number, 'vector is', 'vectors are')} longer than the diagonal of the "
+                f"{width}x{height} frame (largest component {np.abs(flow[beyond]).max():.4g} px): not a flow in "
+                "pixels; mark unknown vectors by 1e10 (.flo) or as not valid (PNG)"
             )
         return flow, known
 
@@ -90,7 +90,7 @@ class FlowFiles:
         Raises:
             UserError: naming the first pair that has no file.
         """
-        return [hashlib.blake2b(self._path(*pair).read_bytes(), digest_size=16).hexdigest() for pair in pairs]
+        return [file_checksum(self._path(*pair)) for pair in pairs]
 
     def _path(self, source: int, target: int) -> Path:
         if (source, target) not in self.files:

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from etc.core.errors import UserError
-from etc.core.files import atomic
+from etc.core.files import atomic, os_errors_in_one_line
+from etc.core.regular import open_regular
 from etc.flow.warp import check_flow
 
 _FLO_TAG = np.float32(202021.25)
@@ -131,11 +132,9 @@ def read_flow(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_bytes(path: str | os.PathLike) -> bytes:
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path}: not a regular file")
     try:
-        return path.read_bytes()
+        with os_errors_in_one_line(path), open_regular(path) as stream:
+            return stream.read()
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such flow file") from error
     except OSError as error:

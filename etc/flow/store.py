@@ -11,6 +11,7 @@ spill over into their neighbours and are refused.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from etc.core.errors import UserError, first_line
+from etc.core.errors import UserError, first_line, many
 from etc.core.files import atomic
 from etc.flow.precision import LIMIT, holds
 from etc.flow.warp import check_flow
@@ -43,6 +44,8 @@ _COLUMNS = [
 ]
 # Frame numbers of the seal, the last row; it has no flow.
 _SEAL = (-1, -1)
+# How Arrow's errors end, which have no number, when the system has no memory for a file or no room for a thread.
+_NO_MEMORY = (os.strerror(errno.ENOMEM), os.strerror(errno.EAGAIN))
 
 
 class FlowReader(Protocol):
@@ -254,7 +257,9 @@ class StoredFlow:
             UserError: there is no such pair, or its data is damaged.
         """
         if (source, target) not in self._index:
-            raise UserError(f"{self.path}: no flow from frame {source} to {target} (it has {len(self._index)} pairs)")
+            raise UserError(
+                f"{self.path}: no flow from frame {source} to {target} (it has {many(len(self._index), 'pair')})"
+            )
         with self._readable():
             batch = self._batch(self._index[source, target])
             payload, mask = (batch.column(column)[0].as_buffer() for column in (2, 3))
@@ -290,13 +295,19 @@ class StoredFlow:
 
     @contextlib.contextmanager
     def _readable(self):
-        """Turn Arrow's error about an unreadable file into one line for the user."""
+        """Turn Arrow's error about an unreadable file, or about memory, into one line for the user."""
         try:
             yield
         except FileNotFoundError as error:
             raise UserError(f"{self.path}: no such flow file; the stage that makes it has not run") from error
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise self._damaged(first_line(error)) from error
+            reason = first_line(error)
+            if isinstance(error, MemoryError) or reason.endswith(_NO_MEMORY):
+                raise UserError(
+                    f"{self.path}: not enough memory to read it ({reason}): allow more (`ulimit -v`), or use fewer "
+                    "workers"
+                ) from error
+            raise self._damaged(reason) from error
 
 
 def _reduced(shape: tuple[int, int], scale: int) -> tuple[int, int]:

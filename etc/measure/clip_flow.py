@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.flow.io import UNKNOWN
 from etc.flow.store import FlowReader, StoredFlow
 from etc.flow.visibility import forward_backward_visible
@@ -75,9 +75,9 @@ class ClipFlow:
         if known is None or known.all():
             return flow
         if self._dense:
+            pixels = many(np.count_nonzero(~known), "pixel has", "pixels have")
             raise UserError(
-                f"{self.describe(source, target)}: {np.count_nonzero(~known)} pixels have no valid vector, and this "
-                "protocol counts every pixel"
+                f"{self.describe(source, target)}: {pixels} no valid vector, and this protocol counts every pixel"
             )
         # The store has cut them down to its largest vector.
         flow[~known] = UNKNOWN

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import cv2
 import numpy as np
 
+from etc.core.errors import many
 from etc.dataset.label_sets import CITYSCAPES
 from etc.evaluation.iou import mean_ratio
 from etc.flow.warp import warp_image
@@ -56,8 +57,9 @@ def flow_doubts(correlations: Mapping[str, float], steps: Iterable[int]) -> list
     if not lost:
         return []
     at_steps = ", ".join(map(str, sorted(set(steps))))
+    share = f"{len(lost)} of {many(len(correlations), 'clip')}"
     return [
-        f"the flow does not follow the frames of {len(lost)} of {len(correlations)} clips ({first_names(lost)}), frame "
+        f"the flow does not follow the frames of {share} ({first_names(lost)}), frame "
         f"step {at_steps}: warped frames correlate {min(lost.values()):.2f} to {max(lost.values()):.2f} with the "
         f"frames before them, below {LOWEST_CORRELATION:.2f}. TC then shows errors of the flow: give frames closer in "
         "time, or check the flow's direction and unit"

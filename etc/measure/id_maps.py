@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etc.core.errors import UserError, first_line
+from etc.core.errors import UserError, first_line, many
 from etc.dataset import arrays, pictures
 from etc.dataset.label_sets import CITYSCAPES, IGNORE
 from etc.sources.folder.layouts import Files, cityscapes_kind
@@ -52,9 +52,10 @@ class IdPictures:
         strange = np.flatnonzero((counts > 0) & ~allowed)
         if strange.size:
             ignored = ", ".join(map(str, sorted(self.ignore)))
+            are = "is" if self.classes == 1 else "are"
             raise UserError(
-                f"{path}: id {strange[-1]}, but there are {self.classes} classes ({first} to {end - 1}; "
-                f"ignored: {ignored}){self._guess(strange)}"
+                f"{path}: id {strange[-1]}, but there {are} {many(self.classes, 'class', 'classes')} "
+                f"({first} to {end - 1}; ignored: {ignored}){self._guess(strange)}"
             )
         if not first and set(self.ignore) <= {IGNORE}:
             return ids
@@ -136,7 +137,9 @@ class Probabilities:
                 f"{path}: probabilities are float16 or float32 (C, H, W), this is {content.dtype} {content.shape}"
             )
         if self.classes not in (None, len(content)):
-            raise UserError(f"{path}: probabilities of {len(content)} classes, but there are {self.classes}")
+            raise UserError(
+                f"{path}: probabilities of {many(len(content), 'class', 'classes')}, but there are {self.classes}"
+            )
         total = content.sum(axis=0, dtype=np.float32)
         # NaN fails every comparison.
         if not (content.min() >= 0 and np.abs(total - 1).max() < 0.02):

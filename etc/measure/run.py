@@ -1,25 +1,23 @@
 """Judge a folder of predictions: everything ``etc tc`` does between its options and its output."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from etc.core.errors import UserError
 from etc.core.progress import track
 from etc.dataset.label_sets import CITYSCAPES
-from etc.evaluation.consistency import Clip, ClipJudge, PairResult
+from etc.evaluation.consistency import Clip, PairResult
 from etc.evaluation.protocols import protocol_named
 from etc.evaluation.samples import BUNDLED, clip_list, random_share
-from etc.measure.doubts import flow_doubts, label_id_doubts, truth_doubts, warp_correlation
+from etc.measure.doubts import flow_doubts, label_id_doubts, truth_doubts
 from etc.measure.flow_choice import FlowChoice, choose_flow
 from etc.measure.id_maps import Frames, IdPictures, Probabilities, largest_id, looks_like_label_ids
+from etc.measure.judging import ClipTask, JudgedClip, judge_clip
 from etc.measure.pairing import ClipPlan, SkippedPair, plan_clips, unpredicted_clips
 from etc.measure.summary import clip_truth_figures, compare, pooled_confusion, summarise, truth_figures
-from etc.measure.truth import TruthCounts, truth_counts
+from etc.measure.truth import TruthCounts
 from etc.sources.clip_names import first_names
 from etc.sources.folder.layouts import (
     FRAME_SUFFIXES,
@@ -27,17 +25,12 @@ from etc.sources.folder.layouts import (
     VSPW_FRAMES,
     VSPW_LABELS,
     ClipFolder,
-    detected_step,
     is_cityscapes,
     read_folder,
 )
 from etc.workers import Workers
 
 PROBABILITY_SUFFIXES = (".npy", ".npz")
-# Pairs of a clip, at least and as a share, whose frames show whether the flow follows them, and the quantile that
-# speaks for the clip: where the camera stands still flow always follows, and a cut is in one pair only.
-_CHECKED_PAIRS, _CHECKED_SHARE = 5, 1 / 6
-_SPEAKING = 0.25
 # Protocols that count every pixel: a hole in the flow would be counted as motion.
 _DENSE = ("etc_released", "vspw_released")
 
@@ -96,31 +89,6 @@ class Outcome:
     results: list[PairResult]
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One clip: everything a worker process needs. ``clips`` holds one entry per folder of predictions.
-
-    ``frames`` is None when none are given, so that nothing shows whether the flow follows them.
-    """
-
-    clips: tuple[Clip, ...]
-    frames: Frames | None
-    classes: int
-    protocol: str
-    skip_bad: bool
-    truth: IdPictures | None
-    labelled: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Judged:
-    clip: str
-    results: tuple[list[PairResult], ...]
-    truth: TruthCounts | None
-    truth_problem: str
-    warp_correlation: float | None
-
-
 def evaluate_folders(request: Request) -> Outcome:
     """Judge a folder of predictions.
 
@@ -169,50 +137,6 @@ def evaluate_folders(request: Request) -> Outcome:
         "unpredicted": unpredicted,
     }
     return Outcome(about | figures, [one for clip in judged for one in clip.results[0]])
-
-
-def judge_clip(task: _Task) -> _Judged:
-    """Judge one clip of every folder of predictions; the flow of a pair is computed once for all of them."""
-    judges = [
-        ClipJudge(clip, task.classes, (task.protocol,), flips=True, skip_bad=task.skip_bad) for clip in task.clips
-    ]
-    results: tuple[list[PairResult], ...] = tuple([] for _ in judges)
-    wanted = [set(clip.pairs) for clip in task.clips]
-    ordered = sorted(set().union(*wanted))
-    number = max(_CHECKED_PAIRS, int(_CHECKED_SHARE * len(ordered)))
-    checked = {ordered[place] for place in np.linspace(0, len(ordered) - 1, number).round().astype(int)}
-    correlations = []
-    for pair in ordered:
-        for judge, pairs, found in zip(judges, wanted, results, strict=True):
-            if pair in pairs:
-                found.append(judge(*pair))
-        if task.frames and pair in checked:
-            # Bad input has been reported above; frames may also differ in size from predictions and flow.
-            with contextlib.suppress(UserError):
-                # The flow of the pair just judged is remembered.
-                flow, _ = task.clips[0].flow.read(*pair)
-                correlations.append(warp_correlation(task.frames(pair[0]), task.frames(pair[1]), flow))
-    truth, problem = None, ""
-    if task.truth is not None and task.labelled:
-        step = detected_step(task.labelled)
-        predictions = task.clips[0].prediction
-        try:
-            truth = truth_counts(
-                predictions,
-                task.truth,
-                task.labelled,
-                step,
-                task.classes,
-                task.truth.describe,
-                ignored=task.truth.ignore,
-            )
-        except UserError as error:
-            problem = f"clip {task.clips[0].name}: {error}"
-            if not task.skip_bad:
-                raise UserError(problem) from error
-    correlations = [one for one in correlations if not np.isnan(one)]
-    correlation = float(np.quantile(correlations, _SPEAKING)) if correlations else None
-    return _Judged(task.clips[0].name, results, truth, problem, correlation)
 
 
 class _Bad:
@@ -302,7 +226,7 @@ def _largest_id(task: tuple[Sequence[Path], Sequence[int], bool]) -> tuple[int, 
 
 def _tasks(
     request: Request, runs: Sequence[dict[str, ClipPlan]], flow: FlowChoice, classes: int, bad: _Bad
-) -> list[_Task]:
+) -> list[ClipTask]:
     visibility = protocol_named(request.protocol).needs_visibility
     dense = request.protocol in _DENSE
     labels = _optional(request.labels, ID_SUFFIXES, bad, ("labelTrainIds", "labelIds"), VSPW_LABELS)
@@ -329,7 +253,7 @@ def _tasks(
         )
         truth = (labels.match(plan.video, plan.folder) if labels else None) or {}
         tasks.append(
-            _Task(
+            ClipTask(
                 clips,
                 Frames(plan.frames) if plan.frames else None,
                 classes,
@@ -357,7 +281,7 @@ def _optional(
     return folder
 
 
-def _figures(request: Request, plans: dict[str, ClipPlan], judged: Sequence[_Judged], bad: _Bad) -> dict[str, Any]:
+def _figures(request: Request, plans: dict[str, ClipPlan], judged: Sequence[JudgedClip], bad: _Bad) -> dict[str, Any]:
     """What was measured, with everything that was skipped: by the names, while judging, and truth that does not fit."""
     results = [one for clip in judged for one in clip.results[0]]
     figures = summarise(results, request.protocol)
@@ -384,7 +308,7 @@ def _figures(request: Request, plans: dict[str, ClipPlan], judged: Sequence[_Jud
 def _doubts(
     request: Request,
     plans: Mapping[str, ClipPlan],
-    judged: Sequence[_Judged],
+    judged: Sequence[JudgedClip],
     truths: Mapping[str, TruthCounts],
     figures: Mapping[str, Any],
 ) -> list[str]:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from etc.core.errors import visible
+from etc.core.errors import many, visible
 from etc.measure.summary import ENOUGH_CLIPS
 from etc.sources.clip_names import first_names
 
@@ -51,11 +51,11 @@ def print_figures(figures: Figures, names: Sequence[str] | None = None, console:
 def _about(figures: Figures) -> str:
     clips = figures["clips"].values()
     steps = sorted({clip["step"] for clip in clips if clip["step"]})
-    classes = f"{figures['classes']} classes"
+    classes = many(figures["classes"], "class", "classes")
     if figures["classes_inferred"]:
         classes += " (the largest id found, plus one; set it with --classes)"
     return (
-        f"{visible(figures['predictions'])}: {_many(len(clips), 'clip')}, {_many(figures['pairs'], 'pair')}, "
+        f"{visible(figures['predictions'])}: {many(len(clips), 'clip')}, {many(figures['pairs'], 'pair')}, "
         f"{len(figures['skipped'])} skipped; frame step {', '.join(map(str, steps)) or '-'}\n"
         f"protocol {figures['protocol']}, flow {visible(figures['flow'])}, {classes}, "
         f"ignored ids {', '.join(map(str, figures['ignore']))}"
@@ -99,12 +99,14 @@ def _notes(figures: Figures) -> list[str]:
         notes.append("no interval: it shows how far the figures vary between clips, and there is only one")
     if figures["unpredicted"]:
         notes.append(
-            f"frames of {_many(len(figures['unpredicted']), 'more clip')} have no prediction: "
+            f"frames of {many(len(figures['unpredicted']), 'more clip')} have no prediction: "
             f"{first_names(figures['unpredicted'])}"
         )
     if "vc8" in figures:
         windows = ", ".join(f"VC{length}: {figures[f'vc{length}_windows']}" for length in (8, 16))
-        notes.append(f"{figures['labelled_frames']} labelled frames; windows of consecutive labelled frames: {windows}")
+        notes.append(
+            f"{many(figures['labelled_frames'], 'labelled frame')}; windows of consecutive labelled frames: {windows}"
+        )
     if "against" in figures:
         notes.append(_comparison(figures["against"]))
     return notes
@@ -113,8 +115,8 @@ def _notes(figures: Figures) -> list[str]:
 def _comparison(against: Figures) -> str:
     text = (
         f"against {against['predictions']}: TC {_percent(against['tc'])} there, difference "
-        f"{100 * against['difference']:+.2f} points on {_many(against['pairs'], 'pair')} of "
-        f"{_many(against['clips'], 'clip')}"
+        f"{100 * against['difference']:+.2f} points on {many(against['pairs'], 'pair')} of "
+        f"{many(against['clips'], 'clip')}"
     )
     if against["difference_low"] is not None:
         low, high = (100 * against[key] for key in ("difference_low", "difference_high"))
@@ -127,7 +129,8 @@ def _comparison(against: Figures) -> str:
     else:
         text += "; no interval and no p-value: they need several clips"
     if against["left_out"]:
-        text += f"; {against['left_out']} pairs that only one folder has are left out"
+        pairs = many(against["left_out"], "pair that only one folder has is", "pairs that only one folder has are")
+        text += f"; {pairs} left out"
     return text
 
 
@@ -142,10 +145,6 @@ def _place(one: Figures) -> str:
     return "" if one["source"] is None else f"{one['clip']} {one['source']} to {one['target']}: "
 
 
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def _interval(figures: Figures, key: str) -> str:
     low, high = figures.get(f"{key}_low"), figures.get(f"{key}_high")
     return "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}{_narrow(figures)}"
@@ -154,7 +153,7 @@ def _interval(figures: Figures, key: str) -> str:
 def _narrow(figures: Figures) -> str:
     """A remark beside an interval from too few clips."""
     clips = len(figures["clips"])
-    return f" (too narrow: {clips} clips)" if clips < ENOUGH_CLIPS else ""
+    return f" (too narrow: {many(clips, 'clip')})" if clips < ENOUGH_CLIPS else ""
 
 
 def _name(name: str) -> Text:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from etc.core.errors import UserError, first_line
+from etc.core.errors import UserError, first_line, many
 from etc.models.layers import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from etc.models.load_report import LoadReport, require_usable
 from etc.models.memory import is_out_of_memory
@@ -174,7 +174,8 @@ def rebuild(config: Mapping[str, Any]) -> HuggingFaceNetwork:
         )
     if model.config.num_labels != config["classes"]:
         labels = model.config.num_labels
-        raise UserError(f"{architecture}: {labels} labels for {config['classes']} classes in the saved config")
+        classes = many(config["classes"], "class", "classes")
+        raise UserError(f"{architecture}: {many(labels, 'label')} for {classes} in the saved config")
     return HuggingFaceNetwork(model.float(), preprocessing)
 
 
@@ -230,8 +231,9 @@ def _report(network: HuggingFaceNetwork, info: Mapping[str, Any], source: str) -
     parts = {id(parameter) for parameter in network.backbone.parameters()}
     below = [name for name, parameter in network.model.named_parameters() if id(parameter) in parts and name in fresh]
     if below and network.backbone is not network.model:
+        weights = many(len(below), "weight below the head is", "weights below the head are")
         raise UserError(
-            f"{source}: {len(below)} weights below the head are missing or of another shape ({', '.join(below[:5])}); "
+            f"{source}: {weights} missing or of another shape ({', '.join(below[:5])}); "
             "give a model of the same configuration"
         )
     return report

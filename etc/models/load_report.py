@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 
 _SHOWN = 5
 
@@ -47,7 +47,7 @@ class LoadReport:
         fresh = (*self.missing, *self.mismatched)
         kinds = (("left out", self.left_out), ("not used", self.unexpected), ("initialised at random", fresh))
         parts = [_listed(kind, names) for kind, names in kinds if names]
-        return "; ".join([f"{self.source}: {len(self.loaded)} tensors loaded", *parts])
+        return "; ".join([f"{self.source}: {many(len(self.loaded), 'tensor')} loaded", *parts])
 
 
 def compare(

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from etc.core.errors import UserError, first_line
+from etc.core.errors import UserError, first_line, many
 from etc.core.files import atomic, check_archive, json_text, read_json, sha256
 from etc.models.load_report import LoadReport, compare, require_usable
 from etc.models.names import LARGEST_WIDTH, is_huggingface
@@ -25,7 +25,7 @@ HASH = "weights_sha256"
 _MOST_CLASSES = 255
 
 
-def save(folder: str | Path, network: nn.Module, config: Mapping[str, Any]) -> None:
+def save(folder: str | Path, network: nn.Module, config: Mapping[str, Any]) -> str:
     """Write a network to ``folder``, both files or neither; equal weights and config give equal bytes.
 
     Args:
@@ -33,6 +33,9 @@ def save(folder: str | Path, network: nn.Module, config: Mapping[str, Any]) -> N
         network: any device and memory format.
         config: JSON values; at least architecture, classes, width and class_names. The network's ``saved_config``, if
             any, is added: a Hugging Face model can then be rebuilt without the hub. So is the SHA-256 of the weights.
+
+    Returns:
+        The SHA-256 of the weights.
 
     Raises:
         UserError: a key of the config is missing, or the number of class names is not that of the classes.
@@ -48,6 +51,7 @@ def save(folder: str | Path, network: nn.Module, config: Mapping[str, Any]) -> N
         described.flush()
         with atomic(folder / WEIGHTS) as stream:
             stream.write(content)
+    return config[HASH]
 
 
 def load(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -211,4 +215,6 @@ def _check_config(config: Any, source: str) -> None:
         raise UserError(f"{source}: class_names is {config['class_names']!r:.60}; expected a list of names")
     if len(config["class_names"]) != config["classes"]:
         names = len(config["class_names"])
-        raise UserError(f"{source}: {names} class_names for {config['classes']} classes; give one name a class")
+        raise UserError(
+            f"{source}: {names} class_names for {many(config['classes'], 'class', 'classes')}; give one name a class"
+        )

@@ -12,11 +12,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
 
 from etc.core.files import atomic
+from etc.pipeline import committed
 from etc.pipeline.recovery import live_holders
 
 LOCK = Path("dvc.lock")
@@ -81,7 +83,7 @@ def restore() -> None:
         stream.write(found)
     origin, content = "its last good copy", _content(COPY)
     if not is_whole(content):
-        origin, content = "git's last commit", _committed()
+        origin, content = "git's last commit", committed.show("HEAD", LOCK)
     if content is None:
         LOCK.unlink()
         print(f"{LOCK} was broken by a killed run and is set aside as {BROKEN}; DVC makes a new one", file=sys.stderr)
@@ -92,17 +94,21 @@ def restore() -> None:
 
 
 def is_whole(content: bytes | None) -> bool:
-    """Whether this is a lock that DVC reads: its schema as far as a cut can break it, and a hash for each file."""
-    if content is None:
-        return False
+    """Whether this is a lock that DVC reads, see :func:`stages`."""
+    return content is not None and stages(content) is not None
+
+
+def stages(content: bytes) -> dict[str, Any] | None:
+    """The stages of a lock that DVC reads: its schema as far as a cut can break it, a hash for each file; else None."""
     try:
-        stages = yaml.load(content, _LOADER)["stages"].values()
-        files = [one for stage in stages for key in ("deps", "outs") for one in stage.get(key, ())]
+        found = yaml.load(content, _LOADER)["stages"]
+        files = [one for stage in found.values() for key in ("deps", "outs") for one in stage.get(key, ())]
         hashes = [one[one.get("hash", "md5")] for one in files if one["path"]]
-        commands = [stage["cmd"] for stage in stages]
+        commands = [stage["cmd"] for stage in found.values()]
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
-        return False
-    return content.endswith(b"\n") and all(commands) and all(map(_HASH.fullmatch, map(str, hashes)))
+        return None
+    whole = content.endswith(b"\n") and all(commands) and all(map(_HASH.fullmatch, map(str, hashes)))
+    return found if whole else None
 
 
 def _content(path: Path) -> bytes | None:
@@ -110,14 +116,6 @@ def _content(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _committed() -> bytes | None:
-    try:
-        shown = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=True)
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return None
-    return shown.stdout
 
 
 if __name__ == "__main__":

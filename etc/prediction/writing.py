@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.core.files import atomic
 from etc.core.outputs import check_folder, together
 from etc.core.progress import track
@@ -76,7 +76,7 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
             for row, image, prediction in predictions:
                 with atomic(to / _file_name(row), durable=False) as stream:
                     stream.write(cv2.imencode(".png", _drawn(form, image, prediction, label_set))[1].tobytes())
-    line = f"{len(chosen)} predictions of {run} in {to}"
+    line = f"{many(len(chosen), 'prediction')} of {run} in {to}"
     return f"{line}\n{_next_step(to, data, chosen, split)}" if form == "ids" else line
 
 

@@ -37,7 +37,6 @@ class Evaluation:
         tc_visible: the same under ``occlusion_aware``.
         tc_compare: the same under ``corrected``, by the flow to compare with.
         iterations: training iterations.
-        train_seconds: wall-clock seconds of training.
     """
 
     run: Run
@@ -46,12 +45,9 @@ class Evaluation:
     tc_visible: ClipCounts
     tc_compare: ClipCounts
     iterations: int
-    train_seconds: float
 
     @classmethod
-    def from_tables(
-        cls, run: Run, iou: pd.DataFrame, tc: pd.DataFrame, classes: int, iterations: int, train_seconds: float
-    ) -> "Evaluation":
+    def from_tables(cls, run: Run, iou: pd.DataFrame, tc: pd.DataFrame, classes: int, iterations: int) -> "Evaluation":
         """From the tables of the stage ``evaluate``, see ``etc.stages.evaluate.run``; ``classes`` is C."""
         return cls(
             run,
@@ -60,7 +56,6 @@ class Evaluation:
             _tc_counts(tc, classes, "evaluate", "occlusion_aware"),
             _tc_counts(tc, classes, "compare", "corrected"),
             iterations,
-            train_seconds,
         )
 
 

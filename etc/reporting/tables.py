@@ -4,6 +4,7 @@ All shares are in percent and all differences in percentage points, rounded to t
 """
 
 import hashlib
+from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
@@ -21,14 +22,14 @@ from etc.params.report import Bootstrap
 from etc.reporting.differences import deltas
 from etc.reporting.evaluations import Evaluation
 
-RUN_NOTE = "One row per run. Shares in percent; seconds are the wall-clock time of training."
+RUN_NOTE = "One row per run. Shares in percent."
 CLASS_NOTE = "IoU in percent, mean over the seeds of each scheme."
 SHARES = ["miou", "pixel_accuracy", "tc", "tc_visible", "agreement", "tc_compare"]
-RUN_COLUMNS = ["architecture", "scheme", "seed", *SHARES, "iterations", "train_seconds"]
+RUN_COLUMNS = ["architecture", "scheme", "seed", *SHARES, "iterations"]
 DELTA_COLUMNS = [f"delta_{metric}{end}" for metric in ("tc", "miou") for end in ("", "_low", "_high")]
 SCHEME_COLUMNS = [
     *["architecture", "scheme", "seeds", "miou_mean", "miou_std", "pixel_accuracy_mean", "tc_mean", "tc_std"],
-    *["tc_visible_mean", "agreement_mean", "iterations", "train_seconds"],
+    *["tc_visible_mean", "agreement_mean", "iterations"],
     *DELTA_COLUMNS,
     "tc_compare_mean",
 ]
@@ -52,7 +53,7 @@ def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
             "tc_compare": temporal_consistency(one.tc_compare.pooled(), "corrected"),
         }
         row = {**one.run._asdict(), **{name: 100 * share for name, share in shares.items()}}
-        rows.append({**row, "iterations": one.iterations, "train_seconds": one.train_seconds})
+        rows.append({**row, "iterations": one.iterations})
     return pd.DataFrame(rows, columns=RUN_COLUMNS)
 
 
@@ -88,7 +89,7 @@ def scheme_table(evaluations: list[Evaluation], baseline: str, bootstrap: Bootst
         row = {"architecture": architecture, "scheme": scheme, "seeds": len(group)}
         row |= {f"{share}_mean": group[share].mean() for share in SHARES}
         row |= {f"{share}_std": group[share].std(ddof=1) for share in ("miou", "tc")}
-        row |= {"iterations": group["iterations"].mean(), "train_seconds": group["train_seconds"].mean()}
+        row |= {"iterations": group["iterations"].mean()}
         partners = [(Run(architecture, baseline, seed), Run(architecture, scheme, seed)) for seed in group["seed"]]
         pairs = [(by_run[one], by_run[other]) for one, other in partners if one in by_run]
         if scheme != baseline and pairs:
@@ -133,7 +134,7 @@ def metrics(schemes: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def csv(table: pd.DataFrame) -> str:
-    """A table as CSV: shares, differences and seconds with two decimals, whole numbers plain, NaN as an empty field."""
+    """A table as CSV: shares and differences with two decimals, whole numbers plain, NaN as an empty field."""
     written = table.copy()
     for name in written.columns:
         if name == "iterations" or name in CLIP_COLUMNS:
@@ -162,7 +163,6 @@ def display(schemes: pd.DataFrame) -> pd.DataFrame:
             "ΔTC": _with_interval(schemes, "delta_tc"),
             "ΔmIoU": _with_interval(schemes, "delta_miou"),
             "iterations": [f"{value:.10g}" for value in schemes["iterations"]],
-            "train s": [f"{value:.0f}" for value in schemes["train_seconds"]],
         }
     )
     return _without_empty(table)
@@ -172,7 +172,6 @@ def display_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """The run table as short texts for readers; columns without any value are left out."""
     shown = {name: [_decimals(value) for value in runs[name]] for name in SHARES}
     shown |= {"iterations": [f"{value:.10g}" for value in runs["iterations"]]}
-    shown |= {"train s": [f"{value:.0f}" for value in runs["train_seconds"]]}
     names = {
         "miou": "mIoU",
         "pixel_accuracy": "pixel acc.",
@@ -203,8 +202,8 @@ def note(confidence: float) -> str:
         f"over seeds (ddof 1). In brackets the {100 * confidence:g} % bootstrap interval over clips and seeds; "
         "only seeds that both schemes have enter Δ, and with one such seed the interval is over clips alone, with one "
         "clip over seeds alone. "
-        "Iterations and training seconds are means over seeds. TC is judged by the flow 'evaluate' of "
-        "params/flow.yaml, 'TC 2nd flow' by the flow 'compare'."
+        "Iterations are means over seeds. TC is judged by the flow 'evaluate' of params/flow.yaml, "
+        "'TC 2nd flow' by the flow 'compare'."
     )
 
 
@@ -239,14 +238,18 @@ def latex(table: pd.DataFrame, text: str) -> str:
     )
 
 
-def terminal_table(schemes: pd.DataFrame) -> str:
+def terminal_table(schemes: pd.DataFrame, seconds: Mapping[tuple[str, str], float] | None = None) -> str:
     """The scheme table for a terminal, without colours and without a newline at the end.
 
     Args:
         schemes: columns ``SCHEME_COLUMNS``, as made by :func:`scheme_table` or read back from ``schemes.csv``.
+        seconds: how long a training took, by architecture and scheme, where it is known.
     """
     # The second flow is left to the files: terminal lines are short.
     shown = display(schemes).drop(columns="TC 2nd flow", errors="ignore")
+    if seconds:
+        known = [seconds.get((row.architecture, row.scheme)) for row in shown.itertuples()]
+        shown["train s"] = ["" if value is None else f"{value:.0f}" for value in known]
     if shown["architecture"].nunique() == 1:
         shown = shown.drop(columns="architecture")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.dataset import manifest
 from etc.sources.source import Frame, Listing
 
@@ -28,9 +28,8 @@ def manifest_rows(listing: Listing, files: pd.DataFrame, name: str, remedy: str)
     if len(wrong):
         first = wrong.iloc[0]
         detail = f" ({first['detail']})" if first["detail"] else ""
-        raise UserError(
-            f"{first['path']}: {first['problem']}{detail}; {len(wrong)} of {len(files)} files are wrong: {remedy}"
-        )
+        share = f"{len(wrong)} of {many(len(files), 'file is', 'files are')} wrong"
+        raise UserError(f"{first['path']}: {first['problem']}{detail}; {share}: {remedy}")
     frames = pd.DataFrame(listing.frames, columns=Frame._fields)
     images = files[files["kind"] == "image"].drop_duplicates("path").set_index("path")
     labels = files[files["kind"] == "label"].drop_duplicates("path").set_index("path")["checksum"]

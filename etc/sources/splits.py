@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.core.params_file import Params
 from etc.dataset.manifest import SPLITS
 from etc.sources.clip_names import first_names
@@ -167,14 +167,11 @@ def _listed(clips: Sequence[Candidate], lists: Mapping[str, tuple[str, ...]]) ->
                         "contains too; list it in one split only"
                     )
     left = [one.clip for one in clips if one.clip not in chosen]
-    return chosen, [f"{_clips(len(left))} in no split and left out: {first_names(left)}"] if left else []
+    are = many(len(left), "clip is", "clips are")
+    return chosen, [f"{are} in no split and left out: {first_names(left)}"] if left else []
 
 
 def _fits(clip: Candidate, pattern: str) -> bool:
     # A name may contain a bracket, so it is also compared literally.
     names = (clip.clip, clip.recording, *clip.names)
     return pattern in names or any(fnmatchcase(name, pattern) for name in names)
-
-
-def _clips(count: int) -> str:
-    return "1 clip is" if count == 1 else f"{count} clips are"

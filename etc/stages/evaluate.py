@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.core.files import atomic
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
@@ -84,7 +84,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     write_counts(output / "tc.parquet", consistency, label_set.count)
     with atomic(output / "sample.npz") as stream:
         np.savez_compressed(stream, **_sample_arrays(samples))
-    return f"{run_name} judged on {len(sampled)} clips ({settings.split}); counts in {output}"
+    return f"{run_name} judged on {many(len(sampled), 'clip')} ({settings.split}); counts in {output}"
 
 
 def sample_clips(frames: pd.DataFrame, split: str, sample: params.Sample) -> list[str]:

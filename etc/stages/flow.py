@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.core.progress import track
+from etc.core.regular import file_checksum
 from etc.dataset.dataset import Dataset
-from etc.dataset.manifest import checksum
 from etc.flow import methods
 from etc.flow.estimated import EstimatedFlow
 from etc.flow.estimators.estimator import Estimator
@@ -97,7 +97,7 @@ def run(dataset: str, purpose: str, workers: int) -> str:
         # work/ may be on another disk.
         shutil.move(task.path, output / task.path.name)
     shutil.rmtree(scratch)
-    return f"flow of {pairs} pairs in {len(tasks)} clips ({settings.method}) in {output}"
+    return f"flow of {many(pairs, 'pair')} in {many(len(tasks), 'clip')} ({settings.method}) in {output}"
 
 
 def compute_clip(task: Task) -> int:
@@ -145,7 +145,7 @@ def clip_key(task: Task) -> str:
     stored = settings.model_dump(include={"max_offset", "steps_per_pixel", "scale", "visibility"})
     content = [row["checksum"] for row in task.rows]
     if "exact" in (settings.method, settings.visibility):
-        content.append(checksum(_exact_path(task).read_bytes()))
+        content.append(file_checksum(_exact_path(task)))
     if settings.method == "folder":
         content += find_flow(settings.path, task.clip).checksums(task.pairs)
     if settings.method in _READ:

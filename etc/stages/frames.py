@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from etc.core.errors import UserError, visible
+from etc.core.errors import UserError, many, visible
 from etc.core.files import atomic
 from etc.dataset import location, manifest
 from etc.dataset.dataset import Dataset
@@ -53,7 +53,7 @@ def run(dataset: str, workers: int, agreed: bool = False) -> str:
     shutil.rmtree(scratch.folder)
     where = location.external(data.root) or data.root
     clips = frames["clip"].nunique()
-    return f"{len(frames)} frames in {clips} clips in {where}, manifest {data.manifest}"
+    return f"{many(len(frames), 'frame')} in {many(clips, 'clip')} in {where}, manifest {data.manifest}"
 
 
 def verify(dataset: str, workers: int) -> verification.Report:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.core.files import atomic
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
@@ -82,7 +82,7 @@ def run(dataset: str) -> str:
     with atomic(path, "w") as stream:
         table.to_csv(stream, index=False, float_format="%.4f")
     kept = table.loc[table["class"] == "all", "kept_share"].item()
-    return f"{len(chosen)} pseudo-labels ({kept:.0%} of the pixels kept) in {output}, audit in {path}"
+    return f"{many(len(chosen), 'pseudo-label')} ({kept:.0%} of the pixels kept) in {output}, audit in {path}"
 
 
 def choose_frames(frames: pd.DataFrame, stride: int) -> pd.DataFrame:

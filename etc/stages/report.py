@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from etc.core.errors import UserError, first_line
-from etc.core.files import atomic, read_json, write_json
+from etc.core.files import atomic, write_json
 from etc.core.outputs import together
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
@@ -62,8 +62,11 @@ def run(dataset: str) -> str:
     settings, runs = report.load(dataset), experiment.load().runs()
     report.check_declared(dataset, settings, runs)
     data, output = Dataset(dataset), Path("results") / dataset
-    evaluations = [_evaluation(data, one) for one in runs]
-    history = pd.concat([_history(data, one) for one in runs], ignore_index=True)
+    histories = [_history(data, one) for one in runs]
+    history = pd.concat(histories, ignore_index=True)
+    # Steps count from 0, and a history ends with the last one.
+    iterations = [int(one["step"].max()) + 1 for one in histories]
+    evaluations = [_evaluation(data, one, steps) for one, steps in zip(runs, iterations, strict=True)]
     audit = _audit(output / "tables" / "pseudo_labels.csv")
     shown = {name: next(one for one in runs if one.scheme == name) for name in settings.shown()}
     sample = _sample(data, shown)
@@ -128,20 +131,13 @@ def set_aside(folder: Path, keep: set[str], target: Path) -> None:
         print(f"{folder}: {names} not declared in {experiment.PATH}; moved to {target}", file=sys.stderr)
 
 
-def _evaluation(data: Dataset, one: Run) -> Evaluation:
+def _evaluation(data: Dataset, one: Run, iterations: int) -> Evaluation:
     folder = data.folder
     remedy = f"run: etc evaluate {data.name} {_options(one)}"
     # Data without labels has no IoU.
     iou = _parquet(folder / "evaluation" / one.name / "iou.parquet", IOU, remedy, may_be_empty=True)
     tc = _parquet(folder / "evaluation" / one.name / "tc.parquet", TC, remedy)
-    path = folder / "students" / one.name / "timing.json"
-    _require(path, f"run: etc student {data.name} {_options(one)}")
-    timing = read_json(path)
-    for key in ("iterations", "train_seconds"):
-        if not isinstance(timing.get(key), int | float):
-            raise UserError(f"{path}: key '{key}' is missing; run: etc student {data.name} {_options(one)}")
-    classes = data.label_set.count
-    return Evaluation.from_tables(one, iou, tc, classes, timing["iterations"], timing["train_seconds"])
+    return Evaluation.from_tables(one, iou, tc, data.label_set.count, iterations)
 
 
 def _history(data: Dataset, one: Run) -> pd.DataFrame:

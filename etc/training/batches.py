@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, first_line
 from etc.training.data import Samples
 
 
@@ -97,7 +97,25 @@ class _Reporting(Dataset):
 
 
 def _collate_or_report(items: list[dict[str, Any] | UserError]) -> Batch | UserError:
-    return next((item for item in items if isinstance(item, UserError)), None) or collate(items)
+    wrong = next((item for item in items if isinstance(item, UserError)), None)
+    if wrong is not None:
+        return wrong
+    batch = collate(items)
+    return batch if get_worker_info() is None else _shared(batch)
+
+
+def _shared(batch: Batch) -> Batch | UserError:
+    """The batch in shared memory, where it goes anyway; if that failed while it is sent, nobody would be told."""
+    try:
+        for tensor in batch:
+            if isinstance(tensor, Tensor):
+                tensor.share_memory_()
+    except RuntimeError as error:
+        return UserError(
+            f"a batch cannot be put into shared memory ({first_line(error)}): raise the limit (`ulimit -f`, as it "
+            "counts as a file), or set 'machine.workers' to 0"
+        )
+    return batch
 
 
 def collate(items: list[dict[str, Any]]) -> Batch:

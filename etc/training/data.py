@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.params.training import AugmentParams
 from etc.training.augment import apply, draw
 
@@ -102,7 +102,8 @@ class Samples(Dataset):
         """What a user should know about the frames; usually empty."""
         if not self.alone:
             return ""
-        return f"{self.alone} labelled frames have no neighbour: the motion loss leaves them out"
+        frames = many(self.alone, "labelled frame has", "labelled frames have")
+        return f"{frames} no neighbour: the motion loss leaves {'it' if self.alone == 1 else 'them'} out"
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         step, place = divmod(number, self.batch)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from etc.core.regular import file_checksum
+
 # Keys that affect how fast a training runs or how often it is saved, but nothing that it computes.
 NEUTRAL = frozenset({"machine.workers", "machine.cache_mb", "machine.checkpoint_every"})
 # Code that a training runs, below etc/. Stage modules and the command line only pass arguments on.
@@ -51,9 +53,7 @@ def hash_files(paths: Iterable[Path]) -> str:
     """Hexadecimal hash of the names and contents of files, in the given order."""
     total = hashlib.blake2b(digest_size=16)
     for path in paths:
-        with Path(path).open("rb") as stream:
-            content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).digest()
-        total.update(Path(path).name.encode() + b"\0" + content)
+        total.update(Path(path).name.encode() + b"\0" + bytes.fromhex(file_checksum(path)))
     return total.hexdigest()
 
 

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from etc.core.errors import UserError, first_line
+from etc.core.errors import UserError, first_line, many
 from etc.core.progress import track
 from etc.models.dropout import Part, set_part
 from etc.models.output import Output
@@ -252,7 +252,7 @@ class _State:
                 f"{work.path}: its checkpoint is of another version ({first_line(error)}); delete it to start again"
             ) from error
         if accelerator.is_main_process:
-            print(f"{work.path}: resuming after {self.step} iterations", file=sys.stderr, flush=True)
+            print(f"{work.path}: resuming after {many(self.step, 'iteration')}", file=sys.stderr, flush=True)
 
     def save(self) -> None:
         """Write a checkpoint, unless a weight is no longer finite.

@@ -14,7 +14,8 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from etc.core.errors import UserError
-from etc.core.files import atomic, json_text
+from etc.core.files import atomic, write_json
+from etc.core.outputs import together
 from etc.dataset.dataset import Dataset
 from etc.models import huggingface, registry, weights
 from etc.models.load_report import LoadReport
@@ -74,7 +75,7 @@ class Plan:
 
 
 def run(plan: Plan) -> str:
-    """Carry out a plan; write weights, config, timing and history, and return the closing line.
+    """Carry out a plan; write weights, config, history and timing, and return the closing line.
 
     Raises:
         UserError: an input is missing or wrong, or the training diverges.
@@ -208,6 +209,9 @@ def write_trained(
 ) -> list[Path]:
     """Write all files of a trained network or none; equal trainings give equal bytes, but for ``timing.json``.
 
+    That file is for people: no stage declares it, since a clock is part of no result
+    (``docs/decisions/timing-and-machine.md``). It names the weights that it is about, which may be replaced without it.
+
     Args:
         output: folder for weights, config and timing.
         network: the trained network.
@@ -218,21 +222,18 @@ def write_trained(
         seconds: duration of the training.
 
     Returns:
-        The files.
+        The files that the stage declares.
 
     Raises:
         UserError: the disk is full, or a folder cannot be written.
     """
-    timing = output / "timing.json"
-    # One inside the other: each takes its name when all are written.
-    with atomic(curve) as stream:
-        pq.write_table(table, stream)
-        stream.flush()
-        with atomic(timing, "w") as text:
-            text.write(json_text({"iterations": iterations, "train_seconds": round(seconds, 3)}))
-            text.flush()
-            weights.save(output, network, config)
-    return [output / weights.WEIGHTS, output / weights.CONFIG, curve, timing]
+    with together():
+        with atomic(curve) as stream:
+            pq.write_table(table, stream)
+        digest = weights.save(output, network, config)
+        timing = {"iterations": iterations, "train_seconds": round(seconds, 3), weights.HASH: digest}
+        write_json(output / "timing.json", timing)
+    return [output / weights.WEIGHTS, output / weights.CONFIG, curve]
 
 
 def history_table(history: History, training: TrainingParams, iterations: int) -> pa.Table:

@@ -12,7 +12,7 @@ from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import load_yaml
 from typer.testing import CliRunner
 
-from etc.adopt import _with_block
+from etc.added_block import with_block
 from etc.cli import app
 from etc.core.errors import UserError
 from etc.core.files import sha256, write_json
@@ -261,7 +261,7 @@ def test_an_adopted_data_set_can_be_copied_in_turn():
 @pytest.mark.parametrize("text", ["0123", "12e456789012", "1e5", "0x1f", "yes", "null", "1_000", "01:30", "2024-01-01"])
 def test_a_text_that_looks_like_a_number_is_written_as_text(text):
     path = Path("params/labeller.yaml")
-    new = _with_block(path, path.read_text(), "street", "drive", {("checksum",): text})
+    new = with_block(path, path.read_text(), "street", "drive", {("checksum",): text})
     path.write_text(new)
     assert load_yaml(path)["drive"]["checksum"] == yaml.safe_load(new)["drive"]["checksum"] == text
 

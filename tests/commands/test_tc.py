@@ -585,7 +585,7 @@ def test_imported_flow_follows_the_rules_of_its_files(moving, protocol):
             write_kitti_png(moving / f"kitti/{clip}/{number:06}_{number + 1:06}.png", flow, valid)
     pack(moving / "kitti", moving / "packed")
     for folder in ("kitti", "packed"):
-        assert "1 pixels have no valid vector" in refused(moving, "--protocol", protocol, flow=folder)
+        assert "1 pixel has no valid vector" in refused(moving, "--protocol", protocol, flow=folder)
         assert "no flow from frame 1 to 0" in refused(moving, "--protocol", "occlusion_aware", flow=folder)
     first, second = tc(moving, flow="kitti"), tc(moving, flow="packed")
     assert first.pop("flow") != second.pop("flow") and first == second

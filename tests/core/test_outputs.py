@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,13 @@ def test_a_file_that_is_not_ours_to_write_is_refused(world, name, message):
     before = listing(world)
     assert message in refusal(check_files, {world / name: made}, [world / "frames", world / "list.txt"])
     assert listing(world) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which no file can be made")
+def test_a_place_in_a_folder_of_the_system_is_named():
+    for path in map(Path, ("/proc/new", "/proc/new/new")):
+        for check in (check_files, {path: made}), (check_folder, path, ["a.png"]):
+            assert refusal(*check).startswith(f"{path}: the file system is read-only")
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_label_that_does_not_fit_the_label_set_is_refused(tmp_path, image, lab
     ("change", "message"),
     [
         ({"image": "other.png"}, r"other\.png: no such file"),
-        ({"image": "."}, "Is a directory"),
+        ({"image": "."}, "root: not a regular file"),
         ({"width": 9}, r"image\.png: 8x4 pixels, the manifest says 9x4"),
         ({"image": "junk.png", "checksum": manifest.checksum(b"junk")}, r"junk\.png: not a readable picture"),
         ({"image": "empty.png"}, r"empty\.png: the file is empty"),

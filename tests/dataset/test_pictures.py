@@ -271,7 +271,7 @@ def test_pipes_devices_links_and_folders_are_refused(tmp_path):
             (pipe, "not a regular file"),
             (device, "not a regular file"),
             (loop, "symbolic links"),
-            (tmp_path, "Is a directory"),
+            (tmp_path, "not a regular file"),
         ]:
             with pytest.raises(PictureError, match=f"{re.escape(str(path))}: .*{message}") as caught:
                 pictures.read(path, "frame")

@@ -77,7 +77,7 @@ def test_mean_ratio_works_on_stacks():
 def test_open_predictions_are_an_error_unless_allowed():
     truth = np.array([[0, 1, 255]], np.uint8)
     prediction = np.array([[0, 255, 255]], np.uint8)
-    with pytest.raises(UserError, match="255 at 1 pixels"):
+    with pytest.raises(UserError, match="255 at 1 pixel "):
         confusion_matrix(prediction, truth, CLASSES)
     assert confusion_matrix(prediction, truth, CLASSES, partial_prediction=True).sum() == 1
 

@@ -1,7 +1,10 @@
 """The flow store: precision, size, determinism, random access and every kind of damage."""
 
 import pickle
+import resource
 import zlib
+from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -248,6 +251,39 @@ def test_a_table_of_contents_that_hides_a_pair_is_seen(tmp_path):
                 writer.write_batch(batch)
         with pytest.raises(UserError, match=r"clip\.arrow: damaged or truncated \(seal\)"):
             StoredFlow(path)
+
+
+def test_a_file_that_cannot_be_mapped_for_lack_of_memory_is_not_called_damaged(tmp_path):
+    """As under ``ulimit -v``."""
+    path = tmp_path / "clip.arrow"
+    write(path)
+    with path.open("ab") as stream:
+        stream.truncate(2**30)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**29, limits[1]))
+    try:
+        with pytest.raises(
+            UserError, match=r"clip\.arrow: not enough memory to read it \(.*: Cannot allocate memory\)"
+        ):
+            StoredFlow(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pa.ArrowMemoryError("malloc of size 4000000 failed"),
+        pa.ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable"),
+    ],
+)
+def test_lack_of_memory_or_threads_in_arrow_is_not_called_damage(tmp_path, monkeypatch, error):
+    path = tmp_path / "clip.arrow"
+    write(path)
+    monkeypatch.setattr(pa, "Codec", Mock(side_effect=error))
+    with pytest.raises(UserError, match=rf"clip\.arrow: not enough memory to read it \({error}\): allow more"):
+        StoredFlow(path).read(0, 1)
 
 
 def test_bad_flow_is_refused_and_no_file_is_left(tmp_path):

@@ -59,7 +59,10 @@ def test_options_reach_the_method(tmp_path, monkeypatch):
         ("farneback", "levels=[3", "--flow-option levels=.*not readable as YAML"),
         ("farneback", "levels=[[1]]", r"--flow-option levels=\[\[1\]\]: a list may hold plain values only"),
         ("farneback", "levels=[{a: 1}]", "a list may hold plain values only"),
-        ("farneback", "levels=!!set {1}", "--flow-option .*give name=value"),
+        ("farneback", "levels=!!set {1}", "--flow-option levels=.*tag .*set is not allowed"),
+        ("farneback", "levels={a: 1}", "--flow-option .*give name=value"),
+        ("farneback", "levels={a: 1, a: 2}", '--flow-option levels=.*not readable as YAML: .* duplicate key "a"'),
+        ("farneback", "levels=yes", "levels is .*yes.*, but must be int"),
         ("farneback", "levels=2020-01-01", "--flow-option .*give name=value"),
         ("farneback", "levels=" + 9999 * "[", "--flow-option levels=.*not readable as YAML"),
         ("farneback", "levels=[1]", r"--flow farneback: .* levels is \(1,\), but must be int"),
@@ -74,6 +77,13 @@ def test_options_reach_the_method(tmp_path, monkeypatch):
 def test_an_option_that_does_not_fit_is_refused(flow, option, words):
     with pytest.raises(UserError, match=words):
         choose_flow(flow, "medium", [option])
+
+
+def test_numbers_are_those_of_yaml_1_2():
+    assert choose_flow("farneback", "medium", ["levels=010", "sigma=1e0"]).method.parameters == (
+        ("levels", 10),
+        ("sigma", 1.0),
+    )
 
 
 def test_methods_by_name():

@@ -32,5 +32,5 @@ def test_one_labelled_frame_counts_for_iou_only():
 
 
 def test_an_unanswered_pixel_names_its_frame():
-    with pytest.raises(UserError, match="frame 3: the prediction has id 255 at 1 pixels"):
+    with pytest.raises(UserError, match="frame 3: the prediction has id 255 at 1 pixel "):
         truth_counts(frames({3: 255}), frames({3: 0}), [3], None, 2)

@@ -40,4 +40,4 @@ def test_problems_are_named_with_both_shapes():
 
 def test_a_lenient_load_lists_what_was_initialised_at_random_and_what_was_not_used():
     report = LoadReport("m", loaded=("a",), missing=("b",), unexpected=("c",), mismatched=("d",))
-    assert report.line() == "m: 1 tensors loaded; 1 not used: c; 2 initialised at random: b, d"
+    assert report.line() == "m: 1 tensor loaded; 1 not used: c; 2 initialised at random: b, d"

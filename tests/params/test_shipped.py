@@ -159,36 +159,60 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
         assert after == {other: block for other, block in before.items() if other != name}
 
 
-def test_unknown_scheme_is_named_with_the_known_ones(project):
-    edit(project, "experiment.yaml", "schemes: [etc]", "schemes: [ect]")
-    with pytest.raises(UserError, match=r"distilled.schemes.*'ect'.*known: .*etc"):
-        check.check_all()
-
-
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("edits", "message"),
     [
-        ("segformer-b0", r"experiment.yaml: key 'architectures' = 'segformer-b0': .*'widths' in params/student.yaml"),
-        ("segformer", "student.yaml: no width for 'segformer' under 'widths'; given: pspnet18"),
+        ([("experiment", "schemes: [etc]", "schemes: [ect]")], r"distilled.schemes.*'ect'.*known: .*etc"),
+        (
+            [("experiment", "architectures: [pspnet18]", "architectures: [segformer-b0]")],
+            r"experiment.yaml: key 'architectures' = 'segformer-b0': .*'widths' in params/student.yaml",
+        ),
+        (
+            [("experiment", "architectures: [pspnet18]", "architectures: [segformer]")],
+            "student.yaml: no width for 'segformer' under 'widths'; given: pspnet18",
+        ),
+        (
+            [("teacher", "architecture: pspnet18", "architecture: pspnet19")],
+            "teacher.yaml: key 'street.network'.*unknown architecture 'pspnet19'",
+        ),
+        (
+            [("teacher", "architecture: pspnet18", "architecture: hf:some/model")],
+            "teacher.yaml: key 'street.network'.*architecture 'hf:some/model' with width 16",
+        ),
+        (
+            [("teacher", "width: 16", "width: null")],
+            "teacher.yaml: key 'street.network'.*architecture 'pspnet18' with width None",
+        ),
+        (
+            [
+                ("experiment", "schemes: [baseline, tl]", "schemes: [baseline, sf_tl]"),
+                ("experiment", "sf_pf_mf, sf_tl]", "sf_pf_mf]"),
+            ],
+            "'sf_tl' learns from the teacher",
+        ),
+        ([("experiment", "schemes: [etc]", "schemes: [etc, sf]")], "pspnet18-sf-0.*two groups"),
+        (
+            [("student", "{baseline_long: 3.0}", "{baseline_lang: 3.0}")],
+            "iterations_factor: scheme 'baseline_lang' is not in 'schemes'; known: base",
+        ),
+        (
+            [("experiment", "run: [street]", "run: [street, kitti]")],
+            "frames.yaml: no block for data set 'kitti'",
+        ),
+        (
+            [("frames", "source: camvid\n", "source: kitti\n"), ("experiment", "run: [street]", "run: [camvid]")],
+            r"key 'camvid.source' = 'kitti': no such source; use one of street, camvid",
+        ),
+        (
+            [("frames", "source: camvid\n", "source: [camvid]\n"), ("experiment", "run: [street]", "run: [camvid]")],
+            r"key 'camvid.source' = \['camvid'\]: no such source; use one of",
+        ),
     ],
 )
-def test_architecture_that_cannot_run_is_named(project, name, message):
-    edit(project, "experiment.yaml", "architectures: [pspnet18]", f"architectures: [{name}]")
+def test_names_that_do_not_fit_together_are_refused(project, edits, message):
+    for name, old, new in edits:
+        edit(project, f"{name}.yaml", old, new)
     with pytest.raises(UserError, match=message):
-        check.check_all()
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("architecture: pspnet18", "architecture: pspnet19", "unknown architecture 'pspnet19'"),
-        ("architecture: pspnet18", "architecture: hf:some/model", "architecture 'hf:some/model' with width 16"),
-        ("width: 16", "width: null", "architecture 'pspnet18' with width None"),
-    ],
-)
-def test_teacher_that_cannot_be_built_is_named(project, old, new, message):
-    edit(project, "teacher.yaml", old, new)
-    with pytest.raises(UserError, match=f"teacher.yaml: key 'street.network'.*{message}"):
         check.check_all()
 
 
@@ -198,13 +222,6 @@ def test_hugging_face_teacher_and_student_pass_the_check(project):
     edit(project, "student.yaml", "pspnet18: 8", "segformer: hf:some/model")
     edit(project, "experiment.yaml", "architectures: [pspnet18]", "architectures: [segformer]")
     assert check.check_all().architectures == ["segformer"]
-
-
-def test_distilling_scheme_in_the_plain_group_is_refused(project):
-    edit(project, "experiment.yaml", "schemes: [baseline, tl]", "schemes: [baseline, sf_tl]")
-    edit(project, "experiment.yaml", "sf_pf_mf, sf_tl]", "sf_pf_mf]")
-    with pytest.raises(UserError, match="'sf_tl' learns from the teacher"):
-        check.check_all()
 
 
 def put(project, name, value, *keys):
@@ -235,12 +252,6 @@ def test_without_tl_the_partner_needs_no_flow(project):
     put(project, "teacher.yaml", 0, "tl")
     put(project, "teacher.yaml", 4, "sampling", "partner_reach")
     check.check_all()
-
-
-def test_a_run_may_not_be_in_two_groups(project):
-    edit(project, "experiment.yaml", "schemes: [etc]", "schemes: [etc, sf]")
-    with pytest.raises(UserError, match="pspnet18-sf-0.*two groups"):
-        check.check_all()
 
 
 @pytest.mark.parametrize(
@@ -281,28 +292,6 @@ def test_there_need_be_no_ablation(project):
     edit(project, "experiment.yaml", "schemes: [etc]", "schemes: []")
     edit(project, "report.yaml", "compare: [etc]", "compare: [tl]")
     assert {run.scheme for run in check.check_all().runs()} == {"baseline", "tl"}
-
-
-def test_longer_training_of_an_unknown_scheme_is_refused(project):
-    edit(project, "student.yaml", "{baseline_long: 3.0}", "{baseline_lang: 3.0}")
-    with pytest.raises(UserError, match="iterations_factor: scheme 'baseline_lang' is not in 'schemes'; known: base"):
-        check.check_all()
-
-
-def test_data_set_without_a_block_is_refused(project):
-    edit(project, "experiment.yaml", "run: [street]", "run: [street, kitti]")
-    with pytest.raises(UserError, match="frames.yaml: no block for data set 'kitti'"):
-        check.check_all()
-
-
-def test_an_unknown_source_is_named(project):
-    edit(project, "frames.yaml", "source: camvid\n", "source: kitti\n")
-    edit(project, "experiment.yaml", "run: [street]", "run: [camvid]")
-    with pytest.raises(UserError, match=r"key 'camvid.source' = 'kitti': no such source; use one of street, camvid"):
-        check.check_all()
-    edit(project, "frames.yaml", "source: kitti\n", "source: [camvid]\n")
-    with pytest.raises(UserError, match=r"key 'camvid.source' = \['camvid'\]: no such source; use one of"):
-        check.check_all()
 
 
 def test_runs_are_all_combinations_in_table_order(project):

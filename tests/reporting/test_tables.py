@@ -22,7 +22,7 @@ from tests.reporting.world import iou_rows, random_counts, tc_rows
 BOOTSTRAP = Bootstrap(samples=1000, confidence=0.95, seed=3)
 
 
-def evaluation(scheme, seed, clips, iterations=100, seconds=10.0, architecture="pspnet18"):
+def evaluation(scheme, seed, clips, iterations=100, architecture="pspnet18"):
     """A run from per-clip counts: {clip: (tp, intersection)} of two classes with 100 pixels of union each."""
     iou, tc = [], []
     for clip, (tp, intersection) in clips.items():
@@ -31,11 +31,11 @@ def evaluation(scheme, seed, clips, iterations=100, seconds=10.0, architecture="
         iou.append(iou_rows(clip, 0, tp, wrong // 2, wrong - wrong // 2))
         tc.append(tc_rows(clip, 0, intersection, [100, 100], "corrected"))
         tc.append(tc_rows(clip, 0, intersection + 4, [100, 100], "occlusion_aware"))
-    return from_tables(Run(architecture, scheme, seed), pd.concat(iou), pd.concat(tc), iterations, seconds)
+    return from_tables(Run(architecture, scheme, seed), pd.concat(iou), pd.concat(tc), iterations)
 
 
-def from_tables(run, iou, tc, iterations=1, seconds=1.0):
-    return Evaluation.from_tables(run, iou, tc, STREET.count, iterations, seconds)
+def from_tables(run, iou, tc, iterations=1):
+    return Evaluation.from_tables(run, iou, tc, STREET.count, iterations)
 
 
 def two_clips(scheme, seed, first, second, **kwargs):
@@ -59,7 +59,7 @@ def test_run_values_by_hand():
             tc_rows("a", 0, [20, 3, 0, 0], [40, 12, 0, 0], "corrected", "compare"),
         ]
     )
-    row = tables.run_table([from_tables(Run("pspnet18", "tl", 4), iou, tc, 450, 12.5)]).iloc[0]
+    row = tables.run_table([from_tables(Run("pspnet18", "tl", 4), iou, tc, 450)]).iloc[0]
     assert row["miou"] == pytest.approx(100 * (80 / 160 + 30 / 60 + 0 / 5) / 3)
     assert row["pixel_accuracy"] == pytest.approx(100 * 110 / 160)
     assert row["tc"] == pytest.approx(100 * (80 / 100 + 10 / 30) / 2)
@@ -67,7 +67,7 @@ def test_run_values_by_hand():
     assert row["tc_compare"] == pytest.approx(100 * (20 / 40 + 3 / 12) / 2)
     assert row["agreement"] == pytest.approx(100 * 90 / ((130 + 90) / 2))
     assert [row["architecture"], row["scheme"], row["seed"]] == ["pspnet18", "tl", 4]
-    assert [row["iterations"], row["train_seconds"]] == [450, 12.5]
+    assert row["iterations"] == 450
 
 
 def test_tables_of_the_stage_give_tc_and_agreement_of_all_pixels():
@@ -97,7 +97,7 @@ def test_scheme_rows_have_the_promised_columns_and_order():
     table = table.drop(columns=tables.CLIP_COLUMNS)
     assert tables.csv(table).splitlines()[0] == (
         "architecture,scheme,seeds,miou_mean,miou_std,pixel_accuracy_mean,tc_mean,tc_std,tc_visible_mean,agreement_mean,"
-        "iterations,train_seconds,delta_tc,delta_tc_low,delta_tc_high,delta_miou,delta_miou_low,delta_miou_high,"
+        "iterations,delta_tc,delta_tc_low,delta_tc_high,delta_miou,delta_miou_low,delta_miou_high,"
         "tc_compare_mean"
     )
     rows = list(zip(table["architecture"], table["scheme"], strict=True))
@@ -107,14 +107,13 @@ def test_scheme_rows_have_the_promised_columns_and_order():
 
 
 def test_means_and_spread_over_seeds():
-    runs = [two_clips("baseline", seed, 50 + 2 * seed, 60 + 2 * seed, seconds=10.0 * seed) for seed in range(3)]
+    runs = [two_clips("baseline", seed, 50 + 2 * seed, 60 + 2 * seed) for seed in range(3)]
     runs += [two_clips("etc", 0, 70, 80, iterations=200)]
     baseline, etc = tables.scheme_table(runs, "baseline", BOOTSTRAP).to_dict("records")
     assert [baseline["seeds"], etc["seeds"]] == [3, 1]
     assert baseline["miou_mean"] == pytest.approx(np.mean([55, 57, 59]))
     assert baseline["miou_std"] == baseline["tc_std"] == pytest.approx(2.0)
     assert baseline["tc_visible_mean"] == pytest.approx(61.0)
-    assert baseline["train_seconds"] == pytest.approx(10.0)
     assert etc["iterations"] == 200
     assert np.isnan(etc["miou_std"]) and np.isnan(etc["tc_std"])
     line = tables.csv(tables.scheme_table(runs, "baseline", BOOTSTRAP)).splitlines()[2]

@@ -162,7 +162,7 @@ def test_a_root_may_hold_a_part(tmp_path):
     ]
     assert len(found.frames) == 4
     notes = " | ".join(found.notes)
-    for part in ("train: 1 files not named", "mine.png", "train: 1 frames have no label", "valannot: 1 labels have no"):
+    for part in ("train: 1 file not named", "mine.png", "train: 1 frame has no label", "valannot: 1 label has no"):
         assert part in notes
     assert "test: 0 of the 233" in notes and "hidden" not in notes
 

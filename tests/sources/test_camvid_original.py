@@ -64,7 +64,7 @@ def test_frames_labels_and_splits(tmp_path, below):
         "0016E5_07959": "dev",
     }
     assert Counter(frame.clip for frame in found.frames)["0016E5_07959"] == len(CLIP)
-    assert any("1 frames are in no published split" in note and "0099XX_00001" in note for note in found.notes)
+    assert any("1 frame is in no published split" in note and "0099XX_00001" in note for note in found.notes)
 
 
 def test_a_folder_in_a_folder_of_its_name(tmp_path):

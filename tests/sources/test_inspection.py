@@ -219,7 +219,7 @@ def test_files_without_content(tmp_path):
     assert pictures.look(str(tmp_path / "none.png"), "image", STREET, True).problem == "missing"
     assert pictures.look(str(tmp_path / "a.png/b.png"), "image", STREET, True).problem == "missing"
     found = pictures.look(str(tmp_path), "image", STREET, True)
-    assert (found.bytes, found.problem, found.detail) == (-1, "unreadable", "Is a directory")
+    assert (found.bytes, found.problem, found.detail) == (-1, "unreadable", "not a regular file")
 
 
 def test_a_file_that_may_not_be_read(data_set, monkeypatch):

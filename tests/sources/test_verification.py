@@ -268,7 +268,7 @@ def test_the_table_for_readers():
     # The clip with the error first.
     assert clips == ["a", "c", "x00", "x01"]
     assert any(line.startswith(" and 48 more clips") for line in lines)
-    assert any("step 1, 1 gaps, 3 frames missing, 0 errors, 1 warnings" in line for line in lines)
+    assert any("step 1, 1 gap, 3 frames missing, 0 errors, 1 warning" in line for line in lines)
     assert "\x1b" not in shown
 
 

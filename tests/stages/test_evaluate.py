@@ -146,7 +146,7 @@ def test_accuracy_is_over_all_labelled_frames_when_tc_is_sampled(project):
     block = yaml.safe_load(path.read_text())
     block["street"]["sample"]["share"] = 0.5
     path.write_text(yaml.safe_dump(block))
-    assert "judged on 1 clips" in evaluate.run("street", "pspnet18", "tl", 0)
+    assert "judged on 1 clip " in evaluate.run("street", "pspnet18", "tl", 0)
     assert pd.read_parquet(project / "tc.parquet")["clip"].nunique() == 1
     assert whole["clip"].nunique() == 2
     pd.testing.assert_frame_equal(pd.read_parquet(project / "iou.parquet"), whole)

@@ -217,7 +217,7 @@ def test_frames_of_all_formats_make_one_clip(theirs):
         shutil.rmtree(theirs / "images" / name)
         shutil.rmtree(theirs / "labels" / name)
     Path("params/frames.yaml").write_text(yaml.safe_dump({"mine": BLOCK | {"split": {"train": ["*"]}}}))
-    assert frames.run("mine", workers=1).startswith("5 frames in 1 clips")
+    assert frames.run("mine", workers=1).startswith("5 frames in 1 clip ")
     mine = Dataset("mine")
     for number, row in enumerate(mine.frames.to_dict("records")):
         assert np.abs(mine.image(row).astype(int) - 40 * number).max() <= 2

@@ -1,3 +1,4 @@
+import resource
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -82,6 +83,17 @@ def test_shapes_and_ranges(expected):
 
 def test_the_number_of_workers_does_not_matter(expected):
     assert all(map(same, batches(workers=2), expected))
+
+
+def test_a_batch_above_the_limit_of_files_is_named_and_not_waited_for():
+    """As under ``ulimit -f``: workers hand batches over in shared memory, which counts as a file."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"shared memory \(.*File too large.*ulimit -f.*'machine.workers' to 0"):
+            batches(workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_starting_later_gives_the_same_steps(expected):
@@ -196,7 +208,7 @@ def test_a_frame_without_neighbours_stands_in_for_them_and_has_no_visible_flow()
         clips.flow,
     )
     drawn = samples(lonely)
-    assert drawn.note.startswith("1 labelled frames have no neighbour")
+    assert drawn.note.startswith("1 labelled frame has no neighbour")
     assert samples(lonely, frames=1).note == samples(clips).note == ""
     items = [drawn[number] for number in range(40)]
     alone = [item for item in items if item["name"].startswith("lone")]

@@ -1,11 +1,14 @@
 """Killed with SIGKILL at any moment and started again, a training ends with the bytes of one that was left alone."""
 
+import itertools
+import json
 import signal
 import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from etc.stages import student
 from tests.training import toy
@@ -59,14 +62,20 @@ def test_killed_from_outside_at_some_moment(expected, project):
 
 
 def test_a_resumed_training_repeats_no_step_and_adds_up_its_time(project, monkeypatch):
+    toy.write_params(project, "student", {"training.machine.checkpoint_every": 1})
     process = start(train_and_die, "step", 5)
     process.join(60)
     from etc.training import loop
 
+    before = torch.load(WORK / "checkpoint.pt")["state"]["seconds"]
     seen, plain = [], loop.seed_step
     monkeypatch.setattr(loop, "seed_step", lambda *words: (seen.append(words[1]), plain(*words)))
+    # A clock that a second passes between any two looks at it, of which there is one a checkpoint.
+    monkeypatch.setattr(loop.time, "perf_counter", itertools.count().__next__)
     student.run(*ARGUMENTS)
     assert seen == [4, 5]
+    timing = json.loads((Path("data/street/students") / NAME / "timing.json").read_text())
+    assert timing["train_seconds"] == pytest.approx(before + 2, abs=0.001)
     assert len(pq.read_table(f"data/street/history/{NAME}.parquet")) == 6
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -83,6 +84,26 @@ def test_two_runs_give_the_same_bytes_and_another_seed_others(project):
     assert outputs("pspnet18-etc-0") == first
     student.run("street", "pspnet18", "etc", 1)
     assert outputs("pspnet18-etc-1")[0] != first[0]
+
+
+def test_another_clock_and_date_change_no_declared_file(project, monkeypatch):
+    student.run("street", "pspnet18", "etc", 0)
+    made = outputs("pspnet18-etc-0")
+    timing = STUDENTS / "pspnet18-etc-0" / "timing.json"
+    first, plain = timing.read_bytes(), time.perf_counter
+    for name, clock in (("perf_counter", lambda: 1000 * plain()), ("time", lambda: 0.0), ("time_ns", lambda: 0)):
+        monkeypatch.setattr(time, name, clock)
+    student.run("street", "pspnet18", "etc", 0)
+    assert outputs("pspnet18-etc-0") == made
+    assert timing.read_bytes() != first
+    assert json.loads(timing.read_text())["weights_sha256"] == json.loads(made[1])["weights_sha256"]
+
+
+def test_no_stage_declares_what_a_clock_says():
+    for name in ("dvc.yaml", "dvc.lock"):
+        assert "timing" not in (toy.ROOT / name).read_text()
+    for path in sorted((toy.ROOT / "results").rglob("*.csv")):
+        assert "seconds" not in path.read_text(), path
 
 
 def test_keys_of_the_machine_that_change_nothing(project):

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 
 
 class ShortVideoError(UserError):
@@ -45,8 +45,8 @@ def frames_at(path: str | os.PathLike, numbers: Iterable[int]) -> Iterator[tuple
             while decoded <= number:
                 if not capture.grab():
                     raise ShortVideoError(
-                        f"{path}: ends, or cannot be decoded further, after {decoded} frames, but frame {number} is "
-                        "wanted; get the whole file"
+                        f"{path}: ends, or cannot be decoded further, after {many(decoded, 'frame')}, but frame "
+                        f"{number} is wanted; get the whole file"
                     )
                 decoded += 1
             read, frame = capture.retrieve()

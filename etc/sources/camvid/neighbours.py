@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.core.files import atomic, read_json, write_json
 from etc.core.progress import track
 from etc.dataset import pictures
@@ -181,7 +181,7 @@ def _cut(job: _Job) -> tuple[frozenset[int], str]:
     if absent := missing():
         _write(job, first, stills, beside, absent)
         if absent := missing():
-            note += f"; it ends before {len(absent)} neighbours of the last still"
+            note += f"; it ends before {many(len(absent), 'neighbour')} of the last still"
     return frozenset(beside) - absent, note
 
 

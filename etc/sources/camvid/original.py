@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.core.progress import track
 from etc.dataset import pictures
 from etc.sources.camvid.classes import known_colours
@@ -74,11 +74,13 @@ def find_stills(root: Path, workers: int) -> tuple[list[Still], list[str]]:
         raise UserError(f"{images}: no frame named like 0016E5_07959.png; correct root")
     notes = []
     if strays:
-        notes.append(f"{STILLS}: {len(strays)} files not named like CamVid's are left out, e.g. {strays[0]}")
+        files = many(len(strays), "file not named like CamVid's is", "files not named like CamVid's are")
+        notes.append(f"{STILLS}: {files} left out, e.g. {strays[0]}")
     if outside:
-        notes.append(f"{STILLS}: {len(outside)} frames are in no published split and left out, e.g. {outside[0]}")
+        frames = many(len(outside), "frame is", "frames are")
+        notes.append(f"{STILLS}: {frames} in no published split and left out, e.g. {outside[0]}")
     if unlabelled:
-        notes.append(f"{STILLS}: {unlabelled} frames have no label *_L.png in {LABELS}")
+        notes.append(f"{STILLS}: {many(unlabelled, 'frame has', 'frames have')} no label *_L.png in {LABELS}")
     notes += _look_through([root / still.label for still in stills if still.label], workers)
     return stills, [*notes, *short_of(stills)]
 
@@ -96,7 +98,8 @@ def _look_through(labels: list[Path], workers: int) -> list[str]:
                     "set again (colours change when a label is resized with interpolation, or saved as JPEG)"
                 )
             if strays:
-                notes.append(f"{path.name}: {strays} pixels have none of CamVid's 32 colours and are ignored")
+                have = "pixel has none of CamVid's 32 colours and is", "pixels have none of CamVid's 32 colours and are"
+                notes.append(f"{path.name}: {many(strays, *have)} ignored")
     return notes
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.core.progress import track
 from etc.dataset import pictures
 from etc.sources.camvid.stills import COUNTS, Still, names_in, parse, short_of
@@ -65,11 +65,14 @@ def find_stills(root: Path) -> tuple[list[Still], list[str]]:
                 )
             )
         if strays:
-            notes.append(f"{folder}: {len(strays)} files not named like CamVid's are left out, e.g. {strays[0]}")
+            files = many(len(strays), "file not named like CamVid's is", "files not named like CamVid's are")
+            notes.append(f"{folder}: {files} left out, e.g. {strays[0]}")
         if unlabelled:
-            notes.append(f"{folder}: {unlabelled} frames have no label in {folder}annot")
+            notes.append(f"{folder}: {many(unlabelled, 'frame has', 'frames have')} no label in {folder}annot")
         if alone := labels - set(images):
-            notes.append(f"{folder}annot: {len(alone)} labels have no frame in {folder}, e.g. {min(alone)}")
+            notes.append(
+                f"{folder}annot: {many(len(alone), 'label has', 'labels have')} no frame in {folder}, e.g. {min(alone)}"
+            )
         _check_first_label(base / f"{folder}annot", images, labels)
     if not stills:
         raise UserError(f"{base}: no frame named like 0016E5_07959.png in {', '.join(FOLDERS)}; correct root")
@@ -91,8 +94,8 @@ def check_content(root: Path) -> None:
             files = [base / name / file for file in names_in(base / name)]
             if len(files) != COUNTS[split]:
                 raise UserError(
-                    f"{base / name}: {len(files)} PNG files instead of {COUNTS[split]}; get the data again, or name a "
-                    "complete copy by root in params/frames.yaml"
+                    f"{base / name}: {many(len(files), 'PNG file')} instead of {COUNTS[split]}; get the data again, or "
+                    "name a complete copy by root in params/frames.yaml"
                 )
             paths += files
     for path in track(paths, len(paths), "camvid check"):

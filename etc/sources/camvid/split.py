@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.sources.camvid.params import CamVidParams
 from etc.sources.camvid.stills import FRAMES_PER_SECOND, Still, by_sequence, runs
 
@@ -73,8 +73,8 @@ def nearness(stills: Sequence[Still]) -> list[str]:
             nearest = min(abs(a - b) for a in train for b in held)
             notes.append(
                 f"{sequence}: train ({train[0]} to {train[-1]}) and {split} ({held[0]} to {held[-1]}) come from one "
-                f"recording, {nearest} frames ({nearest / FRAMES_PER_SECOND:.1f} s) apart at the nearest: {split} "
-                "shows places very close to those in training"
+                f"recording, {many(nearest, 'frame')} ({nearest / FRAMES_PER_SECOND:.1f} s) apart at the nearest: "
+                f"{split} shows places very close to those in training"
             )
     return notes
 

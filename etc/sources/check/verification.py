@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from etc.core.errors import many
 from etc.dataset.label_sets import LabelSet
 from etc.sources.source import Frame, Gap
 
@@ -247,8 +248,7 @@ def _gaps(listed: pd.DataFrame, gaps: Sequence[Gap]) -> pd.DataFrame:
     places = dict(zip(zip(near["clip"], near["frame"], strict=True), near.index, strict=True))
     rows = listed.loc[[places[gap.clip, gap.frame] for gap in gaps]]
     details = [
-        f"frame {one.frame} follows {one.after}, {one.missing} frame{' is' if one.missing == 1 else 's are'} missing"
-        for one in gaps
+        f"frame {one.frame} follows {one.after}, {many(one.missing, 'frame is', 'frames are')} missing" for one in gaps
     ]
     return _findings(rows, "gap", rows["image"], details)
 

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.dataset.label_sets import CITYSCAPES, IGNORE
 from etc.dataset.location import Location, data_folder, variable
 from etc.sources.cityscapes.files import SEQUENCE, STILL, Recordings, check_training_folder, cities, read, truth
@@ -115,7 +115,9 @@ def _read(root: Path, name: str, split: str, params: CityscapesParams) -> Folder
         raise _absent(root, STILL, name, "leftImg8bit.png")
     remarks = []
     if strays:
-        remarks.append(f"{len(strays)} files not named CITY_SEQUENCE_FRAME_leftImg8bit.png left out, e.g. {strays[0]}")
+        remarks.append(
+            f"{many(len(strays), 'file')} not named CITY_SEQUENCE_FRAME_leftImg8bit.png left out, e.g. {strays[0]}"
+        )
     if name == "train_extra" and still.get(_CORRUPT[0], {}).pop(_CORRUPT[1], None):
         remarks.append(f"{frame_name(*_CORRUPT)} left out: the picture is known to be corrupt")
     labels: dict[str, Recordings] = {kind: {} for kind in _LABEL_SETS}
@@ -145,8 +147,9 @@ def _label_kind(folders: list[Folder], wanted: str) -> tuple[str, list[str]]:
     converted = {place for folder in used for place in folder.places("labelTrainIds")}
     missing = annotated - converted
     if wanted == "labelTrainIds" and missing:
+        frames = many(len(annotated), "annotated frame has", "annotated frames have")
         raise UserError(
-            f"labels: {len(missing)} of {len(annotated)} annotated frames have no labelTrainIds file, first "
+            f"labels: {len(missing)} of {frames} no labelTrainIds file, first "
             f"{frame_name(*min(missing))}; run csCreateTrainIdLabelImgs, or set labels: labelIds"
         )
     if wanted == "auto" and annotated and not missing:
@@ -160,7 +163,11 @@ def _label_kind(folders: list[Folder], wanted: str) -> tuple[str, list[str]]:
                 "csCreateTrainIdLabelImgs, or unpack the labels again"
             )
     unread = len(annotated - {place for folder in used for place in folder.places("labelIds")})
-    notes = [f"{unread} annotated frames have only a labelTrainIds file and count as unlabelled"] if unread else []
+    notes = []
+    if unread:
+        what = "has only a labelTrainIds file and counts", "have only a labelTrainIds file and count"
+        frames = many(unread, f"annotated frame {what[0]}", f"annotated frames {what[1]}")
+        notes.append(f"{frames} as unlabelled")
     if wanted == "auto" and converted:
         notes.append(
             f"labelIds files are read: only {len(converted)} of {len(annotated)} annotated frames have a labelTrainIds "

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 
+from etc.core.errors import many
 from etc.sources.cityscapes.clips import AFTER, BEFORE, LENGTH, Clip, cut_clips, holes
 from etc.sources.cityscapes.files import Recordings
 from etc.sources.cityscapes.params import CityscapesParams
@@ -96,7 +97,9 @@ def rows(folder: Folder, kind: str, params: CityscapesParams) -> tuple[list[Fram
     if folder.name == "test":
         remarks.append("no labels: those of folder test are without content")
     if folder.name == "train_extra" and not labels:
-        remarks.append(f"{len(found)} frames without labels join split {folder.split}")
+        remarks.append(
+            f"{many(len(found), 'frame without labels joins', 'frames without labels join')} split {folder.split}"
+        )
     return found, gaps, remarks
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from etc.core.errors import UserError
+from etc.core.errors import UserError, many
 from etc.dataset.label_sets import LabelSet
 from etc.sources import class_file
 from etc.sources.clip_names import safe_names
@@ -114,7 +114,7 @@ def _labels(
     notes = _strays(folder, root)
     number = sum(map(len, images.clips.values()))
     if matched < number:
-        notes.append(f"{number - matched} of {number} frames have no label")
+        notes.append(f"{number - matched} of {many(number, 'frame has', 'frames have')} no label")
     used = {id(files) for files in found.values()}
     lost = [path for files in folder.clips.values() if id(files) not in used for path in files.values()]
     lost += [
@@ -124,7 +124,8 @@ def _labels(
         if frame not in images.clips[recording]
     ]
     if lost:
-        notes.append(f"{len(lost)} label files belong to no frame and are left out, first {_name(root, min(lost))}")
+        files = many(len(lost), "label file belongs to no frame and is", "label files belong to no frame and are")
+        notes.append(f"{files} left out, first {_name(root, min(lost))}")
     return found, notes
 
 

@@ -1,0 +1,104 @@
+"""A comparison in words and tables, for a terminal or a log."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.table import Table as Grid
+
+from etc.core.errors import visible
+from etc.reporting.tables import plain_text
+from etc.verify.locks import Verdict
+from etc.verify.tables import SPREAD, Difference, Table
+
+SHOWN = 3
+WORDS = {"equal": "equal", "first": "DIFFERS", "follows": "follows", "changed": "changed", "unfinished": "not run"}
+
+
+def stages(verdicts: Sequence[Verdict]) -> str:
+    """A line for each stage, and what they come to."""
+    lines = [(WORDS[one.kind], one.stage, _why(one)) for one in verdicts]
+    numbers = Counter(one.kind for one in verdicts)
+    parts = [
+        f"{numbers['equal']} of {len(verdicts)} stages are equal",
+        _first(verdicts, numbers["follows"]),
+        f"{numbers['changed']} differ by changes that were made here" if numbers["changed"] else "",
+        f"{numbers['unfinished']} have not run, or not as they are now: run `make results`"
+        if numbers["unfinished"]
+        else "",
+    ]
+    return f"{_grid([], lines)}\n\n{'; '.join(filter(None, parts))}."
+
+
+def tables(compared: Sequence[Table]) -> str:
+    """A line for each table."""
+    rows = [
+        (one.name, f"{one.values}", f"{one.differing}", f"{one.largest:.4g}" if one.largest else "", one.place)
+        for one in compared
+    ]
+    return _grid(["table", "values", "differ", "by at most", "where"], rows, right=(1, 2, 3))
+
+
+def findings(found: Sequence[Difference]) -> str:
+    """Each difference between schemes beside its committed interval, and whether they hold."""
+    rows = [
+        (one.row, one.quantity, _interval(one), _signed(one.here), "inside" if one.holds else "OUTSIDE")
+        for one in found
+    ]
+    grid = _grid(["scheme", "difference", "committed", "here", "interval"], rows, right=(2, 3))
+    lost = [f"{one.quantity} of {one.row}" for one in found if not one.holds]
+    widened = any(one.spread is not None for one in found)
+    rule = (
+        "widened by the spread between chains"
+        if widened
+        else f"not widened: the committed table has no spread between chains (columns *{SPREAD})"
+    )
+    verdict = f"The findings do not all hold: {', '.join(lost)}" if lost else "The findings hold"
+    numbers = f"{len(found) - len(lost)} of {len(found)} differences are in their committed interval"
+    return f"{grid}\n\n{verdict}. {numbers}, {rule}."
+
+
+def made_by(lines: Iterable[tuple[str, str, str]]) -> str:
+    """What both sides were made by."""
+    return _grid(["made by", "committed", "here"], lines)
+
+
+def _first(verdicts: Sequence[Verdict], following: int) -> str:
+    first = [one.stage for one in verdicts if one.kind == "first"]
+    if not first:
+        return f"{following} follow from changes" if following else ""
+    then = f", from which {following} follow" if following else ""
+    return f"the first to differ {'are' if len(first) > 1 else 'is'} {', '.join(first)}{then}"
+
+
+def _why(one: Verdict) -> str:
+    listed = ", ".join(one.details[:SHOWN])
+    listed += f" and {len(one.details) - SHOWN} more" if len(one.details) > SHOWN else ""
+    sentences = {
+        "equal": f"although this was changed: {listed}" if listed else "",
+        "first": f"equal command, code, parameters and inputs gave other bytes: {listed}",
+        "follows": f"from {listed}",
+    }
+    return sentences.get(one.kind, listed)
+
+
+def _interval(one: Difference) -> str:
+    if one.low is None or one.high is None:
+        return _signed(one.committed)
+    wider = f" ± {one.spread:.2f}" if one.spread else ""
+    return f"{_signed(one.committed)} [{_signed(one.low)}, {_signed(one.high)}]{wider}"
+
+
+def _signed(value: float | None) -> str:
+    return "none" if value is None else f"{value:+.2f}"
+
+
+def _grid(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_header=bool(head))
+    rows = list(rows)
+    for number in range(len(head) or len(rows[0])):
+        title = head[number] if head else ""
+        grid.add_column(title, justify="right" if number in right else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*map(visible, row))
+    return plain_text(grid, width=1000)
