@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def import_closure(root: Path, entry: str) -> set[str]:
-    """All project files that ``entry`` imports, directly or not, at the top or inside functions.
+    """All project files that ``entry`` and the package itself import, directly or not, at the top or inside functions.
 
     Args:
         root: folder that holds the package.
@@ -27,7 +27,7 @@ def import_closure(root: Path, entry: str) -> set[str]:
         such as templates, belong to the modules beside their folder that name it.
     """
     found: set[str] = set()
-    waiting = [entry]
+    waiting = [entry, *_files(root, PACKAGE)]
     while waiting:
         path = waiting.pop()
         if path in found:

@@ -4,7 +4,7 @@ All shares are in percent and all differences in percentage points, rounded to t
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -215,6 +215,13 @@ def few_clips_note(schemes: pd.DataFrame) -> str:
         return ""
     clips = " or ".join(map(str, numbers))
     return f"* From {clips} clips: an interval from fewer than {ENOUGH_CLIPS} clips is too narrow."
+
+
+def processor_note(runs: Sequence[str]) -> str:
+    """Which runs another processor may give other numbers for; empty when there is none."""
+    if not runs:
+        return ""
+    return f"Computed without the portable settings, so that other processors give other bits: {', '.join(runs)}."
 
 
 def markdown(table: pd.DataFrame, text: str) -> str:

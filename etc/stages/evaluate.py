@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from etc.core import portable
 from etc.core.errors import UserError, many
-from etc.core.files import atomic
+from etc.core.files import atomic, write_json
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
 from etc.evaluation.consistency import Clip, evaluate_pairs
@@ -22,6 +23,7 @@ from etc.params import evaluate as params
 from etc.params.experiment import Run
 from etc.training.determinism import set_determinism
 
+MADE = "made.json"
 # Each flow of params/flow.yaml that TC is measured with, and its protocols.
 JUDGES = {"evaluate": ("corrected", "occlusion_aware"), "compare": ("corrected",)}
 
@@ -35,6 +37,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
       of the sampled clips, flow (a purpose of params/flow.yaml), protocol and class; all classes of a pair repeat
       ``same`` and ``counted``.
     - ``sample.npz``: clip, frames, predictions uint8 (K, H, W) of the first sampled clips.
+    - ``made.json``: ``portable``, whether training and evaluation ran with the settings of :mod:`etc.core.portable`.
 
     Raises:
         UserError: weights, frames or flow are missing or damaged.
@@ -48,9 +51,10 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     sampled = set(sample_clips(frames, settings.split, settings.sample))
     if not sampled:
         raise UserError(f"{data.manifest}: no clip in split '{settings.split}'; change 'split' in {params.PATH}")
-    network, _ = weights.load(data.folder / "students" / run_name)
+    network, config = weights.load(data.folder / "students" / run_name)
     network = fused(network) if settings.fuse else network
-    network = network.to(choose_device(settings.device), memory_format=torch.channels_last)
+    device = choose_device(settings.device)
+    network = network.to(device, memory_format=torch.channels_last)
 
     accuracy, consistency, samples = [], [], []
     for clip in track(clips, len(clips), f"evaluate {run_name}"):
@@ -84,6 +88,8 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     write_counts(output / "tc.parquet", consistency, label_set.count)
     with atomic(output / "sample.npz") as stream:
         np.savez_compressed(stream, **_sample_arrays(samples))
+    same_bits = portable.IN_FORCE and device.type == "cpu" and config.get("portable") is True
+    write_json(output / MADE, {"portable": same_bits})
     return f"{run_name} judged on {many(len(sampled), 'clip')} ({settings.split}); counts in {output}"
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from etc.core.errors import UserError, first_line
-from etc.core.files import atomic, write_json
+from etc.core.files import atomic, read_json, write_json
 from etc.core.outputs import together
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
@@ -79,7 +79,9 @@ def run(dataset: str) -> str:
     run_table = tables.run_table(evaluations)
     schemes = tables.scheme_table(evaluations, settings.baseline, settings.bootstrap)
     classes = tables.class_table(evaluations, data.label_set)
-    note = " ".join(filter(None, (tables.note(settings.bootstrap.confidence), tables.few_clips_note(schemes))))
+    foreign = tables.processor_note([one.name for one in runs if not _portable(data, one)])
+    notes = (tables.note(settings.bootstrap.confidence), tables.few_clips_note(schemes), foreign)
+    note = " ".join(filter(None, notes))
     text = tables.display(schemes)
     labelled = bool(run_table["miou"].notna().any())
     files = {
@@ -87,7 +89,7 @@ def run(dataset: str) -> str:
         "tables/schemes.md": tables.markdown(text, note),
         "tables/schemes.tex": tables.latex(text, note),
         "tables/runs.csv": tables.csv(run_table),
-        "tables/runs.md": tables.markdown(tables.display_runs(run_table), tables.RUN_NOTE),
+        "tables/runs.md": tables.markdown(tables.display_runs(run_table), f"{tables.RUN_NOTE} {foreign}".strip()),
         "tables/classes.csv": tables.csv(classes),
         "tables/data.csv": tables.data_table(data.frames).to_csv(index=False),
     }
@@ -138,6 +140,12 @@ def _evaluation(data: Dataset, one: Run, iterations: int) -> Evaluation:
     iou = _parquet(folder / "evaluation" / one.name / "iou.parquet", IOU, remedy, may_be_empty=True)
     tc = _parquet(folder / "evaluation" / one.name / "tc.parquet", TC, remedy)
     return Evaluation.from_tables(one, iou, tc, data.label_set.count, iterations)
+
+
+def _portable(data: Dataset, one: Run) -> bool:
+    path = data.folder / "evaluation" / one.name / "made.json"
+    _require(path, f"run: etc evaluate {data.name} {_options(one)}")
+    return read_json(path) == {"portable": True}
 
 
 def _history(data: Dataset, one: Run) -> pd.DataFrame:

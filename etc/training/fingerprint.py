@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from etc.core import portable
 from etc.core.regular import file_checksum
 
 # Keys that affect how fast a training runs or how often it is saved, but nothing that it computes.
@@ -36,6 +37,7 @@ def fingerprint(params: Mapping[str, Any], inputs: Mapping[str, str]) -> Fingerp
     """
     described = {key: json.dumps(value) for key, value in _flatten(params, "") if key not in NEUTRAL}
     described |= {f"input {name}": value for name, value in inputs.items()}
+    described["portable"] = json.dumps(portable.IN_FORCE)
     return described | {f"code {name}": value for name, value in _code().items()}
 
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
+from etc.core import portable
 from etc.core.errors import UserError
 from etc.core.files import atomic, write_json
 from etc.core.outputs import together
@@ -189,6 +190,7 @@ def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path
         "seed": plan.seed,
         "iterations": plan.iterations,
         "terms": dict(plan.term_weights or {}),
+        "portable": portable.IN_FORCE and next(student.parameters()).device.type == "cpu",
     }
     curve = plan.dataset.folder / "history" / f"{plan.name}.parquet"
     for folder, pattern in ((plan.output, ".*.tmp"), (curve.parent, f".{curve.name}.*.tmp")):

@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from etc.core import portable
+
 RECORD = "machine.json"
 REQUIREMENTS = Path("requirements.lock")
-SETTINGS = (
-    *("ATEN_CPU_CAPABILITY", "MKL_CBWR", "NPY_DISABLE_CPU_FEATURES", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE"),
-    *("OPENCV_CPU_DISABLE", "OPENCV_IPP"),
-)
 _PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 _MODEL = re.compile(r"^model name\s*: (.*)$", re.MULTILINE)
 
@@ -31,7 +29,7 @@ def this_machine() -> dict[str, Any]:
         "libc": _libc(),
         "python": platform.python_version(),
         "packages": {name: _installed(name) for name in locked},
-        "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
+        "settings": {name: os.environ[name] for name in portable.SETTINGS if name in os.environ},
     }
 
 

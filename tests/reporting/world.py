@@ -71,6 +71,7 @@ def write_run(data: Path, run: Run, iou: pd.DataFrame, tc: pd.DataFrame, draw: n
     np.savez_compressed(
         folder / "sample.npz", clip=np.array(CLIPS[0]), frames=np.int32(FRAMES), predictions=predictions
     )
+    (folder / "made.json").write_text('{"portable": true}')
     steps = np.arange(1, 401)
     terms = [term for term in ("tl", "sf", "pf", "mf") if term in run.scheme or run.scheme == "etc"]
     curves = {"ce": 2 * np.exp(-steps / 80) + 0.2} | {term: 0.3 * np.exp(-steps / 150) + 0.02 for term in terms}

@@ -199,9 +199,13 @@ def test_fingerprint_names_nested_keys_inputs_and_code():
     assert digest(described) != digest(changed)
 
 
+def test_fingerprint_holds_whether_the_settings_are_portable():
+    assert fingerprint({}, {})["portable"] == "true"
+
+
 def test_fingerprint_sees_all_code_that_a_training_runs():
     imported = set().union(*(import_closure(ROOT, f"etc/stages/{stage}.py") for stage in ("teacher", "student")))
-    passing_on = ("etc/params/", "etc/stages/", "etc/core/")
+    passing_on = ("etc/__init__.py", "etc/params/", "etc/stages/", "etc/core/")
     described = {key.removeprefix("code ") for key in fingerprint({}, {})}
     assert {path.removeprefix("etc/") for path in imported if not path.startswith(passing_on)} <= described
 

@@ -221,9 +221,7 @@ class _Frame:
         places = (np.take(points, at, axis=1) + self.origin.astype(np.float32)[:, None]).T
         # The sun is never near the horizon, so that points beside each other on the ground are so for its rays, too.
         bundle = EDGE_METRES * np.insert(rays.TRIANGLE, 1, 0, axis=1)
-        sunny[at] = ~rays.blocked(
-            self.meshes, places, self.scene.sky.sun.astype(np.float32), bundle.astype(np.float32)
-        )
+        sunny[at] = ~rays.blocked(self.meshes, places, self.scene.sky.sun.astype(np.float32), bundle.astype(np.float32))
         return sunny
 
     def _paint(

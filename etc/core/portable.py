@@ -1,0 +1,60 @@
+"""Settings under which processors with AVX2 compute the same bits, in force before NumPy, OpenCV and torch are loaded.
+
+Newer processors get other kernels, which add in another order. Each setting was necessary, or is a precaution, as
+measured in ``docs/decisions/portable-bits.md``. They make a training step a third slower where AVX-512 is at hand.
+"""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+OFF = "ETC_PORTABLE"  # environment variable: 0 = the fastest kernels of this processor
+
+SETTINGS = {
+    # torch: convolutions with AVX-512 differ.
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    # torch: matrix products differ; the value AVX2 is ignored on processors that are not Intel's.
+    "MKL_CBWR": "COMPATIBLE",
+    # torch: its own kernels, as a precaution.
+    "ATEN_CPU_CAPABILITY": "avx2",
+    # OpenCV: cv2.transform differs.
+    "OPENCV_CPU_DISABLE": "AVX512-SKX",
+    # OpenCV: Intel's kernels choose by processor, as a precaution.
+    "OPENCV_IPP": "disabled",
+    # NumPy: float64 exp, power, log2 and arctan2 differ.
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    # NumPy: matrix products, as a precaution.
+    "OPENBLAS_CORETYPE": "Haswell",
+}
+READERS = ("numpy", "cv2", "torch")  # they read the settings once, while they are loaded
+
+
+def set_up() -> bool:
+    """Set the environment of this process and its children; what was set by hand is overruled.
+
+    Returns:
+        Whether the settings are in force: they are not asked away, the processor is an x86-64, and none of ``READERS``
+        was loaded without them.
+    """
+    if os.environ.get(OFF, "").strip().lower() in ("0", "false", "no", "off"):
+        return False
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    settings = {name: value for name, value in SETTINGS.items() if name != "OPENCV_CPU_DISABLE" or _may_have_avx512()}
+    inherited = all(os.environ.get(name) == value for name, value in settings.items())
+    os.environ.update(settings)
+    # OpenCV warns of each process in which IPP is off.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    return inherited or not any(name in sys.modules for name in READERS)
+
+
+def _may_have_avx512() -> bool:
+    # OpenCV complains on stderr when it is to do without what is not there.
+    try:
+        return "avx512" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+
+
+IN_FORCE = set_up()

@@ -1,0 +1,79 @@
+"""A piece of the chain, made in a process of its own: frames, flow, training, evaluation. Prints their hashes as JSON.
+
+``python -m tests.portable.chain FOLDER [clip ...]``; a clip is a split and a number, e.g. ``dev:0``.
+"""
+
+import etc  # noqa: F401, I001  # before anything that loads NumPy
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+
+from etc.core import portable
+from etc.dataset import manifest
+from etc.dataset.label_sets import label_set
+from etc.flow.estimators.dis import Dis
+from etc.sources.street.params import StreetParams
+from etc.sources.street.street import generate_clip
+from etc.stages import evaluate, student
+from tests.training import toy
+
+SCHEMES = ("tl", "etc")
+
+
+def frames(clips: list[str]) -> dict[str, str]:
+    """Rendered frames with their labels and exact flow, and the flow that is computed from the first two of them."""
+    made = {}
+    for name in clips:
+        split, number = name.split(":")
+        clip = generate_clip(StreetParams(), split, int(number))
+        exact = [part for key in sorted(clip.flows) for part in clip.flows[key]]
+        made[f"frames {name}"] = _digest(part.tobytes() for part in (clip.images, clip.sources, *exact))
+        made[f"flow {name}"] = _digest([Dis()(clip.images[0], clip.images[1]).tobytes()])
+    return made
+
+
+def training() -> dict[str, str]:
+    """Weights and histories of three steps, and what evaluation counts; in the current folder.
+
+    The gradient is clipped, and the schemes hold every term.
+    """
+    toy.make(Path(), changes={"training.iterations": 3, "training.clip_gradient": 1.0})
+    toy.make_teacher(Path())
+    folder = Path("data/street")
+    made = {}
+    for scheme in SCHEMES:
+        student.run("street", "pspnet18", scheme, 0)
+        trained = folder / "students" / f"pspnet18-{scheme}-0"
+        history = folder / "history" / f"pspnet18-{scheme}-0.parquet"
+        for path in (trained / "weights.safetensors", trained / "config.json", history):
+            made[f"{scheme} {path.name if path != history else 'history'}"] = _digest([path.read_bytes()])
+    manifest.write(
+        folder / "frames.parquet",
+        manifest.read(folder / "frames.parquet").assign(split="test"),
+        label_set("street"),
+    )
+    for judge in evaluate.JUDGES:
+        shutil.copytree(folder / "flow/train", folder / "flow" / judge)
+    shipped = yaml.safe_load((toy.ROOT / "params/evaluate.yaml").read_text())["street"]
+    Path("params/evaluate.yaml").write_text(yaml.safe_dump({"street": shipped | {"device": "cpu"}}))
+    for scheme in SCHEMES:
+        evaluate.run("street", "pspnet18", scheme, 0)
+        for path in sorted((folder / "evaluation" / f"pspnet18-{scheme}-0").iterdir()):
+            made[f"{scheme} {path.name}"] = _digest([path.read_bytes()])
+    return made
+
+
+def _digest(parts) -> str:
+    return hashlib.blake2b(b"".join(parts), digest_size=8).hexdigest()
+
+
+if __name__ == "__main__":
+    assert portable.IN_FORCE
+    os.chdir(sys.argv[1])
+    print(json.dumps(frames(sys.argv[2:]) | training(), indent=2))
