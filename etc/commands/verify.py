@@ -49,7 +49,7 @@ def _verify(datasets: list[str], revision: str) -> None:
     verdicts = locks.compare(old, new, reading.wrong_on_disk(datasets))
     print(f"Stages of {', '.join(datasets)} beside dvc.lock of {revision} ({commit[:7]})\n\n{text.stages(verdicts)}")
     unfinished = {one.stage for one in verdicts if one.kind == "unfinished"}
-    different = any(one.kind != "equal" for one in verdicts)
+    began = [one.stage for one in verdicts if one.kind in ("first", "changed")]
     here = machine.this_machine()
     for dataset in datasets:
         print()
@@ -60,14 +60,18 @@ def _verify(datasets: list[str], revision: str) -> None:
             compared = [tables.compare(name, *pair) for name, pair in pairs.items()]
             print(f"Tables of {dataset}\n\n{text.tables(compared)}")
             if any(one.differing for one in compared):
-                different = True
+                # Without a stage, when tables were committed that are not those of the committed dvc.lock.
+                began = began or [f"results/{dataset}/tables"]
                 print(f"\n{text.findings(tables.differences(*pairs['schemes.csv']))}")
         print(f"\n{text.made_by(machine.compare(reading.committed_machine(commit, dataset), here))}")
+    print()
     if unfinished:
+        print("Not compared to the end: run `make results` before.")
         raise SystemExit(TROUBLE)
-    if different:
+    if began:
+        print(f"Different, beginning with {', '.join(began)}.")
         raise SystemExit(DIFFERENT)
-    print("\nEqual: every stage made the committed bytes.")
+    print("Equal: every stage made the committed bytes.")
 
 
 def _record(datasets: list[str]) -> None:

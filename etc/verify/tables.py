@@ -51,10 +51,12 @@ class Difference:
     here: float | None
 
     @property
-    def holds(self) -> bool:
-        """Whether the value here is the committed one, or in its interval."""
-        if self.here is None or self.low is None or self.high is None:
-            return self.here == self.committed
+    def holds(self) -> bool | None:
+        """Whether the value here is the committed one, or in its interval; None where there is no interval."""
+        if self.here is None or self.here == self.committed:
+            return self.here is not None
+        if self.low is None or self.high is None:
+            return None
         wider = self.spread or 0.0
         return self.low - wider <= self.here <= self.high + wider
 

@@ -19,15 +19,15 @@ def stages(verdicts: Sequence[Verdict]) -> str:
     """A line for each stage, and what they come to."""
     lines = [(WORDS[one.kind], one.stage, _why(one)) for one in verdicts]
     numbers = Counter(one.kind for one in verdicts)
-    parts = [
-        f"{numbers['equal']} of {len(verdicts)} stages are equal",
-        _first(verdicts, numbers["follows"]),
-        f"{numbers['changed']} differ by changes that were made here" if numbers["changed"] else "",
-        f"{numbers['unfinished']} have not run, or not as they are now: run `make results`"
-        if numbers["unfinished"]
-        else "",
-    ]
-    return f"{_grid([], lines)}\n\n{'; '.join(filter(None, parts))}."
+    parts = {
+        "first": "the first to differ: " + ", ".join(one.stage for one in verdicts if one.kind == "first"),
+        "changed": f"changed here: {numbers['changed']}",
+        "follows": f"follow from that: {numbers['follows']}",
+        "unfinished": f"have not run, or not as they are now: {numbers['unfinished']}; run `make results`",
+    }
+    said = "; ".join(text for kind, text in parts.items() if numbers[kind])
+    equal = f"{numbers['equal']} of {len(verdicts)} stages are equal"
+    return f"{_grid([], lines)}\n\n{equal}{said and f'; {said}'}."
 
 
 def tables(compared: Sequence[Table]) -> str:
@@ -41,34 +41,24 @@ def tables(compared: Sequence[Table]) -> str:
 
 def findings(found: Sequence[Difference]) -> str:
     """Each difference between schemes beside its committed interval, and whether they hold."""
-    rows = [
-        (one.row, one.quantity, _interval(one), _signed(one.here), "inside" if one.holds else "OUTSIDE")
-        for one in found
-    ]
+    words = {True: "inside", False: "OUTSIDE", None: "none"}
+    rows = [(one.row, one.quantity, _interval(one), _signed(one.here), words[one.holds]) for one in found]
     grid = _grid(["scheme", "difference", "committed", "here", "interval"], rows, right=(2, 3))
-    lost = [f"{one.quantity} of {one.row}" for one in found if not one.holds]
-    widened = any(one.spread is not None for one in found)
-    rule = (
-        "widened by the spread between chains"
-        if widened
-        else f"not widened: the committed table has no spread between chains (columns *{SPREAD})"
-    )
-    verdict = f"The findings do not all hold: {', '.join(lost)}" if lost else "The findings hold"
-    numbers = f"{len(found) - len(lost)} of {len(found)} differences are in their committed interval"
-    return f"{grid}\n\n{verdict}. {numbers}, {rule}."
+    lost = [f"{one.quantity} of {one.row}" for one in found if one.holds is False]
+    inside = sum(one.holds is True for one in found)
+    if lost:
+        verdict = f"Not all findings hold: {', '.join(lost)}"
+    else:
+        verdict = "The findings hold" if inside else "Nothing says whether the findings hold"
+    rule = "widened by the spread between chains"
+    if all(one.spread is None for one in found):
+        rule = f"not widened: the committed table has no spread between chains, columns *{SPREAD}"
+    return f"{grid}\n\n{verdict}. {inside} of {len(found)} differences are in their committed interval ({rule})."
 
 
 def made_by(lines: Iterable[tuple[str, str, str]]) -> str:
     """What both sides were made by."""
     return _grid(["made by", "committed", "here"], lines)
-
-
-def _first(verdicts: Sequence[Verdict], following: int) -> str:
-    first = [one.stage for one in verdicts if one.kind == "first"]
-    if not first:
-        return f"{following} follow from changes" if following else ""
-    then = f", from which {following} follow" if following else ""
-    return f"the first to differ {'are' if len(first) > 1 else 'is'} {', '.join(first)}{then}"
 
 
 def _why(one: Verdict) -> str:

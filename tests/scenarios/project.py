@@ -180,7 +180,7 @@ class Project:
         return set(re.findall(r"--single-item '?([^' ]+)'?", self.run("snakemake -n -p --cores 2").text)) - CHECK
 
     def contents(self, folder: str = "data") -> dict[str, bytes]:
-        """Every file that stages make, but for the seconds that a training took."""
+        """Every file that stages declare; the seconds that a training took are beside them."""
         root = self.folder / folder
         return {
             str(path.relative_to(root)): path.read_bytes()
