@@ -100,7 +100,8 @@ def write_kitti_png(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarray
         valid = np.ones(flow.shape[:2], bool)
     if valid.shape != flow.shape[:2]:
         raise UserError(f"{path}: the valid mask {valid.shape} does not fit the flow {flow.shape}")
-    values = np.rint(flow * _KITTI_SCALE + _KITTI_OFFSET)
+    # In float64: next to the offset, float32 has too few digits for the last half step.
+    values = np.rint(flow.astype(np.float64) * _KITTI_SCALE + _KITTI_OFFSET)
     values[~valid] = 0
     if values.min() < 0 or values.max() > 65535:
         raise UserError(

@@ -5,7 +5,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -44,6 +44,7 @@ def test_kitti_png_encoding(tmp_path):
 
 @settings(max_examples=25, deadline=None)
 @given(flow=hnp.arrays(np.float32, (4, 5, 2), elements=st.floats(-511, 511, width=32)), valid=hnp.arrays(bool, (4, 5)))
+@example(flow=np.full((4, 5, 2), 1.492184, np.float32), valid=np.ones((4, 5), bool))
 def test_kitti_round_trip_is_within_half_a_step(tmp_path_factory, flow, valid):
     path = tmp_path_factory.mktemp("kitti") / "a.png"
     write_kitti_png(path, flow, valid)

@@ -45,7 +45,7 @@ def first_met(meshes: list[Mesh], origin: np.ndarray, directions: np.ndarray, bu
         int32 (M,), ids of triangles, -1 = none.
     """
     bundles = (directions[:, None] + bundle).reshape(-1, 3)
-    met = _first(meshes, np.broadcast_to(origin, bundles.shape), bundles).reshape(len(directions), -1).T
+    met = _first(meshes, np.broadcast_to(origin, bundles.shape), bundles).reshape(-1, len(bundle)).T
     found = met[0].copy()
     close = np.flatnonzero((met != found).any(axis=0))
     for block in np.split(close, range(_BLOCK, len(close), _BLOCK)):
@@ -72,7 +72,7 @@ def blocked(meshes: list[Mesh], points: np.ndarray, direction: np.ndarray, bundl
         bool (M,).
     """
     starts = (points[:, None] + bundle).reshape(-1, 3)
-    met = _any(meshes, starts, direction).reshape(len(points), -1).T
+    met = _any(meshes, starts, direction).reshape(-1, len(bundle)).T
     found = met[0].copy()
     close = np.flatnonzero((met != found).any(axis=0))
     for block in np.split(close, range(_BLOCK, len(close), _BLOCK)):

@@ -68,6 +68,9 @@ class _Stage:
 
     def __init__(self, rng: np.random.Generator, frames: int) -> None:
         self.rng = rng
+        # Keeps faces of objects in one lane from sharing a plane; draws of its own, so that the rest of the street
+        # does not depend on it.
+        self.jitter = rng.spawn(1)[0]
         self.frames = frames
         self.parts: list[tuple[Part, int, np.ndarray]] = []
         self.poses = [np.tile(np.eye(4), (frames, 1, 1))]
@@ -229,7 +232,7 @@ def _traffic(stage: _Stage, lane: float, speed: float, density: float) -> list[t
             # A leading vehicle changes its distance by a few metres over the clip, so it is never run over.
             pace = speed + rng.uniform(-3, 6) / stage.frames if side > 0 else -rng.uniform(0.3, 0.6)
             length = 2.2 if make is objects.car else 6.0
-            place = lane + rng.uniform(-0.1, 0.1)  # faces of two vehicles must not share a plane
+            place = lane + stage.jitter.uniform(-0.1, 0.1)
             poses = stage.path((side * place, 0, z + length), (0, pace), 0 if side > 0 else np.pi)
             stage.move(make(rng), poses)
             placed.append((side, z))
@@ -243,7 +246,7 @@ def _riders(stage: _Stage, driven: float, road: float, traffic: list[tuple[int, 
         in_the_way = any(side == other and abs(z - place) < 16 for other, place in traffic)
         # Where a vehicle is near, the cyclist takes the path beside the kerb.
         x, y = (road + 1.5, 0.14) if in_the_way else (driven - 0.1, 0.0)
-        x += rng.uniform(-0.1, 0.1)  # faces of two riders must not share a plane
+        x += stage.jitter.uniform(-0.1, 0.1)
         poses = stage.path((side * x, y, z), (0, side * rng.uniform(0.2, 0.4)), 0 if side > 0 else np.pi)
         stage.move(objects.rider(rng), poses)
 
