@@ -314,3 +314,15 @@ def test_reporting_needs_no_torch():
     code = "import sys, etc.stages.report; print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], cwd=world.ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"
+
+
+def test_runs_without_the_portable_settings_are_named_in_tables_and_page(project):
+    write_json(project / "data/street/evaluation/pspnet18-etc-1/made.json", {"portable": False})
+    report.run("street")
+    said = "Computed without the portable settings, so that other processors give other bits: pspnet18-etc-1."
+    output = project / "results/street"
+    for name in ("tables/schemes.md", "tables/runs.md", "index.html"):
+        assert said in (output / name).read_text().replace("\n", " ")
+    write_json(project / "data/street/evaluation/pspnet18-etc-1/made.json", {"portable": True})
+    report.run("street")
+    assert "portable" not in (output / "tables/schemes.md").read_text()
