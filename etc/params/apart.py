@@ -30,11 +30,11 @@ def check_frames(dataset: str, settings: frames.StreetParams | frames.SourcePara
         check_path(dataset, place, root)
     for key in ("images", "labels", "videos", "classes"):
         if value := getattr(settings, key, None):
-            for path in {value, os.path.join(root or "", value)}:
+            for path in {value, Path(root or "", value)}:
                 check_path(dataset, f"{frames.PATH}: key '{dataset}.{key}'", path)
 
 
-def check_path(dataset: str, place: str, path: str, made: tuple[str, ...] = MADE) -> None:
+def check_path(dataset: str, place: str, path: str | Path, made: tuple[str, ...] = MADE) -> None:
     """Refuse a path at or below one of the folders ``made``, in which ``{}`` stands for the data set.
 
     Args:
@@ -46,7 +46,7 @@ def check_path(dataset: str, place: str, path: str, made: tuple[str, ...] = MADE
     Raises:
         UserError: the path lies in one.
     """
-    found = Path(os.path.realpath(os.path.expanduser(path)))
+    found = Path(os.path.realpath(Path(path).expanduser()))
     for folder in (one.format(dataset) for one in made):
         if found.is_relative_to(os.path.realpath(folder)):
             raise UserError(
