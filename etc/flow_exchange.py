@@ -12,7 +12,7 @@ import numpy as np
 from etc.core.errors import UserError, many
 from etc.core.outputs import check_files, check_folder, together
 from etc.core.progress import track
-from etc.flow.files import FlowFiles, files_by_pair
+from etc.flow.files import FlowFiles, files_by_pair, named_by_frame
 from etc.flow.io import UNKNOWN, write_flo, write_kitti_png
 from etc.flow.store import DEFAULT_STEP, FlowWriter, StoredFlow, content_key
 from etc.sources.clip_names import first_names
@@ -75,9 +75,9 @@ def pack(source: Path, to: Path, step: float = DEFAULT_STEP, scale: int = 1) -> 
         step, scale: see ``FlowWriter``.
 
     Raises:
-        UserError: no flow file is found, one is damaged or differs in size from the rest of its clip, the flow cannot
-            be stored with this step and scale, or a file in the way was not made by this function. Nothing is written
-            then.
+        UserError: no flow file is found, one is named by a single frame, is damaged or differs in size from the rest of
+            its clip, the flow cannot be stored with this step and scale, or a file in the way was not made by this
+            function. Nothing is written then.
     """
     if not source.is_dir():
         raise UserError(f"{source}: no such folder; give the one that holds <source>_<target>.flo (or .png)")
@@ -87,6 +87,11 @@ def pack(source: Path, to: Path, step: float = DEFAULT_STEP, scale: int = 1) -> 
     if not found:
         folders = [entry for entry in source.iterdir() if entry.is_dir()]
         found = files_by_pair(file for folder in folders for file in folder.iterdir())
+    if file := named_by_frame(found):
+        raise UserError(
+            f"{file}: its name seems to give one frame, but flow has the frame that it starts from and the one that it "
+            "leads to; name it [<clip>_]<source>_<target>"
+        )
     if len(found) > 1 and to.suffix == ".arrow":
         raise UserError(f"{to}: {source} holds the clips {first_names(found)}; name a folder, not a flow file")
     clips = {

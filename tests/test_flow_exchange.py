@@ -171,6 +171,24 @@ def test_names_of_kitti_are_clips_of_one_pair(tmp_path):
         assert reader.pairs == [(10, 11)] and (reader.read(10, 11)[0] == scene).all()
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"frankfurt_000000_{frame:06}" for frame in (294, 295, 296)],
+        [f"seq_01_{frame:04}" for frame in (1, 2, 3)],
+        [f"seq_01_{frame:04}" for frame in (2, 3, 4)],
+        ["00_000000", "00_000001"],
+        ["walk/000_000", "walk/000_001", "ride/000_001"],
+    ],
+)
+def test_names_of_one_frame_are_not_taken_for_pairs(tmp_path, names):
+    for name in names:
+        write_flo(tmp_path / f"in/{name}.flo", np.zeros((*SHAPE, 2), np.float32))
+    with pytest.raises(UserError, match=rf"{names[0]}\.flo: its name seems to give one frame, but flow has the frame"):
+        pack(tmp_path / "in", tmp_path / "out.arrow")
+    assert not (tmp_path / "out.arrow").exists()
+
+
 def test_clips_side_by_side_and_one_clip_in_a_folder(tmp_path):
     for clip in ("walk", "ride"):
         write_flo(tmp_path / f"flat/{clip}_0_1.flo", np.zeros((*SHAPE, 2), np.float32))

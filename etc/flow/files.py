@@ -145,3 +145,18 @@ def files_by_pair(
         if first != file:
             raise UserError(f"{first} and {file} are both flow of clip '{clip}', pair {pair}: remove one")
     return {clip: dict(sorted(pairs.items())) for clip, pairs in clips.items()}
+
+
+def named_by_frame(clips: Mapping[str, PairFiles]) -> Path | None:
+    """A file whose name seems to give a clip and one frame, though it reads as a pair; None when there is none.
+
+    ``seq_01_0001``, ``seq_01_0002``, … would be flow from frame 1 to frames 1, 2, …: a frame leads to itself, or all
+    files of a clip, three or more, lead away from one frame.
+    """
+    for pairs in clips.values():
+        itself = [file for (source, target), file in pairs.items() if source == target]
+        if itself:
+            return itself[0]
+        if len(pairs) > 2 and len({source for source, _ in pairs}) == 1:
+            return next(iter(pairs.values()))
+    return None

@@ -23,7 +23,7 @@ from etc.core.params_file import parse
 from etc.flow import methods
 from etc.flow.estimated import EstimatedFlow
 from etc.flow.estimators.estimator import Estimator
-from etc.flow.files import PAIR_STEM, SUFFIXES, FlowFiles, PairFiles, files_by_pair
+from etc.flow.files import PAIR_STEM, SUFFIXES, FlowFiles, PairFiles, files_by_pair, named_by_frame
 from etc.flow.store import FlowReader, StoredFlow
 from etc.measure.clip_flow import ClipFlow
 from etc.measure.id_maps import Frames
@@ -198,7 +198,9 @@ def _folder(root: Path) -> FlowChoice:
         return FlowChoice(str(root), stored=stored)
     files = [path for path in present if path.suffix.lower() in SUFFIXES]
     if files and all(PAIR_STEM.fullmatch(path.stem) and not _ONE_FRAME.fullmatch(path.stem) for path in files):
-        return FlowChoice(str(root), pairs=files_by_pair(files, partial(_clip_of, root)))
+        pairs = files_by_pair(files, partial(_clip_of, root))
+        if not named_by_frame(pairs):
+            return FlowChoice(str(root), pairs=pairs)
     if (root / "forward").is_dir():
         backward = root / "backward"
         return FlowChoice(

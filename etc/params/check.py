@@ -8,6 +8,7 @@ from typing import Any
 from etc.core.errors import UserError
 from etc.core.params_file import blocks
 from etc.params import (
+    apart,
     evaluate,
     experiment,
     flow,
@@ -50,6 +51,7 @@ def check_dataset(plan: experiment.ExperimentParams, dataset: str) -> None:
         UserError: the first complaint, as for :func:`check_all`.
     """
     block = {module: _load(module, dataset) for module in PER_DATASET}
+    _check_apart(dataset, block)
     for architecture in plan.architectures:
         block[student].network(architecture)
     _check_schemes(plan, dataset, block[student].schemes)
@@ -93,6 +95,17 @@ def _load(module: ModuleType, dataset: str) -> Any:
             f"{module.PATH}: no block for data set '{dataset}'; `etc adopt {dataset} --like DATASET` copies those of a "
             "similar data set into all files"
         ) from None
+
+
+def _check_apart(dataset: str, block: Mapping[ModuleType, Any]) -> None:
+    """No block names a path whose content the stages of the data set delete."""
+    apart.check_frames(dataset, block[frames])
+    for purpose, one in block[flow]:
+        if one.path is not None:
+            apart.check_path(dataset, f"{flow.PATH}: key '{dataset}.{purpose}.path'", one.path)
+    for module, own in ((labeller, "data/{}/labeller"), (pretrain, "data/{}/pretrained")):
+        if (path := block[module].checkpoint) is not None:
+            apart.check_path(dataset, f"{module.PATH}: key '{dataset}.checkpoint'", path, (own,))
 
 
 def _check_schemes(plan: experiment.ExperimentParams, dataset: str, schemes: Mapping[str, student.Scheme]) -> None:

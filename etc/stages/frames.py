@@ -11,6 +11,7 @@ from etc.core.files import atomic
 from etc.dataset import location, manifest
 from etc.dataset.dataset import Dataset
 from etc.flow.store import FlowWriter
+from etc.params import apart
 from etc.params import frames as params
 from etc.params.frames import SourceParams
 from etc.sources import registry
@@ -38,9 +39,11 @@ def run(dataset: str, workers: int, agreed: bool = False) -> str:
         agreed: the user has agreed to downloads.
 
     Raises:
-        UserError: unknown data set, frames that are missing or wrong, or a folder that cannot be written.
+        UserError: unknown data set, frames that are missing, wrong, or where this stage would delete them, or a folder
+            that cannot be written.
     """
     settings = params.load(dataset)
+    apart.check_frames(dataset, settings)
     data, scratch = Dataset(dataset), Dataset("frames", Path("work") / dataset)
     if isinstance(settings, StreetParams):
         frames = street.generate(
@@ -65,6 +68,7 @@ def verify(dataset: str, workers: int) -> verification.Report:
         UserError: unknown data set, or its folder is not found.
     """
     settings = params.load(dataset)
+    apart.check_frames(dataset, settings)
     data = Dataset(dataset)
     if data.manifest.is_file():
         known = data.frames

@@ -102,6 +102,8 @@ def test_methods_by_name():
         (["ulm_000001_000002_leftImg8bit"], "forward", ["ulm_000001"]),
         (["0016E5_07959", "0006R0_f00930"], "forward", ["0006R0", "0016E5"]),
         (["walk/0001", "walk/0002"], "forward", ["walk"]),
+        (["01_0001", "01_0002"], "forward", ["01"]),
+        (["seq_01_0002", "seq_01_0003", "seq_01_0004"], "forward", ["seq_01"]),
         (["forward/walk/1", "backward/walk/2"], "forward", ["walk"]),
     ],
 )

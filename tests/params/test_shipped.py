@@ -294,6 +294,33 @@ def test_there_need_be_no_ablation(project):
     assert {run.scheme for run in check.check_all().runs()} == {"baseline", "tl"}
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "key"),
+    [
+        ("frames.yaml", "root: null  # its", "root: data/camvid/root  # its", "root"),
+        ("frames.yaml", "root: null  # its", "root: work/camvid/a.zip  # its", "root"),
+        (
+            "flow.yaml",
+            "evaluate: {<<: *judge, method: farneback}",
+            "evaluate: {<<: *judge, method: folder, path: data/camvid/flow/evaluate}",
+            "evaluate.path",
+        ),
+        (
+            "labeller.yaml",
+            "camvid:\n",
+            "camvid:\n  checkpoint: data/camvid/labeller\n  checksum: '01234567'\n",
+            "checkpoint",
+        ),
+    ],
+)
+def test_own_files_where_stages_delete_are_refused_before_anything_runs(project, name, old, new, key):
+    edit(project, "experiment.yaml", "run: [street]", "run: [camvid]")
+    check.check_all()
+    edit(project, name, old, new)
+    with pytest.raises(UserError, match=f"{name}: key 'camvid.{key}' = '.*': lies in .*, which stages of 'camvid' del"):
+        check.check_all()
+
+
 def test_runs_are_all_combinations_in_table_order(project):
     names = [run.name for run in experiment.load().runs()]
     content = yaml.safe_load((project / "params/experiment.yaml").read_text())

@@ -57,6 +57,30 @@ def state(root: Path) -> dict:
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize(
+    ("folder", "block"),
+    [
+        ("data/mine/root", {"root": "data/mine/root"}),
+        ("data/mine/root", {"root": "elsewhere/../data/mine/root"}),
+        ("data/mine/root", {"root": "link"}),
+        ("data/mine/root", {"root": None}),  # by the environment variable
+        ("work/mine/own", {"root": "work/mine/own"}),
+        ("data/mine/root", {"root": "data/mine", "images": "root/images", "labels": "root/labels"}),
+    ],
+)
+def test_frames_where_the_stage_would_delete_them_are_refused_and_stay(theirs, monkeypatch, folder, block):
+    own = Path(folder)
+    shutil.copytree(theirs, own)
+    Path("elsewhere").mkdir()
+    Path("link").symlink_to(own)
+    monkeypatch.setenv("ETC_ROOT_MINE", str(own.absolute()))
+    Path("params/frames.yaml").write_text(yaml.safe_dump({"mine": BLOCK | {"classes": "street"} | block}))
+    before = state(own)
+    with pytest.raises(UserError, match=f"lies in {Path(*own.parts[:3]) if own.parts[0] == 'data' else 'work/mine'}, "):
+        frames.run("mine", 1)
+    assert state(own) == before
+
+
 def test_foreign_frames_stay_where_they_are_and_are_described(theirs):
     before = state(theirs)
     line = frames.run("mine", workers=2)
