@@ -12,12 +12,18 @@ import shutil
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
+import torch
 import yaml
 
 from etc.core import portable
 from etc.dataset import manifest
 from etc.dataset.label_sets import label_set
 from etc.flow.estimators.dis import Dis
+from etc.flow.estimators.farneback import Farneback
+from etc.inference import probabilities, to_tensor
+from etc.models import weights
 from etc.sources.street.params import StreetParams
 from etc.sources.street.street import generate_clip
 from etc.stages import evaluate, student
@@ -34,14 +40,15 @@ def frames(clips: list[str]) -> dict[str, str]:
         clip = generate_clip(StreetParams(), split, int(number))
         exact = [part for key in sorted(clip.flows) for part in clip.flows[key]]
         made[f"frames {name}"] = _digest(part.tobytes() for part in (clip.images, clip.sources, *exact))
-        made[f"flow {name}"] = _digest([Dis()(clip.images[0], clip.images[1]).tobytes()])
+        for flow in (Dis(), Farneback()):
+            made[f"{flow.name} {name}"] = _digest([flow(clip.images[0], clip.images[1]).tobytes()])
     return made
 
 
 def training() -> dict[str, str]:
-    """Weights and histories of three steps, and what evaluation counts; in the current folder.
+    """Weights and histories of three steps, what evaluation counts, and the scores that pseudo-labels are made from.
 
-    The gradient is clipped, and the schemes hold every term.
+    In the current folder. The gradient is clipped, and the schemes hold every term.
     """
     toy.make(Path(), changes={"training.iterations": 3, "training.clip_gradient": 1.0})
     toy.make_teacher(Path())
@@ -53,6 +60,11 @@ def training() -> dict[str, str]:
         history = folder / "history" / f"pspnet18-{scheme}-0.parquet"
         for path in (trained / "weights.safetensors", trained / "config.json", history):
             made[f"{scheme} {path.name if path != history else 'history'}"] = _digest([path.read_bytes()])
+    network, _ = weights.load(trained)
+    pictures = np.stack([cv2.imread(str(path))[..., ::-1] for path in sorted(folder.glob("root/images/*.png"))[:2]])
+    with torch.inference_mode():
+        scores = probabilities(network, to_tensor(pictures, torch.device("cpu")), (0.75, 1.0), flip=True)
+    made["scores"] = _digest([scores.numpy().tobytes()])
     manifest.write(
         folder / "frames.parquet",
         manifest.read(folder / "frames.parquet").assign(split="test"),
@@ -74,6 +86,6 @@ def _digest(parts) -> str:
 
 
 if __name__ == "__main__":
-    assert portable.IN_FORCE
     os.chdir(sys.argv[1])
-    print(json.dumps(frames(sys.argv[2:]) | training(), indent=2))
+    # Frames need no setting; all else does.
+    print(json.dumps(frames(sys.argv[2:]) | (training() if portable.IN_FORCE else {}), indent=2))

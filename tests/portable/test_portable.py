@@ -75,10 +75,17 @@ def test_the_bytes_are_the_committed_ones(environment, tmp_path):
     assert json.loads(python("-m", "tests.portable.chain", str(folder), *CLIPS, **environment)) == EXPECTED
 
 
+def test_frames_are_equal_without_the_settings(tmp_path):
+    made = json.loads(python("-m", "tests.portable.chain", str(tmp_path), *CLIPS, ETC_PORTABLE="0"))
+    frames = {name: value for name, value in EXPECTED.items() if name.startswith("frames ")}
+    assert len(frames) == len(CLIPS)
+    assert {name: made[name] for name in frames} == frames
+
+
 @pytest.mark.skipif(QEMU is None, reason="needs qemu-x86_64 (Debian: qemu-user)")
 @pytest.mark.parametrize("processor", ["Haswell", "EPYC"])
 def test_another_processor_makes_the_same_bytes(processor, tmp_path):
     """An emulated one, without AVX-512; rendering takes longest there, so that one clip is enough."""
     made = json.loads(python("-m", "tests.portable.chain", str(tmp_path), CLIPS[0], before=[QEMU, "-cpu", processor]))
     assert made == {name: EXPECTED[name] for name in made}
-    assert len(made) == len(EXPECTED) - 2 * (len(CLIPS) - 1)
+    assert len(made) == len(EXPECTED) - 3 * (len(CLIPS) - 1)
