@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from etc.core.errors import UserError, first_line
-from etc.core.outputs import begin, finish
+from etc.core.outputs import begin, finish, refuse_special
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run again",
@@ -151,9 +151,10 @@ def sha256(path: str | os.PathLike) -> str:
     """SHA-256 of a file, 64 hex digits.
 
     Raises:
-        UserError: the file is missing.
+        UserError: the file is missing, or no regular file.
     """
     try:
+        refuse_special(Path(path))
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (FileNotFoundError, IsADirectoryError) as error:

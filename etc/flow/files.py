@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from etc.core.errors import UserError
-from etc.flow.io import read_flow
+from etc.flow.io import read_bytes, read_flow
 
 SUFFIXES = (".flo", ".png")
 # Stem of a file that holds the flow of one pair: ``<source>_<target>``, optionally after the clip's name.
@@ -88,9 +88,9 @@ class FlowFiles:
         """BLAKE2b of the files of these pairs, 32 hex digits each: what a key of stored flow needs.
 
         Raises:
-            UserError: naming the first pair that has no file.
+            UserError: naming the first pair that has no file, or something else in its place.
         """
-        return [hashlib.blake2b(self._path(*pair).read_bytes(), digest_size=16).hexdigest() for pair in pairs]
+        return [hashlib.blake2b(read_bytes(self._path(*pair)), digest_size=16).hexdigest() for pair in pairs]
 
     def _path(self, source: int, target: int) -> Path:
         if (source, target) not in self.files:

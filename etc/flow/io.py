@@ -32,7 +32,7 @@ def read_flo(path: str | os.PathLike) -> np.ndarray:
     Raises:
         UserError: the file is missing, has the wrong tag or size, or holds NaN or infinite values.
     """
-    data = _read_bytes(path)
+    data = read_bytes(path)
     if len(data) < _FLO_HEADER or np.frombuffer(data, "<f4", 1)[0] != _FLO_TAG:
         raise UserError(f"{path}: not a .flo file (its first four bytes are not the tag 202021.25)")
     width, height = (int(side) for side in np.frombuffer(data, "<i4", 2, offset=4))
@@ -70,7 +70,7 @@ def read_kitti_png(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: the file is missing, damaged, or not a 16-bit PNG of three channels.
     """
-    data = np.frombuffer(_read_bytes(path), np.uint8)
+    data = np.frombuffer(read_bytes(path), np.uint8)
     encoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if encoded is None:
         raise UserError(f"{path}: not a readable PNG (damaged or truncated); get it again")
@@ -130,7 +130,12 @@ def read_flow(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     return flow, known
 
 
-def _read_bytes(path: str | os.PathLike) -> bytes:
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """The content of a flow file.
+
+    Raises:
+        UserError: it is missing, no regular file, or cannot be read.
+    """
     path = Path(path)
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: not a regular file")
