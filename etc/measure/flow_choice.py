@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from etc.core.errors import UserError
+from etc.core.params_file import parse
 from etc.flow import methods
 from etc.flow.estimated import EstimatedFlow
 from etc.flow.estimators.estimator import Estimator
@@ -178,10 +178,7 @@ def choose_flow(text: str, preset: str, options: Sequence[str] = ()) -> FlowChoi
 
 def _option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
-    try:
-        found = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"--flow-option {text}: the value is not readable as YAML; quote it") from error
+    found = parse(value, f"--flow-option {text}")
     plain = (str, int, float, type(None))
     if not (name and equals and value) or not isinstance(found, (*plain, list)):
         raise UserError(f"--flow-option {text}: give name=value, e.g. weights=raft.pth")

@@ -59,7 +59,8 @@ def test_options_reach_the_method(tmp_path, monkeypatch):
         ("farneback", "levels=[3", "--flow-option levels=.*not readable as YAML"),
         ("farneback", "levels=[[1]]", r"--flow-option levels=\[\[1\]\]: a list may hold plain values only"),
         ("farneback", "levels=[{a: 1}]", "a list may hold plain values only"),
-        ("farneback", "levels=!!set {1}", "--flow-option .*give name=value"),
+        ("farneback", "levels=!!set {1}", "--flow-option .*not readable as YAML: tag .* is not allowed"),
+        ("farneback", "levels=1:30", "levels is '1:30', but must be int"),
         ("farneback", "levels=2020-01-01", "--flow-option .*give name=value"),
         ("farneback", "levels=" + 9999 * "[", "--flow-option levels=.*not readable as YAML"),
         ("farneback", "levels=[1]", r"--flow farneback: .* levels is \(1,\), but must be int"),
@@ -74,6 +75,13 @@ def test_options_reach_the_method(tmp_path, monkeypatch):
 def test_an_option_that_does_not_fit_is_refused(flow, option, words):
     with pytest.raises(UserError, match=words):
         choose_flow(flow, "medium", [option])
+
+
+@pytest.mark.parametrize(("value", "levels"), [("010", 10), ("0o10", 8), ("0x10", 16), ("5 # five", 5)])
+def test_an_option_is_read_as_parameter_files_are(value, levels):
+    """YAML 1.2: PyYAML takes 010 for 8."""
+    (found,) = choose_flow("farneback", "medium", [f"levels={value}"]).method.parameters
+    assert found == ("levels", levels)
 
 
 def test_methods_by_name():
