@@ -79,6 +79,7 @@ def check_folder(folder: Path, names: Iterable[str], inputs: Iterable[Path] = ()
     if folder.suffix.lower() in _FILE_SUFFIXES and not folder.exists():
         raise UserError(f"{folder}: a folder is written here, not a {folder.suffix} file; name a folder")
     _check_outside(folder, inputs)
+    refuse_special(folder / MARKER)
     _check_writable(folder, folder / MARKER)
     listed = _listed(folder)
     seen = set()
@@ -108,7 +109,7 @@ def check_place(path: Path) -> None:
 
 
 def refuse_special(path: Path) -> None:
-    """Refuse a path that names, or leads to, anything but a regular file or nothing.
+    """Refuse a path that names, or leads to, anything but a regular file or nothing: reading a FIFO waits for ever.
 
     Raises:
         UserError: a device, FIFO or socket.

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from etc.core.errors import UserError, many
+from etc.core.files import os_errors_in_one_line
 from etc.core.regular import file_checksum
 from etc.flow.io import read_flow
 
@@ -90,7 +91,8 @@ class FlowFiles:
         Raises:
             UserError: naming the first pair that has no file.
         """
-        return [file_checksum(self._path(*pair)) for pair in pairs]
+        with os_errors_in_one_line():
+            return [file_checksum(self._path(*pair)) for pair in pairs]
 
     def _path(self, source: int, target: int) -> Path:
         if (source, target) not in self.files:

@@ -17,6 +17,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -25,6 +26,7 @@ import pyarrow as pa
 
 from etc.core.errors import UserError, first_line, many
 from etc.core.files import atomic
+from etc.core.outputs import refuse_special
 from etc.flow.precision import LIMIT, holds
 from etc.flow.warp import check_flow
 
@@ -210,6 +212,7 @@ class StoredFlow:
         self.path = path
         self._expected_key = key
         with self._readable():
+            refuse_special(Path(path))
             self._file = pa.ipc.open_file(pa.memory_map(os.fspath(path)))
             header = {name.decode(): value.decode() for name, value in (self._file.schema.metadata or {}).items()}
             if header.get("format") != str(FORMAT):

@@ -46,6 +46,8 @@ def check_path(dataset: str, place: str, path: str | Path, made: tuple[str, ...]
     Raises:
         UserError: the path lies in one.
     """
+    if "\0" in str(path):
+        raise UserError(f"{place} = {str(path)!r}: no path holds the character \\0; correct it")
     found = Path(os.path.realpath(Path(path).expanduser()))
     for folder in (one.format(dataset) for one in made):
         if found.is_relative_to(os.path.realpath(folder)):

@@ -63,6 +63,7 @@ def test_options_reach_the_method(tmp_path, monkeypatch):
         ("farneback", "levels={a: 1}", "--flow-option .*give name=value"),
         ("farneback", "levels={a: 1, a: 2}", '--flow-option levels=.*not readable as YAML: .* duplicate key "a"'),
         ("farneback", "levels=yes", "levels is .*yes.*, but must be int"),
+        ("farneback", "levels=1:30", "levels is '1:30', but must be int"),
         ("farneback", "levels=2020-01-01", "--flow-option .*give name=value"),
         ("farneback", "levels=" + 9999 * "[", "--flow-option levels=.*not readable as YAML"),
         ("farneback", "levels=[1]", r"--flow farneback: .* levels is \(1,\), but must be int"),
@@ -84,6 +85,13 @@ def test_numbers_are_those_of_yaml_1_2():
         ("levels", 10),
         ("sigma", 1.0),
     )
+
+
+@pytest.mark.parametrize(("value", "levels"), [("010", 10), ("0o10", 8), ("0x10", 16), ("5 # five", 5)])
+def test_an_option_is_read_as_parameter_files_are(value, levels):
+    """YAML 1.2: PyYAML takes 010 for 8."""
+    (found,) = choose_flow("farneback", "medium", [f"levels={value}"]).method.parameters
+    assert found == ("levels", levels)
 
 
 def test_methods_by_name():

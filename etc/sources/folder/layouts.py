@@ -9,7 +9,8 @@ Four layouts are detected:
 - *folders*: one folder per clip, files with any name that ends in the frame number. The clip is the folder's path below
   the root. Files with bare numbers directly in the root are one clip without a name.
 
-After the number may stand what the file is (``00000000_pred`` as mmsegmentation writes it), and the number may stand in
+The number may be a time: nanoseconds, or seconds with their fraction (``1305031102.175304``), which are read as
+nanoseconds. After it may stand what the file is (``00000000_pred`` as mmsegmentation writes it), and it may stand in
 brackets (``frame (1)``) if it does so in all names of its folder; elsewhere ``0001 (1)`` is a second copy of ``0001``.
 """
 
@@ -38,6 +39,8 @@ _CITYSCAPES = re.compile(r"(?P<clip>[A-Za-z][A-Za-z-]*(?:_\d\d)?_\d{6})_(?P<fram
 # An optional f before the number and _L after it are CamVid's.
 _WHAT = r"(?:_(?:L|pred|prediction|mask|label|labels|gt|seg|flow))?"
 _NUMBERED = re.compile(rf"(?P<clip>.*?)[_.-]?f?(?P<frame>\d+){_WHAT}")
+# Seconds since 1970 with their fraction, of the years 2001 to 2033: 1305031102.175304.
+_SECONDS = re.compile(rf"(?P<clip>.*?)[_.-]?(?P<seconds>1\d{{9}})\.(?P<fraction>\d{{1,9}}){_WHAT}")
 _BRACKETED = re.compile(rf"(?P<clip>.*?)[ _]?\((?P<frame>\d+)\){_WHAT}")
 # VSPW's folders of frames and of labels below the folder of a clip.
 VSPW_FRAMES, VSPW_LABELS = "origin", "mask"
@@ -118,7 +121,7 @@ def read_folder(
     named = not cityscapes and _clips_in_names(root, numbered)
     clips: defaultdict[str, Files] = defaultdict(dict)
     for path, found in numbered.items():
-        number = int(found["frame"])
+        number = _number(found)
         if number > _LAST_TIME:
             strays.append(f"{path}: its frame number is above {_LAST_TIME}; number the frames of a clip from 0")
             continue
@@ -201,12 +204,19 @@ def _stem(path: Path) -> str:
 
 def _parsed(paths: Iterable[Path]) -> dict[Path, re.Match | None]:
     """What each name says of clip and frame; None if it has no frame number."""
-    plain = {path: _NUMBERED.fullmatch(_stem(path)) for path in paths}
+    plain = {path: _SECONDS.fullmatch(path.stem) or _NUMBERED.fullmatch(_stem(path)) for path in paths}
     numbered = {path.parent for path, found in plain.items() if found}
     return {
         path: found or (None if path.parent in numbered else _BRACKETED.fullmatch(path.stem))
         for path, found in plain.items()
     }
+
+
+def _number(name: re.Match) -> int:
+    """The frame number; of seconds with a fraction, the nanoseconds."""
+    if name.re is _SECONDS:
+        return int(name["seconds"] + name["fraction"].ljust(9, "0"))
+    return int(name["frame"])
 
 
 def _is_vspw(root: Path, paths: Iterable[Path]) -> bool:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from etc.core.errors import UserError
+from etc.core.outputs import refuse_special
 from etc.sources.video.mp4 import shown_seconds
 from etc.sources.video.sizes import first_change, quiet
 from etc.sources.video.timeline import interval
@@ -151,6 +152,7 @@ def _missing(path: Path, frames: int, seconds: float, count: float, said: float)
 def _open(path: Path) -> cv2.VideoCapture:
     if cv2.CAP_FFMPEG not in cv2.videoio_registry.getStreamBackends():
         raise UserError(f"{path}: this OpenCV reads no videos; install opencv-python as in requirements.lock")
+    refuse_special(path)
     with quiet():
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     if not capture.isOpened():
