@@ -21,6 +21,8 @@ from etc.models.memory import advising, is_out_of_memory
 
 INSTALL = "pip install 'etc-segmentation[export]'"
 KEYS = ("architecture", "width", "classes", "class_names")
+# How files begin: a .pt2 as a .zip, an .onnx with the number of its format's version; no text does.
+_FIRST = (b"PK\x03\x04", b"\x08")
 # 8192 x 8192. torch needs an example image to trace, and larger ones take gigabytes.
 MOST_PIXELS = 2**26
 
@@ -73,7 +75,7 @@ def export(run: Path, target: Path, size: tuple[int, int]) -> str:
 def is_export(path: Path) -> bool:
     """Whether a file was written by :func:`export`: both formats hold the names of the metadata as they are."""
     content = path.read_bytes()
-    return all(key.encode() in content for key in KEYS)
+    return content.startswith(_FIRST) and all(key.encode() in content for key in KEYS)
 
 
 def _pt2(network: nn.Module, image: Tensor, metadata: dict[str, str], target: Path) -> bytes:

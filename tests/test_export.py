@@ -79,15 +79,16 @@ def test_missing_run_is_named(tmp_path):
         export(tmp_path / "nothing", tmp_path / "network.pt2", SIZE)
 
 
+@pytest.mark.parametrize("content", [b"of someone else", b"architecture, width, classes and class_names are my notes"])
 @pytest.mark.parametrize("name", ["network.pt2", "network.onnx"])
-def test_only_an_earlier_export_is_replaced(run, tmp_path, name):
-    (tmp_path / name).write_bytes(b"of someone else")
+def test_only_an_earlier_export_is_replaced(run, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=f"{name}: exists and was not made by this command"):
         export(run, tmp_path / name, SIZE)
     (tmp_path / f"link_{name}").symlink_to(run / weights.WEIGHTS)
     with pytest.raises(UserError, match=f"link_{name}: the same as the input"):
         export(run, tmp_path / f"link_{name}", SIZE)
-    assert (tmp_path / name).read_bytes() == b"of someone else"
+    assert (tmp_path / name).read_bytes() == content
 
 
 @pytest.mark.parametrize("size", [(1_000_000, 2048), (2048, 10**40)])

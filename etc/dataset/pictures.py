@@ -156,14 +156,14 @@ def check(data: bytes, name: str, kind: Kind) -> Header:
         raise fail("large", f"{_size(header)} pixels, above the limit of {MOST_PIXELS:,}", "; make it smaller")
     if refusal := {"frame": _no_frame, "ids": _no_ids, "colours": _no_colours}[kind](header):
         raise fail("mode", *refusal)
-    if kind != "frame" and header.turned and _orientation(data) != 1:
+    if kind != "frame" and header.turned and _orientation(data, header) != 1:
         raise fail("mode", "a label with an EXIF orientation", "; turn the pixels and remove the tag")
     return header
 
 
 def upright_size(data: bytes, header: Header) -> tuple[int, int]:
     """Width and height after the EXIF orientation, which is applied to frames."""
-    on_its_side = header.turned and _orientation(data) >= 5
+    on_its_side = header.turned and _orientation(data, header) >= 5
     return (header.height, header.width) if on_its_side else (header.width, header.height)
 
 
@@ -199,6 +199,8 @@ def _no_colours(header: Header) -> tuple[str, ...]:
 def _rgb(data: bytes, header: Header) -> np.ndarray:
     if header.form in _OTHERS:
         picture = Image.open(BytesIO(data), formats=_OTHERS)
+        # Only EXIF turns a picture; OpenCV knows no other orientation.
+        picture.info.pop("xmp", None)
         return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     if header.form == "PNG":
         data = _stripped(data, header, b"IHDR", b"PLTE", b"eXIf")
@@ -352,10 +354,16 @@ def _jpeg_header(data: bytes, fail: Callable[..., PictureError]) -> Header:
     return Header("JPEG", width, height, mode, turned)
 
 
-def _orientation(data: bytes) -> int:
+def _orientation(data: bytes, header: Header) -> int:
+    """The EXIF orientation; ``Image.getexif`` would fall back on that of XMP."""
+    exif = Image.Exif()
     try:
         with warnings.catch_warnings(action="ignore"):
-            return Image.open(BytesIO(data)).getexif().get(_ORIENTATION, 1)
+            if header.form == "PNG":
+                exif.load(next(data[first + 8 : end - 4] for kind, first, end in header.chunks if kind == b"eXIf"))
+            else:
+                exif.load(Image.open(BytesIO(data)).info.get("exif", b""))
+            return exif.get(_ORIENTATION, 1)
     except Exception:  # As in decode; OpenCV ignores EXIF data that it cannot read.
         return 1
 

@@ -54,7 +54,7 @@ def clip_list(source: str) -> list[str]:
         if source in BUNDLED:
             text = resources.files("etc.evaluation").joinpath("assets", f"{source}.txt").read_text(encoding="utf-8")
         else:
-            text = read_text(source)
+            text = read_text(source).removeprefix("\ufeff")  # which editors on Windows write
     except FileNotFoundError as error:
         raise UserError(
             f"{source}: neither a bundled list of clips ({', '.join(BUNDLED)}) nor a text file of clip names"

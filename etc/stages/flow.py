@@ -13,6 +13,7 @@ from etc.core.errors import UserError, many
 from etc.core.progress import track
 from etc.core.regular import file_checksum
 from etc.dataset.dataset import Dataset
+from etc.dataset.location import locate
 from etc.flow import methods
 from etc.flow.estimated import EstimatedFlow
 from etc.flow.estimators.estimator import Estimator
@@ -170,7 +171,7 @@ def _reader(task: Task) -> FlowReader:
     if task.settings.method == "folder":
         return find_flow(task.settings.path, task.clip, task.shape)
     images = {row["frame"]: task.dataset.image(row) for row in task.rows}
-    paths = {row["frame"]: str(task.dataset.root / row["image"]) for row in task.rows}
+    paths = {row["frame"]: str(locate(task.dataset.root, row["image"])) for row in task.rows}
     return EstimatedFlow(images.__getitem__, _method(task.settings), task.settings.method, paths.__getitem__)
 
 

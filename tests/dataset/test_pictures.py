@@ -103,6 +103,23 @@ def test_frames_are_turned_as_their_exif_data_say(form, orientation):
     assert pictures.upright_size(data, header) == (upright.shape[1], upright.shape[0])
 
 
+@pytest.mark.parametrize("form", ["JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("with_exif", [False, True])
+def test_an_orientation_in_xmp_alone_turns_no_frame(form, with_exif):
+    """Pillow obeys it, OpenCV does not."""
+    from PIL import Image
+
+    xmp = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    camera = Image.Exif()
+    camera[0x010F] = "maker"
+    options = {"exif": camera} if with_exif else {}
+    options |= {"tiffinfo": {700: xmp}} if form == "TIFF" else {"xmp": xmp}
+    data = saved(COLOURS, form, **options)
+    assert pictures.decode(data, "a", "frame").shape == COLOURS.shape
+    header = pictures.check(data, "a", "frame")
+    assert pictures.upright_size(data, header) == (COLOURS.shape[1], COLOURS.shape[0])
+
+
 def animation(form, **options):
     from PIL import Image
 

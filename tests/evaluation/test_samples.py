@@ -57,3 +57,8 @@ def test_shares_do_not_depend_on_the_order_of_names():
     names = [f"{number:02d}" for number in range(50)]
     assert random_share(names, 0.2, 1) == random_share(reversed(names), 0.2, 1) != random_share(names, 0.2, 2)
     assert len(random_share(names, 0.2, 1)) == 10 and random_share([], 0.5, 0) == []
+
+
+def test_a_list_saved_on_windows_names_the_same_clips(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfwalk\r\nride\r\n")
+    assert clip_list(str(tmp_path / "list.txt")) == ["walk", "ride"]

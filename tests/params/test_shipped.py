@@ -321,6 +321,13 @@ def test_own_files_where_stages_delete_are_refused_before_anything_runs(project,
         check.check_all()
 
 
+def test_a_path_that_no_system_takes_is_named(project):
+    edit(project, "experiment.yaml", "run: [street]", "run: [camvid]")
+    edit(project, "frames.yaml", "root: null  # its", 'root: "a\\0b"  # its')
+    with pytest.raises(UserError, match=r"frames.yaml: key 'camvid.root' = 'a\\x00b': no path holds the character"):
+        check.check_all()
+
+
 def test_runs_are_all_combinations_in_table_order(project):
     names = [run.name for run in experiment.load().runs()]
     content = yaml.safe_load((project / "params/experiment.yaml").read_text())

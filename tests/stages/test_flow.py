@@ -6,6 +6,7 @@ import pytest
 
 from etc.core.errors import UserError
 from etc.dataset.dataset import Dataset
+from etc.dataset.location import Location, write_pointer
 from etc.dataset.manifest import checksum
 from etc.flow import methods
 from etc.flow.io import write_flo
@@ -162,6 +163,21 @@ def test_a_method_that_fails_is_named(task, monkeypatch, flow, message):
     with pytest.raises(UserError, match=message):
         compute_clip(task)
     assert not task.path.exists()
+
+
+def test_a_method_that_fails_names_the_users_own_file(task, tmp_path, monkeypatch):
+    theirs = tmp_path / "theirs"
+    task.dataset.root.rename(theirs)
+    task.dataset.root.mkdir()
+    write_pointer(task.dataset.root, Location(str(theirs)))
+
+    def fail(first, second):
+        raise UserError("fails")
+
+    fail.parameters, fail.version, fail.name = {}, "1", "fail"
+    monkeypatch.setattr("etc.stages.flow._method", lambda _: fail)
+    with pytest.raises(UserError, match=rf"{theirs}/0.png: fails"):
+        compute_clip(task)
 
 
 class Fixed:

@@ -81,6 +81,13 @@ def test_frames_where_the_stage_would_delete_them_are_refused_and_stay(theirs, m
     assert state(own) == before
 
 
+def test_a_label_of_another_size_than_its_frame_is_refused_at_once(theirs):
+    cv2.imwrite(str(theirs / "labels/ride/002.png"), np.zeros((16, 12), np.uint8))
+    words = r"labels/ride/002.png: 12x16 pixels, but its frame images/ride/002.png has 24x16 \(1 of 8 labels differ\)"
+    with pytest.raises(UserError, match=words):
+        frames.run("mine", 1)
+
+
 def test_foreign_frames_stay_where_they_are_and_are_described(theirs):
     before = state(theirs)
     line = frames.run("mine", workers=2)
