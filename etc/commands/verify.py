@@ -69,7 +69,8 @@ def _verify(datasets: list[str], revision: str) -> None:
         print("Not compared to the end: run `make results` before.")
         raise SystemExit(TROUBLE)
     if began:
-        print(f"Different, beginning with {', '.join(began)}.")
+        more = f" and {len(began) - 3} more" if len(began) > 3 else ""
+        print(f"Different, beginning with {', '.join(began[:3])}{more}.")
         raise SystemExit(DIFFERENT)
     print("Equal: every stage made the committed bytes.")
 
