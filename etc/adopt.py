@@ -13,6 +13,7 @@ from etc.added_block import Keys, Values, with_block, with_run
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, sha256
 from etc.core.names import check_name
+from etc.core.outputs import together
 from etc.core.params_file import blocks, parse
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import CITYSCAPES, STREET
@@ -255,8 +256,9 @@ def _write(texts: Mapping[Path, str], check: Callable[[], Any]) -> None:
     """Write all files; put them back as they were when one cannot be written or the check fails."""
     before = {path: path.read_bytes() for path in texts}
     try:
-        for path, text in texts.items():
-            _replace(path, text.encode("utf-8"))
+        with together():
+            for path, text in texts.items():
+                _replace(path, text.encode("utf-8"))
         check()
     except BaseException as error:
         for path, content in before.items():

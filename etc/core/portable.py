@@ -34,14 +34,17 @@ def set_up() -> bool:
     """Set the environment of this process and its children; what was set by hand is overruled.
 
     Returns:
-        Whether the settings are in force: they are not asked away, the processor is an x86-64, and none of ``READERS``
-        was loaded without them.
+        Whether the settings are in force: they are not asked away, the processor is an x86-64 with AVX2, and none of
+        ``READERS`` was loaded without them.
     """
     if os.environ.get(OFF, "").strip().lower() in ("0", "false", "no", "off"):
         return False
-    if platform.machine().lower() not in ("x86_64", "amd64"):
+    features = _features()
+    if platform.machine().lower() not in ("x86_64", "amd64") or (features and "avx2" not in features):
         return False
-    settings = {name: value for name, value in SETTINGS.items() if name != "OPENCV_CPU_DISABLE" or _may_have_avx512()}
+    # OpenCV complains on stderr when it is to do without what is not there.
+    without = {"OPENCV_CPU_DISABLE"} if features and "avx512f" not in features else set()
+    settings = {name: value for name, value in SETTINGS.items() if name not in without}
     inherited = all(os.environ.get(name) == value for name, value in settings.items())
     os.environ.update(settings)
     # OpenCV warns of each process in which IPP is off.
@@ -49,12 +52,13 @@ def set_up() -> bool:
     return inherited or not any(name in sys.modules for name in READERS)
 
 
-def _may_have_avx512() -> bool:
-    # OpenCV complains on stderr when it is to do without what is not there.
+def _features() -> set[str]:
+    """What the processor can do, as Linux names it; empty on other systems."""
     try:
-        return "avx512" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return True
+        return set()
+    return set(next((line.split() for line in text.splitlines() if line.startswith("flags")), []))
 
 
 IN_FORCE = set_up()

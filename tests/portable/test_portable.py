@@ -56,6 +56,24 @@ def test_settings_that_come_too_late_are_not_in_force_but_hold_for_children(read
     assert done == "False\nTrue\n"
 
 
+@pytest.mark.parametrize(
+    ("flags", "in_force", "without_avx512"),
+    [
+        ("fma avx avx2 avx512f avx512vl", True, True),
+        ("fma avx avx2", True, False),
+        ("avx sse4_2", False, False),
+        (None, True, True),
+    ],
+)
+def test_what_the_processor_can_do_decides(flags, in_force, without_avx512, monkeypatch):
+    text = f"processor\t: 0\nflags\t\t: {flags}\n" if flags else "no such line"
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: text)
+    monkeypatch.delenv("OPENCV_CPU_DISABLE", raising=False)
+    monkeypatch.setattr(sys, "modules", {})
+    assert portable.set_up() == in_force
+    assert ("OPENCV_CPU_DISABLE" in os.environ) == without_avx512
+
+
 def test_other_settings_are_overruled():
     assert python("-c", f"{LOADED}; import os; print(os.environ['MKL_CBWR'])", MKL_CBWR="AVX2") == "True\nCOMPATIBLE\n"
 
