@@ -58,7 +58,7 @@ def train(project: Path, scheme: str, portable: str) -> float:
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     command = [sys.executable, "-m", "etc", "student", "street", "--scheme", scheme, "--seed", "0"]
     environment |= {OFF: portable, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
-    subprocess.run(command, cwd=project, env=environment, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
     return json.loads((run / "timing.json").read_text(encoding="utf-8"))["train_seconds"]
 
 
