@@ -1,7 +1,7 @@
 """Settings under which processors with AVX2 compute the same bits, in force before NumPy, OpenCV and torch are loaded.
 
 Newer processors get other kernels, which add in another order. Each setting was necessary, or is a precaution, as
-measured in ``docs/decisions/portable-bits.md``. They make a training step a third slower where AVX-512 is at hand.
+measured in ``docs/decisions/portable-bits.md``; docs/benchmarks.md says what they cost.
 """
 
 import os
