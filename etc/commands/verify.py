@@ -49,6 +49,8 @@ def _verify(datasets: list[str], revision: str) -> None:
     verdicts = locks.compare(old, new, reading.wrong_on_disk(datasets))
     print(f"Stages of {', '.join(datasets)} beside dvc.lock of {revision} ({commit[:7]})\n\n{text.stages(verdicts)}")
     unfinished = {one.stage for one in verdicts if one.kind == "unfinished"}
+    if foreign := reading.not_portable(new, [one.stage for one in verdicts if one.kind != "unfinished"]):
+        print(f"\n{text.foreign(foreign)}")
     began = [one.stage for one in verdicts if one.kind in ("first", "changed")]
     here = machine.this_machine()
     for dataset in datasets:
@@ -60,9 +62,9 @@ def _verify(datasets: list[str], revision: str) -> None:
             compared = [tables.compare(name, *pair) for name, pair in pairs.items()]
             print(f"Tables of {dataset}\n\n{text.tables(compared)}")
             if any(one.differing for one in compared):
-                # Without a stage, when tables were committed that are not those of the committed dvc.lock.
-                began = began or [f"results/{dataset}/tables"]
                 print(f"\n{text.findings(tables.differences(*pairs['schemes.csv']))}")
+            # Without a stage, when results were committed that are not those of the committed dvc.lock.
+            began = began or reading.stale(commit, new, dataset)
         print(f"\n{text.made_by(machine.compare(reading.committed_machine(commit, dataset), here))}")
     print()
     if unfinished:

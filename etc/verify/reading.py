@@ -1,5 +1,6 @@
 """What there is to compare: the committed side from git, this side from the disk, as DVC sees it."""
 
+import contextlib
 import json
 import os
 from collections.abc import Collection
@@ -9,7 +10,7 @@ from typing import Any
 from dvc.utils.flatten import flatten
 
 from etc.core.errors import UserError, first_line
-from etc.core.files import read_text
+from etc.core.files import read_json, read_text
 from etc.core.progress import track
 from etc.pipeline import committed, lockfile
 from etc.verify import machine
@@ -39,9 +40,12 @@ def workspace_lock() -> Stages:
     """
     if not lockfile.LOCK.exists():
         return {}
-    stages = lockfile.stages(lockfile.LOCK.read_bytes())
+    content = lockfile.LOCK.read_bytes()
+    stages = lockfile.stages(content)
+    if stages is None and b"<<<<<<<" in content:
+        raise UserError(f"{lockfile.LOCK}: half merged; choose a side with `git checkout --ours` or `--theirs`")
     if stages is None:
-        raise UserError(f"{lockfile.LOCK}: damaged, or half merged; `etc check` puts the last good one back")
+        raise UserError(f"{lockfile.LOCK}: damaged; `etc check` puts the last good one back")
     return stages
 
 
@@ -59,11 +63,33 @@ def wrong_on_disk(datasets: Collection[str]) -> dict[str, list[str]]:
         repo = Repo(os.curdir, _wait_for_lock=True)
         with repo.lock:
             stages = [one for one in repo.index.stages if _concerns(one.addressing, datasets)]
+            if not stages:
+                raise UserError(f"dvc.yaml: no stages of {', '.join(datasets)}; restore it with git")
             return {one.addressing: _wrong(one) for one in track(stages, len(stages), "stages")}
     except LockError as error:
         raise UserError("a stage runs here at this moment; verify when it has ended") from error
     except DvcException as error:
         raise UserError(f"DVC cannot read this project: {first_line(error)}; see `dvc status`") from error
+
+
+def not_portable(lock: Stages, names: Collection[str]) -> list[str]:
+    """Those of some stages whose outputs say that they were made without the settings of :mod:`etc.core.portable`."""
+    found = []
+    for name in names:
+        for path in (Path(one["path"]) for one in lock[name].get("outs", ())):
+            with contextlib.suppress(UserError):
+                said = read_json(path if path.name == "config.json" else path / "made.json")
+                if isinstance(said, dict) and said.get("portable") is False:
+                    found.append(name)
+    return found
+
+
+def stale(revision: str, lock: Stages, dataset: str) -> list[str]:
+    """Results of a data set on disk that git has with another content; those that git does not have are left out."""
+    folder = Path("results") / dataset
+    paths = [Path(one["path"]) for stage in lock.values() for one in stage.get("outs", ())]
+    files = [path for path in paths if folder in path.parents and path.is_file()]
+    return [str(path) for path in files if committed.show(revision, path) not in (None, path.read_bytes())]
 
 
 def tables(revision: str, dataset: str) -> dict[str, tuple[str, str]]:
@@ -90,12 +116,25 @@ def committed_machine(revision: str, dataset: str) -> dict[str, Any]:
     """What the committed results were made by; without a record, the locked packages."""
     content = committed.show(revision, Path("results") / dataset / machine.RECORD)
     try:
-        return dict(json.loads(content or b"{}")) or {"packages": _locked(revision)}
-    except (ValueError, TypeError) as error:
+        record = dict(json.loads(content or b"{}")) or {"packages": _locked(revision)}
+        problem = "" if _is_record(record) else "not a record of a machine"
+    except (ValueError, TypeError, RecursionError) as error:
+        problem = f"not JSON ({first_line(error)})"
+    if problem:
         raise UserError(
-            f"results/{dataset}/{machine.RECORD} of revision {revision[:7]}: not JSON ({first_line(error)}); "
+            f"results/{dataset}/{machine.RECORD} of revision {revision[:7]}: {problem}; "
             "write it again with --record and commit it"
-        ) from error
+        )
+    return record
+
+
+def _is_record(found: dict[str, Any]) -> bool:
+    """Whether all that is shown is text, in blocks where there are blocks."""
+    blocks = [found[part] for part in ("packages", "settings") if found.get(part) is not None]
+    if not all(isinstance(block, dict) for block in blocks):
+        return False
+    shown = [found[key] for key in ("cpu", "system", "libc", "python") if key in found]
+    return all(isinstance(text, str) for text in [*shown, *(text for block in blocks for text in block.values())])
 
 
 def _locked(revision: str) -> dict[str, str]:

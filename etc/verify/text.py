@@ -44,12 +44,16 @@ def findings(found: Sequence[Difference]) -> str:
     words = {True: "inside", False: "OUTSIDE", None: "none"}
     rows = [(one.row, one.quantity, _interval(one), _signed(one.here), words[one.holds]) for one in found]
     grid = _grid(["scheme", "difference", "committed", "here", "interval"], rows, right=(2, 3))
+    unknown = [f"{one.quantity} of {one.row}" for one in found if one.holds is None]
     lost = [f"{one.quantity} of {one.row}" for one in found if one.holds is False]
     inside = sum(one.holds is True for one in found)
     if lost:
         verdict = f"Not all findings hold: {', '.join(lost)}"
+    elif unknown or not inside:
+        verdict = "Nothing says whether the findings hold"
+        verdict += f": no interval for {', '.join(unknown)}" if unknown else ""
     else:
-        verdict = "The findings hold" if inside else "Nothing says whether the findings hold"
+        verdict = "The findings hold"
     rule = "widened by the spread between chains"
     if all(one.spread is None for one in found):
         rule = f"not widened: the committed table has no spread between chains, columns *{SPREAD}"
@@ -59,6 +63,12 @@ def findings(found: Sequence[Difference]) -> str:
 def made_by(lines: Iterable[tuple[str, str, str]]) -> str:
     """What both sides were made by."""
     return _grid(["made by", "committed", "here"], lines)
+
+
+def foreign(names: Sequence[str]) -> str:
+    """That some stages have run without the portable settings, whatever is set now."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"Without the portable settings (ETC_PORTABLE=0), or on a GPU, ran here: {', '.join(names[:SHOWN])}{more}."
 
 
 def _why(one: Verdict) -> str:

@@ -191,7 +191,21 @@ def test_tables_that_were_committed_without_their_lock_differ(here, capsys):
     git(here, "commit", "-qam", "edited by hand")
     path.write_text(whole)
     status, text = verified(capsys)
-    assert status == 1 and text.endswith("Different, beginning with results/street/tables.\n")
+    assert status == 1 and text.endswith("Different, beginning with results/street/tables/schemes.csv.\n")
+
+
+def test_what_ran_without_the_portable_settings_is_named(here, capsys):
+    """The settings of the comparing process say nothing of the process that trained."""
+    definition = yaml.safe_load((here / "dvc.yaml").read_text())
+    definition["stages"]["student"]["outs"] = ["data/${item.dataset}/config.json"]
+    definition["stages"]["student"]["cmd"] = "cp computer data/${item.dataset}/config.json"
+    definition["stages"].pop("report")
+    (here / "dvc.yaml").write_text(yaml.safe_dump(definition, sort_keys=False))
+    for portable, named in (("true", False), ("false", True)):
+        (here / "computer").write_text(f'{{"portable": {portable}}}')
+        Repo(".").reproduce("student@street-0", force=True)
+        said = "Without the portable settings (ETC_PORTABLE=0), or on a GPU, ran here: student@street-0."
+        assert (said in verified(capsys)[1]) == named
 
 
 def test_the_record_of_the_machine_is_written_on_request_alone_and_shown_once_committed(here, capsys):
@@ -213,6 +227,15 @@ def no_lock(folder):
 
 def damaged_lock(folder):
     (folder / "dvc.lock").write_text((folder / "dvc.lock").read_text()[:-40])
+
+
+def merged_lock(folder):
+    path = folder / "dvc.lock"
+    path.write_text(f"<<<<<<< HEAD\n{path.read_text()}=======\n>>>>>>> other\n")
+
+
+def no_stages(folder):
+    (folder / "dvc.yaml").unlink()
 
 
 def damaged_lock_committed(folder):
@@ -238,6 +261,12 @@ def machine_damaged(folder):
     git(folder, "commit", "-qm", "half a record")
 
 
+def machine_of_numbers(folder):
+    (folder / "results/street/machine.json").write_text('{"cpu": "x", "packages": {"numpy": 2}}')
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "a record of numbers")
+
+
 @pytest.mark.parametrize(
     ("prepare", "arguments", "against", "message"),
     [
@@ -246,10 +275,13 @@ def machine_damaged(folder):
         (None, [], "--help", "'--help' is no revision of this repository"),
         (no_repository, [], "HEAD", "nothing is committed here to compare with (fatal: not a git repository"),
         (no_lock, [], "HEAD", "dvc.lock: not in revision "),
-        (damaged_lock, [], "HEAD", "dvc.lock: damaged, or half merged; `etc check` puts the last good one back"),
+        (damaged_lock, [], "HEAD", "dvc.lock: damaged; `etc check` puts the last good one back"),
+        (merged_lock, [], "HEAD", "dvc.lock: half merged; choose a side with `git checkout --ours` or `--theirs`"),
+        (no_stages, [], "HEAD", "dvc.yaml: no stages of street; restore it with git"),
         (damaged_lock_committed, [], "HEAD", "damaged; name another one with --against"),
         (no_tables, [], "HEAD", "results/street/tables/schemes.csv: not in revision "),
         (machine_damaged, [], "HEAD", "results/street/machine.json of revision "),
+        (machine_of_numbers, [], "HEAD", ": not a record of a machine; write it again with --record"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line_and_status_2(here, capsys, prepare, arguments, against, message):

@@ -3,6 +3,7 @@
 import pytest
 
 from etc.verify.tables import compare, differences
+from etc.verify.text import findings
 
 SCHEMES = """architecture,scheme,seeds,tc_mean,\
 delta_tc,delta_tc_low,delta_tc_high,delta_miou,delta_miou_low,delta_miou_high
@@ -67,7 +68,17 @@ def test_the_spread_between_chains_widens_the_interval(here, holds):
 def test_without_an_interval_nothing_can_be_said_of_another_value():
     bare = SCHEMES.replace(",1.04,1.55", ",,")
     assert differences(bare, SCHEMES)[0].holds
-    assert differences(bare, SCHEMES.replace(",1.29,", ",1.30,"))[0].holds is None
+    other = differences(bare, SCHEMES.replace(",1.29,", ",1.30,"))
+    assert [one.holds for one in other] == [None, True]
+    assert "Nothing says whether the findings hold: no interval for delta_tc of pspnet18 tl. 1 of 2" in findings(other)
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf", ""])
+def test_what_is_no_number_is_no_difference_of_the_committed_table(odd):
+    odd = SCHEMES.replace(",1.29,", f",{odd},").replace("83.04", odd)
+    assert [one.quantity for one in differences(odd, SCHEMES)] == ["delta_miou"]
+    found = compare("schemes.csv", odd, SCHEMES)
+    assert (found.differing, found.largest) == (2, 0.0)
 
 
 def test_a_scheme_that_is_gone_does_not_hold():
