@@ -1,5 +1,6 @@
 """Stage ``evaluate``: judge one student frame by frame and keep counts, from which any table can be pooled."""
 
+import zipfile
 from itertools import pairwise
 from typing import Any
 
@@ -86,8 +87,11 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     none = _accuracy("", 0, np.zeros((label_set.count, label_set.count), np.int64))
     write_counts(output / "iou.parquet", accuracy, label_set.count, like=none)
     write_counts(output / "tc.parquet", consistency, label_set.count)
-    with atomic(output / "sample.npz") as stream:
-        np.savez_compressed(stream, **_sample_arrays(samples))
+    with atomic(output / "sample.npz") as stream, zipfile.ZipFile(stream, "w") as archive:
+        # As np.savez, whose headers depend on Python's version; deflated bytes depend on the zlib of the system.
+        for name, array in _sample_arrays(samples).items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
     same_bits = portable.IN_FORCE and device.type == "cpu" and config.get("portable") is True
     write_json(output / MADE, {"portable": same_bits})
     return f"{run_name} judged on {many(len(sampled), 'clip')} ({settings.split}); counts in {output}"
