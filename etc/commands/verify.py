@@ -71,8 +71,7 @@ def _verify(datasets: list[str], revision: str) -> None:
         print("Not compared to the end: run `make results` before.")
         raise SystemExit(TROUBLE)
     if began:
-        more = f" and {len(began) - 3} more" if len(began) > 3 else ""
-        print(f"Different, beginning with {', '.join(began[:3])}{more}.")
+        print(f"Different, beginning with {text.some(began)}.")
         raise SystemExit(DIFFERENT)
     print("Equal: every stage made the committed bytes.")
 
@@ -80,11 +79,11 @@ def _verify(datasets: list[str], revision: str) -> None:
 def _record(datasets: list[str]) -> None:
     from etc.core.errors import UserError
     from etc.core.files import write_json
-    from etc.verify import machine, reading
+    from etc.verify import machine, reading, text
 
     wrong = [stage for stage, lines in reading.wrong_on_disk(datasets).items() if lines]
     if wrong:
-        raise UserError(f"{', '.join(wrong[:3])}: not run as they are; run `make results`, then record its machine")
+        raise UserError(f"{text.some(wrong)}: not run as they are; run `make results`, then record its machine")
     for dataset in datasets:
         path = Path("results") / dataset / machine.RECORD
         write_json(path, machine.this_machine())

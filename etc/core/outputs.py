@@ -17,14 +17,13 @@ import json
 import os
 import secrets
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
 from etc.core.errors import UserError
-from etc.core.regular import file_checksum
+from etc.core.regular import file_checksum, refuse_special
 
 MARKER = ".etc-outputs.json"
 # Whoever gives a folder such a name expects a file.
@@ -106,23 +105,6 @@ def check_place(path: Path) -> None:
     """
     refuse_special(path)
     _check_writable(path, path)
-
-
-def refuse_special(path: Path) -> None:
-    """Refuse a path that names, or leads to, anything but a regular file or nothing: reading a FIFO waits for ever.
-
-    Raises:
-        UserError: a device, FIFO or socket.
-        IsADirectoryError: a folder.
-    """
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(mode):
-        raise UserError(f"{path}: a device, FIFO or socket, not a regular file; give the name of a file")
 
 
 @contextlib.contextmanager

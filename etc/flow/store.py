@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from etc.core.errors import UserError, first_line, many
 from etc.core.files import atomic
-from etc.core.outputs import refuse_special
+from etc.core.regular import refuse_special
 from etc.flow.precision import LIMIT, holds
 from etc.flow.warp import check_flow
 

@@ -24,7 +24,6 @@ from etc.params import evaluate as params
 from etc.params.experiment import Run
 from etc.training.determinism import set_determinism
 
-MADE = "made.json"
 # Each flow of params/flow.yaml that TC is measured with, and its protocols.
 JUDGES = {"evaluate": ("corrected", "occlusion_aware"), "compare": ("corrected",)}
 
@@ -93,7 +92,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
     same_bits = portable.IN_FORCE and device.type == "cpu" and config.get("portable") is True
-    write_json(output / MADE, {"portable": same_bits})
+    write_json(output / "made.json", {"portable": same_bits})
     return f"{run_name} judged on {many(len(sampled), 'clip')} ({settings.split}); counts in {output}"
 
 

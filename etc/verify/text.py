@@ -67,13 +67,17 @@ def made_by(lines: Iterable[tuple[str, str, str]]) -> str:
 
 def foreign(names: Sequence[str]) -> str:
     """That some stages have run without the portable settings, whatever is set now."""
+    return f"Without the portable settings (ETC_PORTABLE=0), or on a GPU, ran here: {some(names)}."
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"Without the portable settings (ETC_PORTABLE=0), or on a GPU, ran here: {', '.join(names[:SHOWN])}{more}."
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def _why(one: Verdict) -> str:
-    listed = ", ".join(one.details[:SHOWN])
-    listed += f" and {len(one.details) - SHOWN} more" if len(one.details) > SHOWN else ""
+    listed = some(one.details)
     sentences = {
         "equal": f"although this was changed: {listed}" if listed else "",
         "first": f"equal command, code, parameters and inputs gave other bytes: {listed}",

@@ -5,7 +5,7 @@ import pytest
 
 from etc.sources.street import objects, rays
 from etc.sources.street.params import StreetParams
-from etc.sources.street.render import EDGE_PIXELS, Renderer, _Frame
+from etc.sources.street.render import EDGE_DISTANCE, Renderer, _Frame
 from etc.sources.street.scene import build_scene
 from etc.sources.street.shapes import blob, box
 
@@ -116,7 +116,13 @@ def test_no_two_faces_of_a_scene_share_a_plane_where_they_are_seen(seed):
     assert close <= 2
 
 
-def test_the_bundle_is_wider_than_what_float32_loses():
-    """Far from the origin, coordinates are rounded by more than near it: 150 m is what a street measures."""
-    rounding = np.spacing(np.float32(150)) / 20  # of a corner, seen from 20 m
-    assert 230 * rounding < EDGE_PIXELS
+@pytest.mark.parametrize("params", [{}, {"width": 2048, "height": 64}, {"frames_per_clip": 300, "speed": 2.0}])
+def test_the_bundle_is_wider_than_what_float32_loses(params):
+    """Far from the origin, coordinates are rounded by more than near it."""
+    params = StreetParams(**params)
+    scene = build_scene(params, np.random.default_rng(0))
+    renderer = Renderer(scene, params.height, params.width)
+    rounding = np.spacing(np.abs(scene.triangles).max())
+    assert renderer.edge >= 4 * rounding
+    bundle = renderer.edge / EDGE_DISTANCE * renderer.focal  # pixels
+    assert bundle > renderer.focal * rounding / 20  # of a corner, seen from 20 m

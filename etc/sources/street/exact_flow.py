@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from etc.sources.street.products import product
 from etc.sources.street.render import Renderer, View
-from etc.sources.street.shapes import product
 
 NEAR = 0.05  # metres; a point nearer to the camera plane than this has no projection
 RELATIVE_TOLERANCE = 0.005  # a point is the seen surface when its depth agrees to this share ...

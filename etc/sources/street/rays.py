@@ -10,6 +10,8 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
+from etc.sources.street.products import dot
+
 # Corners around the middle, so that any edge close to it parts them.
 TRIANGLE = np.array([[1.0, 0.0], [-0.5, 0.8660254], [-0.5, -0.8660254]])
 _BLOCK = 64  # rays that are decided in float64 at once
@@ -45,10 +47,9 @@ def first_met(meshes: list[Mesh], origin: np.ndarray, directions: np.ndarray, bu
         int32 (M,), ids of triangles, -1 = none.
     """
     bundles = (directions[:, None] + bundle).reshape(-1, 3)
-    met = _first(meshes, np.broadcast_to(origin, bundles.shape), bundles).reshape(-1, len(bundle)).T
-    found = met[0].copy()
-    close = np.flatnonzero((met != found).any(axis=0))
-    for block in np.split(close, range(_BLOCK, len(close), _BLOCK)):
+    met = _first(meshes, np.broadcast_to(origin, bundles.shape), bundles).reshape(-1, len(bundle))
+    found = met[:, 0].copy()
+    for block in _divided(met):
         nearest, found[block] = np.inf, -1
         for mesh in meshes:
             distance = _distances(mesh, origin[None], directions[block])
@@ -72,13 +73,18 @@ def blocked(meshes: list[Mesh], points: np.ndarray, direction: np.ndarray, bundl
         bool (M,).
     """
     starts = (points[:, None] + bundle).reshape(-1, 3)
-    met = _any(meshes, starts, direction).reshape(-1, len(bundle)).T
-    found = met[0].copy()
-    close = np.flatnonzero((met != found).any(axis=0))
-    for block in np.split(close, range(_BLOCK, len(close), _BLOCK)):
+    met = _any(meshes, starts, direction).reshape(-1, len(bundle))
+    found = met[:, 0].copy()
+    for block in _divided(met):
         hits = [np.isfinite(_distances(mesh, points[block], direction[None])).any(axis=1) for mesh in meshes]
         found[block] = np.any(hits, axis=0)
     return found
+
+
+def _divided(met: np.ndarray) -> list[np.ndarray]:
+    """Numbers of the bundles, of (M, K), whose rays do not agree, in blocks."""
+    close = np.flatnonzero((met != met[:, :1]).any(axis=1))
+    return np.split(close, range(_BLOCK, len(close), _BLOCK))
 
 
 def _first(meshes: list[Mesh], origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
@@ -113,19 +119,11 @@ def _distances(mesh: Mesh, origins: np.ndarray, directions: np.ndarray) -> np.nd
     first, second, third = (corner[:, None] for corner in corners)
     start, way = (np.asarray(one, np.float64).T[..., None] for one in (origins, directions))
     one, other, offset = second - first, third - first, start - first
-    normal = _cross(way, other)
+    normal = np.cross(way, other, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = 1 / _dot(one, normal)
-        u = _dot(offset, normal) * share
-        side = _cross(offset, one)
-        v = _dot(way, side) * share
-        distance = _dot(other, side) * share
+        share = 1 / dot(one, normal)
+        u = dot(offset, normal) * share
+        side = np.cross(offset, one, axis=0)
+        v = dot(way, side) * share
+        distance = dot(other, side) * share
         return np.where((u >= 0) & (v >= 0) & (u + v <= 1) & (distance > 0), distance, np.inf)
-
-
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
-
-
-def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

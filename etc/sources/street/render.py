@@ -11,18 +11,17 @@ import numpy as np
 
 from etc.sources.street import rays, textures
 from etc.sources.street.objects import LabelId, Material
+from etc.sources.street.products import dot, product
 from etc.sources.street.scene import FOCAL, Scene
-from etc.sources.street.shapes import product
 
 # Rows of the per-triangle table, see _Frame._table.
 _NORMAL, _PLANE, _U, _V = slice(0, 3), 3, slice(4, 7), slice(7, 10)
 _SHIFT_U, _SHIFT_V = 10, 11
 _NX, _NY, _UX, _UY, _VX, _VY = range(12, 18)
 _COLOUR, _SUN, _SIZE_A, _SIZE_B = slice(18, 21), 21, 22, 23
-# Rays that pass an edge within these distances are decided in float64 (rays.py). float32 places a point 100 m away to
-# 4e-6 m, and one that is 5 m away to a pixel's 5e-5.
-EDGE_PIXELS = 1e-3
-EDGE_METRES = 5e-5  # of a shadow
+# Within how many roundings of the farthest corner an edge or shadow is decided in float64 (rays.py), and how far away,
+# in metres, things are taken to be at least when that is turned into an angle.
+EDGE_ROUNDINGS, EDGE_DISTANCE = 4, 20
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,8 @@ class Renderer:
         self.centre = ((width - 1) / 2, (height - 1) / 2)
         rows, columns = np.divmod(np.arange(height * width, dtype=np.int32), width)
         self.grid = np.stack([columns, rows]).astype(np.float32)
+        # Metres; float32 places what is far along the street less exactly.
+        self.edge = float(EDGE_ROUNDINGS * np.spacing(np.abs(scene.triangles).max()))
         self._axes = _surface_axes(scene.triangles)
         self._moving = np.flatnonzero(scene.body > 0)
         standing = np.flatnonzero(scene.body == 0)
@@ -148,14 +149,14 @@ class _Frame:
         pattern = scene.pattern[triangles]
         table = np.empty((24, len(triangles)), np.float32)
         table[_NORMAL], table[_U], table[_V] = normal.T, along.T, up.T
-        table[_PLANE] = _dot(normal.T, (anchor - self.origin).T)
-        table[_SHIFT_U] = _dot(along.T, (self.origin - base).T) + pattern[:, 2]
-        table[_SHIFT_V] = _dot(up.T, (self.origin - base).T) + pattern[:, 3]
+        table[_PLANE] = dot(normal.T, (anchor - self.origin).T)
+        table[_SHIFT_U] = dot(along.T, (self.origin - base).T) + pattern[:, 2]
+        table[_SHIFT_V] = dot(up.T, (self.origin - base).T) + pattern[:, 3]
         right, down = rotation[0] / renderer.focal, rotation[1] / renderer.focal
-        table[_NX], table[_UX], table[_VX] = (_dot(axis.T, right) for axis in (normal, along, up))
-        table[_NY], table[_UY], table[_VY] = (_dot(axis.T, down) for axis in (normal, along, up))
+        table[_NX], table[_UX], table[_VX] = (dot(axis.T, right) for axis in (normal, along, up))
+        table[_NY], table[_UY], table[_VY] = (dot(axis.T, down) for axis in (normal, along, up))
         table[_COLOUR] = scene.colour[triangles].T
-        table[_SUN] = np.maximum(_dot(normal.T, scene.sky.sun), 0)
+        table[_SUN] = np.maximum(dot(normal.T, scene.sky.sun), 0)
         table[_SIZE_A], table[_SIZE_B] = pattern[:, 0], pattern[:, 1]
         return table
 
@@ -171,7 +172,8 @@ class _Frame:
 
     def cast(self, directions: np.ndarray) -> np.ndarray:
         """First triangle that each ray (3, M) from the camera meets, int32 (M,), -1 = none."""
-        bundle = product(rays.TRIANGLE * (EDGE_PIXELS / self.renderer.focal), self.camera[:2, :3]).astype(np.float32)
+        angle = self.renderer.edge / EDGE_DISTANCE
+        bundle = product(angle * rays.TRIANGLE, self.camera[:2, :3]).astype(np.float32)
         return rays.first_met(self.meshes, self.origin.astype(np.float32), directions.T, bundle)
 
     def shade(self, directions: np.ndarray, triangle: np.ndarray) -> _Shading:
@@ -192,12 +194,12 @@ class _Frame:
         used, which = _distinct(np.take(triangle, solid), len(self.scene.triangles))
         row = np.take(self._table(used), which, axis=1)
         d = np.take(directions, solid, axis=1)
-        facing = _dot(row[_NORMAL], d)
+        facing = dot(row[_NORMAL], d)
         t = row[_PLANE] / facing
         shading.depth[solid] = t
         # 1 / depth is linear in the pixel coordinates: n.d / c with d = ((x - cx) / f, (y - cy) / f, 1).
         shading.slope[:, solid] = row[_NX : _NY + 1] / row[_PLANE]
-        du, dv = _dot(row[_U], d), _dot(row[_V], d)
+        du, dv = dot(row[_U], d), dot(row[_V], d)
         u, v = row[_SHIFT_U] + t * du, row[_SHIFT_V] + t * dv
         # Derivatives of the hit point on its plane when the ray moves by one pixel right or down.
         along_x, along_y = row[_NX] / facing, row[_NY] / facing
@@ -220,7 +222,7 @@ class _Frame:
         at = np.flatnonzero(sunny)
         places = (np.take(points, at, axis=1) + self.origin.astype(np.float32)[:, None]).T
         # The sun is never near the horizon, so that points beside each other on the ground are so for its rays, too.
-        bundle = EDGE_METRES * np.insert(rays.TRIANGLE, 1, 0, axis=1)
+        bundle = self.renderer.edge * np.insert(rays.TRIANGLE, 1, 0, axis=1)
         sunny[at] = ~rays.blocked(self.meshes, places, self.scene.sky.sun.astype(np.float32), bundle.astype(np.float32))
         return sunny
 
@@ -258,7 +260,7 @@ class _Frame:
 
     def _sky(self, directions: np.ndarray) -> np.ndarray:
         sky = self.scene.sky
-        length = np.sqrt(_dot(directions, directions))
+        length = np.sqrt(dot(directions, directions))
         height = np.clip(directions[1] / length, 0, 1)
         # Roots are rounded alike on every processor, powers are not.
         rise = np.minimum(height * 2.2, 1)
@@ -286,11 +288,11 @@ def _surface_axes(triangles: np.ndarray) -> np.ndarray:
     """Unit normal and two texture axes (v as upright as the surface allows) of each triangle, float64 (N, 3, 3)."""
     corners = triangles.astype(np.float64)
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal /= np.maximum(np.sqrt(_dot(normal.T, normal.T))[:, None], 1e-12)
+    normal /= np.maximum(np.sqrt(dot(normal.T, normal.T))[:, None], 1e-12)
     flat = np.abs(normal[:, 1]) > 0.9
     reference = np.where(flat[:, None], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0])
-    up = reference - normal * _dot(reference.T, normal.T)[:, None]
-    up /= np.sqrt(_dot(up.T, up.T))[:, None]
+    up = reference - normal * dot(reference.T, normal.T)[:, None]
+    up /= np.sqrt(dot(up.T, up.T))[:, None]
     # On the ground, u then runs to the right and v ahead.
     return np.stack([normal, np.cross(normal, up), up], axis=1)
 
@@ -306,7 +308,3 @@ def _offsets(count: int) -> np.ndarray:
     """Points spread evenly over a pixel, float32 (count, 2) in -0.5..0.5 (a rank-1 lattice)."""
     k = np.arange(count) + 0.5
     return np.stack([k / count, (k * 0.618034) % 1], axis=1).astype(np.float32) - np.float32(0.5)
-
-
-def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

@@ -11,7 +11,8 @@ import numpy as np
 from etc.sources.street import objects
 from etc.sources.street.objects import LabelId, Material, Part
 from etc.sources.street.params import StreetParams
-from etc.sources.street.shapes import box, product, turned
+from etc.sources.street.products import product
+from etc.sources.street.shapes import box, turned
 
 FOCAL = 0.9  # focal length over frame width: a view of 58 degrees
 SIGHT = 130.0  # metres of street in front of the camera's last position

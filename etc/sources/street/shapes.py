@@ -8,6 +8,8 @@ import functools
 
 import numpy as np
 
+from etc.sources.street.products import product
+
 _SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
 _QUADS = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
 _BOX = np.concatenate([_QUADS[:, [0, 1, 2]], _QUADS[:, [0, 2, 3]]])
@@ -68,11 +70,6 @@ def turned(triangles: np.ndarray, yaw: float, offset: tuple[float, float, float]
     cosine, sine = np.cos(yaw), np.sin(yaw)
     rotation = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
     return (product(triangles, rotation.T) + np.asarray(offset)).astype(np.float32)
-
-
-def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Matrix product of (..., I, K) and (..., K, J) for a small K, the same on every processor; ``@`` is not."""
-    return sum(a[..., :, k, None] * b[..., k, None, :] for k in range(a.shape[-1]))
 
 
 @functools.cache

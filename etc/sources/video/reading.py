@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from etc.core.errors import UserError
-from etc.core.outputs import refuse_special
+from etc.core.regular import refuse_special
 from etc.sources.video.mp4 import shown_seconds
 from etc.sources.video.sizes import first_change, quiet
 from etc.sources.video.timeline import interval
