@@ -29,7 +29,7 @@ def this_machine() -> dict[str, Any]:
         "libc": _libc(),
         "python": platform.python_version(),
         "packages": {name: _installed(name) for name in locked},
-        "settings": {name: os.environ[name] for name in portable.SETTINGS if name in os.environ},
+        "settings": {name: os.environ[name] for name in {**portable.SETTINGS, **portable.ALWAYS} if name in os.environ},
     }
 
 

@@ -87,5 +87,5 @@ def _digest(parts) -> str:
 
 if __name__ == "__main__":
     os.chdir(sys.argv[1])
-    # Frames need no setting; all else does.
+    # Frames and flow do not need the settings that can be left out.
     print(json.dumps(frames(sys.argv[2:]) | (training() if portable.IN_FORCE else {}), indent=2))

@@ -170,8 +170,8 @@ def _work(params: StreetParams, root: Path, save_flow: SaveFlow, clip: tuple[str
 
 def _identity(params: StreetParams, save_flow: SaveFlow) -> str:
     """Changes whenever a clip's files could change: parameters, code and the libraries that draw."""
-    modules = [inspect.getsource(classes), inspect.getsource(inspect.getmodule(save_flow))]
-    sources = modules + [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
+    elsewhere = [inspect.getsource(module) for module in (classes, inspect.getmodule(save_flow))]
+    sources = elsewhere + [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
     versions = [np.__version__, cv2.__version__, importlib.metadata.version("embreex")]
     # How many clips there are and which frame is annotated change the manifest, not the files.
     values = params.model_dump(exclude={"clips", "annotated"})
