@@ -103,12 +103,12 @@ def test_a_broken_lock_is_never_kept_as_the_good_copy(project):
 def test_the_guard_puts_the_lock_back_after_dvc_was_killed(project):
     """A stage starts the guard; its DVC is killed, and leaves half a lock."""
     start = f"{sys.executable} -c 'from etc.pipeline.lockfile import start_guard; start_guard()'"
-    Path("dvc.yaml").write_text(STAGES + f"  b:\n    cmd: {start} && touch started && sleep 60\n    deps: [input.txt]\n")
+    Path("dvc.yaml").write_text(STAGES + f"  b:\n    cmd: {start} && touch begun && sleep 60\n    deps: [input.txt]\n")
     lockfile.COPY.unlink()
     whole = lockfile.LOCK.read_bytes()
     killed = subprocess.Popen([sys.executable, "-m", "dvc", "repro"], start_new_session=True, stdout=subprocess.DEVNULL)
     # Not for the copy, which is there a moment before the guard is.
-    wait_for(Path("started").exists)
+    wait_for(Path("begun").exists)
     assert lockfile.COPY.read_bytes() == whole
     lockfile.LOCK.write_bytes(whole[:40])
     os.killpg(killed.pid, 9)
