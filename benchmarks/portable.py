@@ -19,7 +19,7 @@ import yaml
 
 from etc.core.portable import OFF, SETTINGS
 
-NEEDED = ("root", "frames.parquet", "flow", "pseudo_labels.parquet", "pretrained", "teacher")
+NEEDED = ("root", "frames.parquet", "flow", "pseudo_labels", "pretrained", "teacher")
 
 
 def main() -> None:

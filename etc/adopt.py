@@ -217,7 +217,9 @@ def _networks(
                 "one architecture can start from a trained network; leave one"
             )
     networks = {}
-    for module, place in ((labeller, "labeller"), (pretrain, f"pretrained/{architecture}")):
+    # One of the owner's chains is enough: it labels and starts all chains of the new data set.
+    seed = plan.seeds[0]
+    for module, place in ((labeller, f"labeller/{seed}"), (pretrain, f"pretrained/{architecture}-{seed}")):
         folder = Dataset(owner).folder / place
         config = _config(folder, owner, name, classes)
         if module in starting:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from etc.commands.adopt import adopt
-from etc.commands.arguments import Dataset
+from etc.commands.arguments import Architecture, Dataset, Scheme, Seed
+from etc.commands.evaluate import evaluate
 from etc.commands.flow import flow
 from etc.commands.frames import frames
 from etc.commands.predict import predict
@@ -28,54 +29,47 @@ app = typer.Typer(
     help="Temporally consistent per-frame semantic video segmentation (ETC, ECCV 2020), stage by stage.",
 )
 
-Architecture = Annotated[str, typer.Option(help="Student network: one of architectures in params/experiment.yaml.")]
-Scheme = Annotated[str, typer.Option(help="Training scheme, a name from 'schemes' in params/student.yaml.")]
-Seed = Annotated[
-    int, typer.Option(min=0, max=2**31 - 1, help="Seed of initial weights, sample order and augmentation.")
-]
-
-
 app.command()(adopt)
 app.command()(frames)
 
 
 @app.command()
-def labeller(dataset: Dataset) -> None:
-    """Train the labeller, a teacher-size network, on the annotated training frames only."""
+def labeller(dataset: Dataset, seed: Seed) -> None:
+    """Train a labeller, a teacher-size network, on the annotated training frames only."""
     from etc.stages import labeller as stage
 
-    _stage(lambda: stage.run(dataset))
+    _stage(lambda: stage.run(dataset, seed))
 
 
 @app.command()
-def pseudo_labels(dataset: Dataset) -> None:
-    """Label unlabelled training frames with the labeller.
+def pseudo_labels(dataset: Dataset, seed: Seed) -> None:
+    """Label unlabelled training frames with the labeller of the same seed.
 
     Averages over scales and flip, keeps the most confident pixels of each class and sets the rest to ignore.
-    Writes data/DATASET/pseudo_labels.parquet and the audit table results/DATASET/tables/pseudo_labels.csv.
+    Writes labels.parquet and the audit table audit.csv to data/DATASET/pseudo_labels/SEED.
     """
     from etc.stages import pseudo_labels as stage
 
-    _stage(lambda: stage.run(dataset))
+    _stage(lambda: stage.run(dataset, seed))
 
 
 app.add_typer(flow, name="flow")
 
 
 @app.command()
-def teacher(dataset: Dataset) -> None:
-    """Train the teacher on annotated and pseudo-labelled frames with cross-entropy and the motion loss."""
+def teacher(dataset: Dataset, seed: Seed) -> None:
+    """Train a teacher on annotated and pseudo-labelled frames with cross-entropy and the motion loss."""
     from etc.stages import teacher as stage
 
-    _stage(lambda: stage.run(dataset))
+    _stage(lambda: stage.run(dataset, seed))
 
 
 @app.command()
-def pretrain(dataset: Dataset, architecture: Architecture = "pspnet18") -> None:
-    """Train the network that all students start from, on the annotated training frames only."""
+def pretrain(dataset: Dataset, seed: Seed, architecture: Architecture = "pspnet18") -> None:
+    """Train the network that the students of this seed start from, on the annotated training frames only."""
     from etc.stages import pretrain as stage
 
-    _stage(lambda: stage.run(dataset, architecture))
+    _stage(lambda: stage.run(dataset, architecture, seed))
 
 
 @app.command()
@@ -86,12 +80,7 @@ def student(dataset: Dataset, scheme: Scheme, seed: Seed, architecture: Architec
     _stage(lambda: stage.run(dataset, architecture, scheme, seed))
 
 
-@app.command()
-def evaluate(dataset: Dataset, scheme: Scheme, seed: Seed, architecture: Architecture = "pspnet18") -> None:
-    """Judge one student: counts for mIoU, pixel accuracy and temporal consistency, and sample predictions."""
-    from etc.stages import evaluate as stage
-
-    _stage(lambda: stage.run(dataset, architecture, scheme, seed))
+app.command()(evaluate)
 
 
 @app.command()

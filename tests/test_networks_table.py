@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from etc import networks
+from etc.cost import cost
 from etc.models.output import Output
 from etc.models.registry import ARCHITECTURES
 
@@ -25,9 +26,9 @@ class Toy(nn.Module):
 
 def test_cost_of_a_convolution_is_its_closed_form():
     """6 x 4 x 5 outputs, each of 9 pixels of one channel; the auxiliary head does not count."""
-    assert networks.cost(Toy(), (8, 10)) == (6 * 9 + 6, 6 * 4 * 5 * 9)
+    assert cost(Toy(), (8, 10)) == (6 * 9 + 6, 6 * 4 * 5 * 9)
     with torch.device("meta"):
-        assert networks.cost(Toy(), (8, 10)) == (60, 1080)
+        assert cost(Toy(), (8, 10)) == (60, 1080)
 
 
 def test_documentation_holds_the_table():

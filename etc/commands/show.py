@@ -1,4 +1,4 @@
-"""``etc show``: the table of schemes of every data set, how long trainings took, and where the other results are."""
+"""``etc show``: the table of schemes of every data set, measured times, and where the other results are."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -11,7 +11,8 @@ from etc.core.errors import UserError
 def show() -> None:
     """Print the table of schemes of every data set and where to find its other results.
 
-    The last column, seconds of training, is there for networks that were trained in this folder.
+    The last columns are seconds of training and milliseconds a frame, of networks that were trained and judged in this
+    folder.
     """
     from etc.params import experiment
 
@@ -34,33 +35,39 @@ def results_text(dataset: str) -> str:
         raise UserError(f"{path}: no such file; run `make results`")
     places = {"tables": folder / "tables", "plots": folder / "plots", "page": folder / "index.html"}
     lines = [f"  {name:<7}{place}" for name, place in places.items()]
-    table = terminal_table(pd.read_csv(path), _seconds(dataset))
+    table = terminal_table(pd.read_csv(path), _times(dataset))
     return "\n".join([f"Data set {dataset}", table, "Where to look:", *lines])
 
 
-def _seconds(dataset: str) -> dict[tuple[str, str], float]:
-    """Mean seconds of training by architecture and scheme, over the declared runs whose time is known."""
+def _times(dataset: str) -> dict[str, dict[tuple[str, str], str]]:
+    """Mean seconds of training and milliseconds a frame, by architecture and scheme, over the runs whose time is known.
+
+    A column of which nothing is known is left out.
+    """
     from etc.params import experiment
 
-    known = defaultdict(list)
+    folder = Path("data") / dataset
+    training, frames = defaultdict(list), defaultdict(list)
     for one in experiment.load().runs():
-        seconds = train_seconds(Path("data") / dataset / "students" / one.name)
-        if seconds is not None:
-            known[one.architecture, one.scheme].append(seconds)
-    return {scheme: mean(values) for scheme, values in known.items()}
+        scheme, network = (one.architecture, one.scheme), folder / one.folder
+        training[scheme] += measured(network / "timing.json", "train_seconds", network)
+        frames[scheme] += measured(folder / "timing" / f"{one.name}.json", "ms_per_frame", network)
+    columns = {
+        "train s": {scheme: f"{mean(known):.0f}" for scheme, known in training.items() if known},
+        "ms/frame": {scheme: f"{mean(known):.2f}" for scheme, known in frames.items() if known},
+    }
+    return {title: column for title, column in columns.items() if column}
 
 
-def train_seconds(folder: Path) -> float | None:
-    """Seconds that the training of the network in ``folder`` took.
+def measured(path: Path, key: str, network: Path) -> list[float]:
+    """A time that was measured in this folder with the network that is in ``network`` now; empty where there is none.
 
-    None where it was not trained here: weights that come from a cache or a remote have no ``timing.json``, or one that
-    was written beside other weights.
+    Weights that come from a cache or a remote have no such file, or one that was written for other weights.
     """
     from etc.core.files import read_json
 
     try:
-        timing, config = (read_json(folder / name) for name in ("timing.json", "config.json"))
-        same = timing["weights_sha256"] == config["weights_sha256"]
-        return float(timing["train_seconds"]) if same else None
+        timing, config = read_json(path), read_json(network / "config.json")
+        return [float(timing[key])] if timing["weights_sha256"] == config["weights_sha256"] else []
     except (UserError, KeyError, TypeError, ValueError):
-        return None
+        return []

@@ -110,14 +110,14 @@ def _check_apart(dataset: str, block: Mapping[ModuleType, Any]) -> None:
 
 def _check_schemes(plan: experiment.ExperimentParams, dataset: str, schemes: Mapping[str, student.Scheme]) -> None:
     """The schemes of experiment.yaml are defined, and each is in the group whose dependencies it has."""
-    for group_name in ("plain", "distilled", "ablation"):
-        for scheme in getattr(plan, group_name).schemes:
-            key = f"{experiment.PATH}: key '{group_name}.schemes'"
+    for name, (listed, _) in plan.groups().items():
+        for scheme in listed:
+            key = f"{experiment.PATH}: key '{name}'"
             if scheme not in schemes:
                 known = ", ".join(schemes)
                 raise UserError(f"{key}: scheme '{scheme}' is not in {student.PATH}, block '{dataset}'; known: {known}")
             distils = student.needs_teacher(schemes[scheme])
-            if distils and group_name == "plain":
+            if distils and name == "plain":
                 raise UserError(
                     f"{key}: scheme '{scheme}' learns from the teacher; move it to 'distilled' or 'ablation'"
                 )

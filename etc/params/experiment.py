@@ -1,10 +1,9 @@
-"""``params/experiment.yaml``: which data sets go through the chain, and which students are trained on them."""
+"""``params/experiment.yaml``: which data sets go through how many chains, and which students are trained in them."""
 
-from collections import Counter
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from etc.core.errors import UserError
 from etc.core.names import Name, check_distinct, check_name
@@ -16,10 +15,20 @@ _OLD_NAME = "data.yaml"
 LARGEST_SEED = 2**31 - 1
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Names = Annotated[list[Name], AfterValidator(check_distinct)]
+Kind = Literal["labeller", "teacher"]
+
+
+def _no_repeats(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) != len(seeds):
+        raise ValueError("a seed is listed twice")
+    return seeds
+
+
+Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(_no_repeats)]
 
 
 class Run(NamedTuple):
-    """One student: a network, a training scheme and a seed."""
+    """One student: a network, a training scheme and the seed of its chain."""
 
     architecture: str
     scheme: str
@@ -30,19 +39,39 @@ class Run(NamedTuple):
         """Folder name of the run, e.g. ``pspnet18-etc-0``."""
         return f"{self.architecture}-{self.scheme}-{self.seed}"
 
+    @property
+    def folder(self) -> str:
+        """Where the network is, below the folder of the data set."""
+        return f"students/{self.name}"
 
-class Group(Params):
-    """Schemes that are trained with the same seeds; the runs are all their combinations."""
+    @property
+    def options(self) -> str:
+        """What says on the command line that this network is meant."""
+        return f"--architecture {self.architecture} --scheme {self.scheme} --seed {self.seed}"
+
+
+class Network(NamedTuple):
+    """What the students of one chain learn from: its labeller, or its teacher."""
+
+    kind: Kind
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its training and evaluation, e.g. ``teacher-0``."""
+        return f"{self.kind}-{self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """Where the network is, below the folder of the data set."""
+        return f"{self.kind}/{self.seed}"
+
+
+class Ablation(Params):
+    """Distilled schemes that are trained in some of the chains."""
 
     schemes: Names = Field(description="names of schemes in params/student.yaml; [] trains none")
-    seeds: list[Seed] = Field(min_length=1, description="one run a seed")
-
-    @field_validator("seeds")
-    @classmethod
-    def _no_repeats(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) != len(seeds):
-            raise ValueError("a seed is listed twice")
-        return seeds
+    seeds: Seeds = Field(description="some of the experiment's seeds")
 
 
 class ExperimentParams(Params):
@@ -52,9 +81,22 @@ class ExperimentParams(Params):
     architectures: Annotated[list[str], AfterValidator(check_distinct)] = Field(
         min_length=1, description="student networks"
     )
-    plain: Group = Field(description="students that learn without a teacher")
-    distilled: Group = Field(description="students that learn from the teacher as well")
-    ablation: Group = Field(description="further distilled schemes, with fewer seeds")
+    seeds: Seeds = Field(description="one chain each: labeller, pseudo-labels, teacher, start and students")
+    plain: Names = Field(description="schemes without a teacher, trained in every chain; [] trains none")
+    distilled: Names = Field(description="schemes that learn from the teacher as well, likewise")
+    ablation: Ablation
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_today(cls, content: dict[str, Any]) -> dict[str, Any]:
+        old = [f"'{name}'" for name in ("plain", "distilled") if isinstance(content.get(name), dict)]
+        if old:
+            raise ValueError(
+                f"{' and '.join(old)}: seeds are those of chains now and stand beside the schemes; write "
+                "`seeds: [0, 1, 2]` once, then `plain: [SCHEME, ...]` and `distilled: [SCHEME, ...]`, lists of schemes "
+                "alone; 'ablation' keeps its 'schemes' and 'seeds'"
+            )
+        return content
 
     @model_validator(mode="after")
     def _consistent(self) -> "ExperimentParams":
@@ -64,23 +106,38 @@ class ExperimentParams(Params):
             except ValueError as error:
                 remedy = "give a Hugging Face model such a name under 'widths' in params/student.yaml"
                 raise ValueError(f"key 'architectures' = '{name}': {error}; {remedy}") from error
-        repeated = sorted(
-            name for name, number in Counter(run.name.casefold() for run in self.runs()).items() if number > 1
-        )
-        if repeated:
-            raise ValueError(f"the runs {repeated} are in two groups; keep each scheme and seed in one")
+        try:
+            check_distinct([scheme for schemes, _ in self.groups().values() for scheme in schemes])
+        except ValueError as error:
+            raise ValueError(f"scheme {error}; keep it in one of {', '.join(self.groups())}") from error
+        other = [seed for seed in self.ablation.seeds if seed not in self.seeds]
+        if other:
+            raise ValueError(
+                f"key 'ablation.seeds' = {self.ablation.seeds}: there is no chain {other[0]}; choose among {self.seeds}"
+            )
         return self
+
+    def groups(self) -> dict[str, tuple[list[str], list[int]]]:
+        """Schemes and seeds of each group, by the key of its schemes."""
+        return {
+            "plain": (self.plain, self.seeds),
+            "distilled": (self.distilled, self.seeds),
+            "ablation.schemes": (self.ablation.schemes, self.ablation.seeds),
+        }
 
     def runs(self) -> list[Run]:
         """All students, in the order of the tables: by architecture, group, scheme, seed."""
-        groups = (self.plain, self.distilled, self.ablation)
         return [
             Run(architecture, scheme, seed)
             for architecture in self.architectures
-            for group in groups
-            for scheme in group.schemes
-            for seed in group.seeds
+            for schemes, seeds in self.groups().values()
+            for scheme in schemes
+            for seed in seeds
         ]
+
+    def networks(self) -> list[Network]:
+        """What the students learn from, in all chains."""
+        return [Network(kind, seed) for kind in get_args(Kind) for seed in self.seeds]
 
 
 def load(path: Path = PATH) -> ExperimentParams:

@@ -1,4 +1,4 @@
-"""``params/pretrain.yaml``: the network that all students start from."""
+"""``params/pretrain.yaml``: the network that the students of a chain start from."""
 
 from pathlib import Path
 

@@ -15,7 +15,6 @@ class TeacherParams(Params):
     """A network trained with cross-entropy and the temporal loss."""
 
     network: NetworkParams
-    seed: int = Field(ge=0, lt=2**31, description="seed of weights, batches, augmentation and dropout")
     start: Literal["labeller", "random"] = Field(
         description="weights at the start: the labeller's, of the same network; or random"
     )

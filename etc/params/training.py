@@ -126,7 +126,6 @@ class TrainingParams(Params):
 class AnnotatedParams(Params):
     """A network trained on the annotated frames alone, or a checkpoint: the other keys then have no effect."""
 
-    seed: int = Field(ge=0, lt=2**31, description="seed of weights, batches, augmentation and dropout")
     training: TrainingParams
     checkpoint: str | None = Field(None, description="folder of a trained network to take instead of training one")
     checksum: str | None = Field(

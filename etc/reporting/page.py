@@ -41,7 +41,7 @@ def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited
         "the dashed lines go through the baseline. Large marks are means over seeds with one standard deviation "
         "(ddof 1), small dots single seeds."
     )
-    kept = "What the labeller's predictions on unlabelled frames keep after the confidence filter"
+    kept = "What the labellers' predictions on unlabelled frames keep after the confidence filter, means over chains"
     return [
         Picture(
             "Quality against consistency" if labelled else "Two measures of consistency",
@@ -73,7 +73,7 @@ def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited
         Picture(
             "Pseudo-labels",
             "plots/pseudo_labels.png",
-            f"{kept}, and how often they are right before and after it. The truth is used here alone, never in "
+            f"{kept}, and how often they are right before and after the filter. The truth is used here alone, never in "
             "training."
             if audited
             else f"{kept}.",

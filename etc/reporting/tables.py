@@ -245,18 +245,18 @@ def latex(table: pd.DataFrame, text: str) -> str:
     )
 
 
-def terminal_table(schemes: pd.DataFrame, seconds: Mapping[tuple[str, str], float] | None = None) -> str:
+def terminal_table(schemes: pd.DataFrame, further: Mapping[str, Mapping[tuple[str, str], str]] | None = None) -> str:
     """The scheme table for a terminal, without colours and without a newline at the end.
 
     Args:
         schemes: columns ``SCHEME_COLUMNS``, as made by :func:`scheme_table` or read back from ``schemes.csv``.
-        seconds: how long a training took, by architecture and scheme, where it is known.
+        further: columns to add on the right: by their title a text by architecture and scheme, where it is known.
     """
     # The second flow is left to the files: terminal lines are short.
     shown = display(schemes).drop(columns="TC 2nd flow", errors="ignore")
-    if seconds:
-        known = [seconds.get((row.architecture, row.scheme)) for row in shown.itertuples()]
-        shown["train s"] = ["" if value is None else f"{value:.0f}" for value in known]
+    rows = [*zip(shown["architecture"], shown["scheme"], strict=True)]
+    for title, known in (further or {}).items():
+        shown[title] = [known.get(row, "") for row in rows]
     if shown["architecture"].nunique() == 1:
         shown = shown.drop(columns="architecture")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

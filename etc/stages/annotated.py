@@ -17,7 +17,7 @@ from etc.training import session
 from etc.training.clips import frame_inputs, training_clips
 
 
-def run(dataset: Dataset, name: str, output: Path, network: NetworkParams, settings: AnnotatedParams) -> str:
+def run(dataset: Dataset, name: str, output: Path, network: NetworkParams, settings: AnnotatedParams, seed: int) -> str:
     """Train a network or copy a trained one, write it to ``output`` and its history; return the closing line.
 
     Args:
@@ -25,14 +25,15 @@ def run(dataset: Dataset, name: str, output: Path, network: NetworkParams, setti
         name: of the training.
         output: folder of the trained network.
         network: architecture and width of the network to train.
-        settings: seed and schedule, or the folder and checksum of the network to copy.
+        settings: the schedule, or the folder and checksum of the network to copy.
+        seed: seed of weights, batches, augmentation and dropout, >= 0.
 
     Raises:
         UserError: an input is missing or wrong, or the training diverges.
     """
     if settings.checkpoint is not None:
         return _copy_trained(dataset, name, output, Path(settings.checkpoint), settings.checksum)
-    seed, training = settings.seed, settings.training
+    training = settings.training
     return session.run(
         session.Plan(
             dataset=dataset,

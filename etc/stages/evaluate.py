@@ -1,7 +1,8 @@
-"""Stage ``evaluate``: judge one student frame by frame and keep counts, from which any table can be pooled."""
+"""Stage ``evaluate``: judge one network frame by frame and keep counts, from which any table can be pooled."""
 
 import zipfile
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 
 from etc.core import portable
 from etc.core.errors import UserError, many
-from etc.core.files import atomic, write_json
+from etc.core.files import atomic, read_json, write_json
 from etc.core.progress import track
+from etc.cost import cost
 from etc.dataset.dataset import Dataset
 from etc.evaluation.consistency import Clip, evaluate_pairs
 from etc.evaluation.counts import pair_records, write_counts
@@ -21,15 +23,15 @@ from etc.flow.store import StoredFlow
 from etc.inference import choose_device, fused, predict
 from etc.models import weights
 from etc.params import evaluate as params
-from etc.params.experiment import Run
+from etc.params.experiment import Network, Run
 from etc.training.determinism import set_determinism
 
 # Each flow of params/flow.yaml that TC is measured with, and its protocols.
 JUDGES = {"evaluate": ("corrected", "occlusion_aware"), "compare": ("corrected",)}
 
 
-def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
-    """Write ``data/<dataset>/evaluation/<run>/``; return the closing line.
+def run(dataset: str, judged: Run | Network) -> str:
+    """Write ``data/<dataset>/evaluation/<name>/``; return the closing line.
 
     - ``iou.parquet``: clip, frame, class, tp, fp, fn; one row per labelled frame of the split and class; no rows if
       no frame has a label.
@@ -37,27 +39,39 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
       of the sampled clips, flow (a purpose of params/flow.yaml), protocol and class; all classes of a pair repeat
       ``same`` and ``counted``.
     - ``sample.npz``: clip, frames, predictions uint8 (K, H, W) of the first sampled clips.
-    - ``made.json``: ``portable``, whether training and evaluation ran with the settings of :mod:`etc.core.portable`.
+    - ``made.json``: ``portable``, whether training and evaluation ran with the settings of :mod:`etc.core.portable`;
+      ``parameters`` and ``gmac``, 1e9 multiply-accumulates of the split's largest frame, as ``etc networks`` counts.
+
+    ``data/<dataset>/timing/<name>.json``, which no stage declares (``docs/decisions/timing-and-machine.md``), holds
+    ``ms_per_frame``, the median over the forward passes, and the hash of the weights that it is about.
+
+    Args:
+        dataset: data set name.
+        judged: a student, or the labeller or teacher of a chain.
 
     Raises:
         UserError: weights, frames or flow are missing or damaged.
     """
     settings = params.load(dataset)
     set_determinism(0, settings.threads)
-    run_name = Run(architecture, scheme, seed).name
+    name = judged.name
     data = Dataset(dataset)
     frames, label_set = data.frames, data.label_set
     clips = sorted(frames.loc[frames["split"] == settings.split, "clip"].unique())
     sampled = set(sample_clips(frames, settings.split, settings.sample))
     if not sampled:
         raise UserError(f"{data.manifest}: no clip in split '{settings.split}'; change 'split' in {params.PATH}")
-    network, config = weights.load(data.folder / "students" / run_name)
-    network = fused(network) if settings.fuse else network
+    trained = data.folder / judged.folder
+    network, config = weights.load(trained)
     device = choose_device(settings.device)
+    # Before the fusion, which leaves out the parameters of batch normalisation.
+    size = frames.loc[frames["split"] == settings.split, ["height", "width"]].max()
+    parameters, operations = cost(network.to(device), (int(size["height"]), int(size["width"])))
+    network = fused(network) if settings.fuse else network
     network = network.to(device, memory_format=torch.channels_last)
 
-    accuracy, consistency, samples = [], [], []
-    for clip in track(clips, len(clips), f"evaluate {run_name}"):
+    accuracy, consistency, samples, seconds = [], [], [], []
+    for clip in track(clips, len(clips), f"evaluate {name}"):
         rows = frames[frames["clip"] == clip].to_dict("records")
         if clip not in sampled:
             # The sample is that of TC; accuracy is over all labelled frames.
@@ -65,7 +79,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             if not rows:
                 continue
         images = np.stack([data.image(row) for row in rows])
-        predictions = predict(network, images, settings.batch)
+        predictions = predict(network, images, settings.batch, seconds)
         for row, prediction in zip(rows, predictions, strict=True):
             if row["label"]:
                 truth = data.label(row)
@@ -82,18 +96,21 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
         if len(samples) < settings.sample_clips and len(rows) > 1:
             samples.append((clip, numbers, predictions))
 
-    output = data.folder / "evaluation" / run_name
+    output = data.folder / "evaluation" / name
     none = _accuracy("", 0, np.zeros((label_set.count, label_set.count), np.int64))
     write_counts(output / "iou.parquet", accuracy, label_set.count, like=none)
     write_counts(output / "tc.parquet", consistency, label_set.count)
     with atomic(output / "sample.npz") as stream, zipfile.ZipFile(stream, "w") as archive:
         # As np.savez, whose headers depend on Python's version; deflated bytes depend on the zlib of the system.
-        for name, array in _sample_arrays(samples).items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:
+        for key, array in _sample_arrays(samples).items():
+            with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w") as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
     same_bits = portable.IN_FORCE and device.type == "cpu" and config.get("portable") is True
-    write_json(output / "made.json", {"portable": same_bits})
-    return f"{run_name} judged on {many(len(sampled), 'clip')} ({settings.split}); counts in {output}"
+    write_json(output / "made.json", {"portable": same_bits, "parameters": parameters, "gmac": operations / 1e9})
+    digest = read_json(trained / weights.CONFIG).get(weights.HASH)
+    timing = {"ms_per_frame": round(1000 * median(seconds), 3), weights.HASH: digest}
+    write_json(data.folder / "timing" / f"{name}.json", timing)
+    return f"{name} judged on {many(len(sampled), 'clip')} ({settings.split}); counts in {output}"
 
 
 def sample_clips(frames: pd.DataFrame, split: str, sample: params.Sample) -> list[str]:

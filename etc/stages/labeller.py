@@ -2,11 +2,16 @@
 
 from etc.dataset.dataset import Dataset
 from etc.params import labeller as params
+from etc.params.experiment import Network
 from etc.stages import annotated
 
 
-def run(dataset: str) -> str:
-    """Train the labeller, or copy a trained network; write ``data/<dataset>/labeller/`` and its history.
+def run(dataset: str, seed: int) -> str:
+    """Train a labeller, or copy a trained network; write ``data/<dataset>/labeller/<seed>/`` and its history.
+
+    Args:
+        dataset: data set name.
+        seed: seed of the chain, >= 0.
 
     Returns:
         The closing line.
@@ -16,4 +21,5 @@ def run(dataset: str) -> str:
     """
     settings = params.load(dataset)
     data = Dataset(dataset)
-    return annotated.run(data, "labeller", data.folder / "labeller", settings.network, settings)
+    network = Network("labeller", seed)
+    return annotated.run(data, network.name, data.folder / network.folder, settings.network, settings, seed)

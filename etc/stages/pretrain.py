@@ -1,4 +1,4 @@
-"""Stage ``pretrain``: the weights that every student of one architecture starts from."""
+"""Stage ``pretrain``: the weights that the students of one architecture start from in one chain."""
 
 from etc.dataset.dataset import Dataset
 from etc.params import pretrain as params
@@ -6,16 +6,17 @@ from etc.params import student
 from etc.stages import annotated
 
 
-def run(dataset: str, architecture: str) -> str:
-    """Train the network that all students start from, or copy a trained one.
+def run(dataset: str, architecture: str, seed: int) -> str:
+    """Train the network that the students of a chain start from, or copy a trained one.
 
-    Writes ``data/<dataset>/pretrained/<architecture>/`` and its history. The loss is cross-entropy on the annotated
-    frames only. It replaces the paper's ImageNet weights (docs/experiments.md): all schemes and seeds start from the
-    same network and differ only in the training that follows.
+    Writes ``data/<dataset>/pretrained/<architecture>-<seed>/`` and its history. The loss is cross-entropy on the
+    annotated frames only. It replaces the paper's ImageNet weights (docs/experiments.md): all schemes of one seed start
+    from the same network and differ only in the training that follows.
 
     Args:
         dataset: data set name.
         architecture: network, a key of ``widths`` in params/student.yaml.
+        seed: seed of the chain, >= 0.
 
     Returns:
         The closing line.
@@ -25,5 +26,5 @@ def run(dataset: str, architecture: str) -> str:
     """
     network = student.load(dataset).network(architecture)
     data = Dataset(dataset)
-    output = data.folder / "pretrained" / architecture
-    return annotated.run(data, f"pretrained-{architecture}", output, network, params.load(dataset))
+    output = data.folder / "pretrained" / f"{architecture}-{seed}"
+    return annotated.run(data, f"pretrained-{output.name}", output, network, params.load(dataset), seed)

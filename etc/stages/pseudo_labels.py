@@ -1,7 +1,5 @@
 """Stage ``pseudo_labels``: the labeller labels the unlabelled training frames."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pandas as pd
@@ -17,6 +15,7 @@ from etc.dataset.label_sets import IGNORE
 from etc.inference import choose_device, probabilities, to_tensor
 from etc.models import weights
 from etc.params import pseudo_labels as params
+from etc.params.experiment import Network
 from etc.pseudo_labels import Audit, confidence_histogram, keep_confident, quantise, thresholds
 from etc.training.determinism import set_determinism
 
@@ -31,11 +30,16 @@ SCHEMA = pa.schema(
 )
 
 
-def run(dataset: str) -> str:
-    """Write ``data/<dataset>/pseudo_labels.parquet`` and the audit table; return the closing line.
+def run(dataset: str, seed: int) -> str:
+    """Write ``data/<dataset>/pseudo_labels/<seed>/``; return the closing line.
 
-    The Parquet has one row a frame: clip, frame number, label (PNG, uint8 train ids, 255 = ignore), confidence
-    (PNG, uint8, 255 = sure) and the share of pixels kept.
+    - ``labels.parquet``, one row a frame: clip, frame number, label (PNG, uint8 train ids, 255 = ignore), confidence
+      (PNG, uint8, 255 = sure) and the share of pixels kept.
+    - ``audit.csv``, one row a class and one for all, see :meth:`etc.pseudo_labels.Audit.table`.
+
+    Args:
+        dataset: data set name.
+        seed: of the labeller, >= 0; nothing here is drawn.
 
     Raises:
         UserError: the labeller or the manifest is missing or damaged.
@@ -44,7 +48,7 @@ def run(dataset: str) -> str:
     set_determinism(0, settings.threads)
     data = Dataset(dataset)
     label_set = data.label_set
-    network, _ = weights.load(data.folder / "labeller")
+    network, _ = weights.load(data.folder / Network("labeller", seed).folder)
     device = choose_device(settings.device)
     network = network.to(device, memory_format=torch.channels_last)
     chosen = choose_frames(data.frames, settings.stride)
@@ -67,9 +71,9 @@ def run(dataset: str) -> str:
 
     threshold = thresholds(histogram, settings.keep_share, settings.min_confidence)
     audit = Audit(label_set.names)
-    output = data.folder / "pseudo_labels.parquet"
+    output = data.folder / "pseudo_labels" / str(seed)
     # PNG bytes do not compress further.
-    with atomic(output) as stream, pq.ParquetWriter(stream, SCHEMA, compression="none") as writer:
+    with atomic(output / "labels.parquet") as stream, pq.ParquetWriter(stream, SCHEMA, compression="none") as writer:
         for row, (one, sure) in zip(rows, predictions, strict=True):
             prediction, level = _decode(one), _decode(sure)
             label = keep_confident(prediction, level, threshold)
@@ -78,11 +82,10 @@ def run(dataset: str) -> str:
             values = [row["clip"]], [row["frame"]], [_png(label)], [sure], [float((label != IGNORE).mean())]
             writer.write_table(pa.table(list(map(pa.array, values)), names=SCHEMA.names).cast(SCHEMA))
     table = audit.table(threshold)
-    path = Path("results") / dataset / "tables" / "pseudo_labels.csv"
-    with atomic(path, "w") as stream:
+    with atomic(output / "audit.csv", "w") as stream:
         table.to_csv(stream, index=False, float_format="%.4f")
     kept = table.loc[table["class"] == "all", "kept_share"].item()
-    return f"{many(len(chosen), 'pseudo-label')} ({kept:.0%} of the pixels kept) in {output}, audit in {path}"
+    return f"{many(len(chosen), 'pseudo-label')} ({kept:.0%} of the pixels kept) and their audit in {output}"
 
 
 def choose_frames(frames: pd.DataFrame, stride: int) -> pd.DataFrame:

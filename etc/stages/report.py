@@ -22,8 +22,6 @@ from etc.reporting.evaluations import Evaluation
 
 # Results live in git, which is no place for big files.
 MOST_BYTES = 500_000
-# Networks other than students that leave a history.
-NETWORKS = ("labeller", "teacher")
 IOU = ["clip", "frame", "class", "tp", "fp", "fn"]
 TC = ["clip", "source", "target", "flow", "protocol", "same", "counted", "class", "intersection", "union"]
 HISTORY = ["step", *plots.TERMS]
@@ -50,16 +48,18 @@ def run(dataset: str) -> str:
     - ``tables/schemes.{csv,md,tex}``: one row per architecture and scheme; ``tables/runs.{csv,md}``: one row per run;
       ``tables/classes.csv``: IoU per run and class. Shares in percent, differences in percentage points.
     - ``tables/data.csv``: what each split of the data set holds.
+    - ``tables/pseudo_labels.csv``: the audits of the pseudo-labels of all chains.
     - ``plots/{schemes,losses,strip,pseudo_labels}.png``, ``plots/overlay.webp``.
     - ``metrics.json`` for ``dvc metrics show``, ``index.html``.
 
-    Evaluations and histories of runs that params/experiment.yaml does not declare are moved to
+    Evaluations, histories and pseudo-labels that params/experiment.yaml does not declare are moved to
     ``work/undeclared/<dataset>/``: DVC hashes their folders, so these must be the same here and in a fresh clone.
 
     Raises:
         UserError: an input is missing, damaged or does not fit the others.
     """
-    settings, runs = report.load(dataset), experiment.load().runs()
+    settings, plan = report.load(dataset), experiment.load()
+    runs = plan.runs()
     report.check_declared(dataset, settings, runs)
     data, output = Dataset(dataset), Path("results") / dataset
     histories = [_history(data, one) for one in runs]
@@ -67,14 +67,16 @@ def run(dataset: str) -> str:
     # Steps count from 0, and a history ends with the last one.
     iterations = [int(one["step"].max()) + 1 for one in histories]
     evaluations = [_evaluation(data, one, steps) for one, steps in zip(runs, iterations, strict=True)]
-    audit = _audit(output / "tables" / "pseudo_labels.csv")
+    audits = pd.concat([_audit(data, seed) for seed in plan.seeds], ignore_index=True)
+    audit = audits.groupby("class", sort=False, as_index=False).mean()
     shown = {name: next(one for one in runs if one.scheme == name) for name in settings.shown()}
     sample = _sample(data, shown)
     records = _records(data, sample)
-    declared, aside = {one.name for one in runs}, Path("work") / "undeclared" / dataset
+    declared, aside = {one.name for one in (*runs, *plan.networks())}, Path("work") / "undeclared" / dataset
     set_aside(data.folder / "evaluation", declared, aside)
-    starts = {f"pretrained-{one.architecture}" for one in runs}
-    set_aside(data.folder / "history", declared | starts | {*NETWORKS}, aside)
+    starts = {f"pretrained-{architecture}-{seed}" for architecture in plan.architectures for seed in plan.seeds}
+    set_aside(data.folder / "history", declared | starts, aside)
+    set_aside(data.folder / "pseudo_labels", {str(seed) for seed in plan.seeds}, aside / "pseudo_labels")
 
     run_table = tables.run_table(evaluations)
     schemes = tables.scheme_table(evaluations, settings.baseline, settings.bootstrap)
@@ -92,6 +94,7 @@ def run(dataset: str) -> str:
         "tables/runs.md": tables.markdown(tables.display_runs(run_table), f"{tables.RUN_NOTE} {foreign}".strip()),
         "tables/classes.csv": tables.csv(classes),
         "tables/data.csv": tables.data_table(data.frames).to_csv(index=False),
+        "tables/pseudo_labels.csv": audits.to_csv(index=False, float_format="%.4f"),
     }
     dpi = settings.plots.dpi
     drawings = {
@@ -135,7 +138,7 @@ def set_aside(folder: Path, keep: set[str], target: Path) -> None:
 
 def _evaluation(data: Dataset, one: Run, iterations: int) -> Evaluation:
     folder = data.folder
-    remedy = f"run: etc evaluate {data.name} {_options(one)}"
+    remedy = f"run: etc evaluate {data.name} {one.options}"
     # Data without labels has no IoU.
     iou = _parquet(folder / "evaluation" / one.name / "iou.parquet", IOU, remedy, may_be_empty=True)
     tc = _parquet(folder / "evaluation" / one.name / "tc.parquet", TC, remedy)
@@ -144,24 +147,28 @@ def _evaluation(data: Dataset, one: Run, iterations: int) -> Evaluation:
 
 def _portable(data: Dataset, one: Run) -> bool:
     path = data.folder / "evaluation" / one.name / "made.json"
-    _require(path, f"run: etc evaluate {data.name} {_options(one)}")
-    return read_json(path) == {"portable": True}
+    _require(path, f"run: etc evaluate {data.name} {one.options}")
+    made = read_json(path)
+    return isinstance(made, dict) and made.get("portable") is True
 
 
 def _history(data: Dataset, one: Run) -> pd.DataFrame:
-    remedy = f"run: etc student {data.name} {_options(one)}"
+    remedy = f"run: etc student {data.name} {one.options}"
     history = _parquet(data.folder / "history" / f"{one.name}.parquet", HISTORY, remedy)
     return history[HISTORY].assign(architecture=one.architecture, scheme=one.scheme, seed=one.seed)
 
 
-def _audit(path: Path) -> pd.DataFrame:
-    remedy = f"run: etc pseudo-labels {path.parts[-3]}"
+def _audit(data: Dataset, seed: int) -> pd.DataFrame:
+    path = data.folder / "pseudo_labels" / str(seed) / "audit.csv"
+    remedy = f"run: etc pseudo-labels {data.name} --seed {seed}"
     _require(path, remedy)
     try:
         audit = pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as CSV ({first_line(error)}); {remedy}") from error
-    return _with_columns(path, audit, AUDIT, remedy)
+    audit = _with_columns(path, audit, AUDIT, remedy)
+    audit.insert(0, "seed", seed)
+    return audit
 
 
 def _sample(data: Dataset, shown: dict[str, Run]) -> Sample:
@@ -169,7 +176,7 @@ def _sample(data: Dataset, shown: dict[str, Run]) -> Sample:
     first, predictions = None, {}
     for scheme, one in shown.items():
         path = data.folder / "evaluation" / one.name / "sample.npz"
-        remedy = f"run: etc evaluate {data.name} {_options(one)}"
+        remedy = f"run: etc evaluate {data.name} {one.options}"
         _require(path, remedy)
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -241,10 +248,6 @@ def _with_columns(path: Path, table: pd.DataFrame, columns: list[str], remedy: s
 def _require(path: Path, remedy: str) -> None:
     if not path.exists():
         raise UserError(f"{path}: no such file; {remedy}")
-
-
-def _options(one: Run) -> str:
-    return f"--architecture {one.architecture} --scheme {one.scheme} --seed {one.seed}"
 
 
 def _write(path: Path, content: bytes) -> None:

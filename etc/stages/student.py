@@ -9,11 +9,11 @@ from etc.core.errors import UserError
 from etc.dataset.dataset import Dataset
 from etc.models import weights
 from etc.params import student as params
-from etc.params.experiment import Run
+from etc.params.experiment import Network, Run
 from etc.terms import flow as flows
 from etc.terms.scheme import build_terms
 from etc.training import session
-from etc.training.clips import frame_inputs, training_clips
+from etc.training.clips import frame_inputs, pseudo_label_file, training_clips
 from etc.training.fingerprint import hash_files
 
 
@@ -21,7 +21,8 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     """Train a student, write ``data/<dataset>/students/<architecture>-<scheme>-<seed>/`` and its history.
 
     It starts from the network of the stage ``pretrain`` unless ``start`` is ``random``. Flow is opened only for schemes
-    with the term tl, the teacher only for those with sf, pf or mf.
+    with the term tl, the teacher only for those with sf, pf or mf. Start, pseudo-labels and teacher are those of the
+    same seed.
 
     Args:
         dataset: data set name.
@@ -42,7 +43,8 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     term_weights = dict(settings.scheme(scheme))
     network = settings.network(architecture)
     iterations = max(1, round(settings.training.iterations * settings.iterations_factor.get(scheme, 1.0)))
-    pseudo, flow = settings.sampling.pseudo_share > 0, "tl" in term_weights
+    pseudo = pseudo_label_file(data, seed) if settings.sampling.pseudo_share > 0 else None
+    flow = "tl" in term_weights
     distils = params.needs_teacher(term_weights)
     losses = settings.losses.model_dump()
     described = {
@@ -60,13 +62,13 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     if flow:
         inputs |= flows.flow_inputs(data)
     if distils:
-        inputs |= {"teacher": hash_files([_teacher_file(data)])}
-    name = Run(architecture, scheme, seed).name
+        inputs |= {"teacher": hash_files([_teacher_file(data, seed)])}
+    student = Run(architecture, scheme, seed)
     return session.run(
         session.Plan(
             dataset=data,
-            name=name,
-            output=data.folder / "students" / name,
+            name=student.name,
+            output=data.folder / student.folder,
             network=network,
             seed=seed,
             training=settings.training,
@@ -76,23 +78,24 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             clips=partial(training_clips, data, pseudo, flows.opener(data) if flow else None),
             terms=lambda: build_terms(term_weights, settings.losses),
             term_weights=term_weights,
-            teacher=partial(_read_teacher, data) if distils else None,
-            start=data.folder / "pretrained" / architecture if settings.start == "pretrained" else None,
+            teacher=partial(_read_teacher, data, seed) if distils else None,
+            start=data.folder / "pretrained" / f"{architecture}-{seed}" if settings.start == "pretrained" else None,
             reach=settings.sampling.partner_reach,
             pseudo_share=settings.sampling.pseudo_share,
         )
     )
 
 
-def _teacher_file(data: Dataset) -> Path:
-    path = data.folder / "teacher" / weights.WEIGHTS
+def _teacher_file(data: Dataset, seed: int) -> Path:
+    path = data.folder / Network("teacher", seed).folder / weights.WEIGHTS
     if not path.is_file():
-        raise UserError(f"{path}: no such file; run the stage 'teacher', or use a scheme without sf, pf and mf")
+        remedy = f"run: etc teacher {data.name} --seed {seed}"
+        raise UserError(f"{path}: no such file; {remedy}, or use a scheme without sf, pf and mf")
     return path
 
 
-def _read_teacher(data: Dataset) -> nn.Module:
-    folder = data.folder / "teacher"
+def _read_teacher(data: Dataset, seed: int) -> nn.Module:
+    folder = data.folder / Network("teacher", seed).folder
     network, config = weights.load(folder)
     weights.check_classes(folder, config, data.label_set.names, "the data set", "train the teacher again")
     return network

@@ -16,17 +16,20 @@ from etc.models.memory import is_out_of_memory
 from etc.training.data import Clips, Labelled, ReadFlow
 from etc.training.fingerprint import hash_files
 
-PSEUDO_LABELS = "pseudo_labels.parquet"
+
+def pseudo_label_file(dataset: Dataset, seed: int) -> Path:
+    """Pseudo-labels by the labeller of a chain."""
+    return dataset.folder / "pseudo_labels" / str(seed) / "labels.parquet"
 
 
 def training_clips(
-    dataset: Dataset, pseudo_labels: bool = False, flow: Callable[[str], ReadFlow] | None = None
+    dataset: Dataset, pseudo_labels: Path | None = None, flow: Callable[[str], ReadFlow] | None = None
 ) -> Clips:
     """Frames of the training split, read only when a sample needs them.
 
     Args:
         dataset: the data set.
-        pseudo_labels: read ``pseudo_labels.parquet`` as well.
+        pseudo_labels: file with labels of further frames; None reads none.
         flow: clip name to what reads its flow.
 
     Raises:
@@ -42,12 +45,11 @@ def training_clips(
         sizes[clip, frame] = (row["height"], row["width"])
         if row["annotated"]:
             annotated.append(Labelled(clip, frame, partial(dataset.label, row)))
-    path = dataset.folder / PSEUDO_LABELS
-    pseudo = _pseudo_labelled(path, sizes, dataset.label_set.count) if pseudo_labels else []
+    pseudo = _pseudo_labelled(pseudo_labels, sizes, dataset.label_set.count) if pseudo_labels else []
     return Clips(images, annotated, pseudo, flow)
 
 
-def frame_inputs(dataset: Dataset, pseudo_labels: bool = False) -> dict[str, str]:
+def frame_inputs(dataset: Dataset, pseudo_labels: Path | None = None) -> dict[str, str]:
     """Content hash of everything that :func:`training_clips` reads except the flow.
 
     Raises:
@@ -56,7 +58,7 @@ def frame_inputs(dataset: Dataset, pseudo_labels: bool = False) -> dict[str, str
     # The manifest has the checksums of images and labels; they are verified when the files are read.
     files = {"manifest": dataset.manifest}
     if pseudo_labels:
-        files["pseudo-labels"] = dataset.folder / PSEUDO_LABELS
+        files["pseudo-labels"] = pseudo_labels
     for path in files.values():
         if not path.is_file():
             raise UserError(f"{path}: no such file; run the stage that makes it")

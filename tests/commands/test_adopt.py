@@ -82,7 +82,7 @@ def project(tmp_path, monkeypatch):
 
 
 def trained(owner, classes=STREET, widths=(16, 8), start="pspnet18"):
-    for place, width in zip(("labeller", f"pretrained/{start}"), widths, strict=True):
+    for place, width in zip(("labeller/0", f"pretrained/{start}-0"), widths, strict=True):
         folder = Path("data", owner, place)
         write_json(
             folder / "config.json", {"architecture": "pspnet18", "width": width, "class_names": list(classes.names)}
@@ -118,7 +118,7 @@ def test_data_without_labels_takes_the_networks_of_another_data_set(project):
         new = texts()[name]
         assert new.startswith(old)
         assert (new == old) == (name in ("frames.yaml", "experiment.yaml"))
-    for stage, place in (("labeller", "labeller"), ("pretrain", "pretrained/pspnet18")):
+    for stage, place in (("labeller", "labeller/0"), ("pretrain", "pretrained/pspnet18-0")):
         got = block(stage, "drive")
         assert got["checkpoint"] == f"data/street/{place}"
         assert got["checksum"] == sha256(Path(got["checkpoint"], "weights.safetensors"))[:12]
@@ -242,7 +242,7 @@ def test_networks_of_another_data_set_are_taken_on_request():
     trained("big", CITYSCAPES)
     edit("frames.yaml", "classes: classes.yaml", "classes: cityscapes")
     assert adopt("walk", "--like", "cityscapes_small", "--networks-of", "big").exit_code == 0
-    assert block("labeller", "walk")["checkpoint"] == "data/big/labeller"
+    assert block("labeller", "walk")["checkpoint"] == "data/big/labeller/0"
     # It has labels; teacher and students are trained on them as before.
     assert block("teacher", "walk") == block("teacher", "cityscapes_small")
 
@@ -253,7 +253,7 @@ def test_an_adopted_data_set_can_be_copied_in_turn():
     with open("params/frames.yaml", "a") as stream:
         stream.write(DRIVE.replace("drive", "ride"))
     assert adopt("ride", "--like", "drive").exit_code == 0
-    assert block("labeller", "ride")["checkpoint"] == "data/drive/labeller"
+    assert block("labeller", "ride")["checkpoint"] == "data/drive/labeller/0"
     assert block("labeller", "ride")["checksum"] != block("labeller", "drive")["checksum"]
     assert block("student", "ride") == block("student", "drive")
 
@@ -288,16 +288,16 @@ def test_run_chooses_it_and_keeps_the_comments():
         (["camvid", "--like", "street"], "params/labeller.yaml, .*: block 'camvid' exists already"),
         (
             ["drive", "--like", "street", "--networks-of", "camvid"],
-            "data/camvid/labeller/weights.safetensors: no such file; 'drive' needs this network: run the chain for "
+            "data/camvid/labeller/0/weights.safetensors: no such file; 'drive' needs this network: run the chain for "
             "'camvid' first",
         ),
         (
             ["stills", "--like", "street"],
-            "data/street/labeller: trained on the classes road, .* the data set 'stills' has road,",
+            "data/street/labeller/0: trained on the classes road, .* the data set 'stills' has road,",
         ),
         (
             ["drive", "--like", "cityscapes", "--networks-of", "street"],
-            "data/street/labeller: pspnet18 of width 16, but key 'network' in params/teacher.yaml .* pspnet101",
+            "data/street/labeller/0: pspnet18 of width 16, but key 'network' in params/teacher.yaml .* pspnet101",
         ),
     ],
 )

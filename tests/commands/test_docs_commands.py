@@ -60,7 +60,7 @@ NOT_RUN = {
     "csDownload -l": "asks for an account; the tool is not ours",
     "dvc repro --force --single-item frames@camvid": "needs a repository with CamVid in its run; the options are "
     "checked below",
-    "sha256sum data/OTHER/labeller/weights.safetensors": "OTHER is for the reader to fill in; the tool is not ours",
+    "sha256sum data/OTHER/labeller/0/weights.safetensors": "OTHER is for the reader to fill in; the tool is not ours",
     "ffmpeg -c copy": "part of a command; the tool is not ours",
 }
 
@@ -220,7 +220,7 @@ def test_blocks_as_written_are_adopted(shell):
     (classes,) = re.findall(r"^```yaml\n(labels: ids.*?)^```", page, re.M | re.S)
     (shell.folder / "videos/walk").mkdir(parents=True)
     (shell.folder / "videos/walk/classes.yaml").write_text(classes)
-    for place, width in (("labeller", 16), ("pretrained/pspnet18", 8)):
+    for place, width in (("labeller/0", 16), ("pretrained/pspnet18-0", 8)):
         config = {"architecture": "pspnet18", "width": width, "classes": 9, "class_names": list(STREET.names)}
         weights.save(str(shell.folder / "data/street" / place), registry.build("pspnet18", 9, width), config)
     printed = shell(*of("adopt"))

@@ -162,7 +162,7 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
 @pytest.mark.parametrize(
     ("edits", "message"),
     [
-        ([("experiment", "schemes: [etc]", "schemes: [ect]")], r"distilled.schemes.*'ect'.*known: .*etc"),
+        ([("experiment", "distilled: [etc]", "distilled: [ect]")], r"key 'distilled'.*'ect'.*known: .*etc"),
         (
             [("experiment", "architectures: [pspnet18]", "architectures: [segformer-b0]")],
             r"experiment.yaml: key 'architectures' = 'segformer-b0': .*'widths' in params/student.yaml",
@@ -185,12 +185,19 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
         ),
         (
             [
-                ("experiment", "schemes: [baseline, tl]", "schemes: [baseline, sf_tl]"),
+                ("experiment", "plain: [baseline, tl]", "plain: [baseline, sf_tl]"),
                 ("experiment", "sf_pf_mf, sf_tl]", "sf_pf_mf]"),
             ],
             "'sf_tl' learns from the teacher",
         ),
-        ([("experiment", "schemes: [etc]", "schemes: [etc, sf]")], "pspnet18-sf-0.*two groups"),
+        (
+            [("experiment", "distilled: [etc]", "distilled: [etc, sf]")],
+            "experiment.yaml: scheme 'sf' is listed twice; keep it in one of plain, distilled, ablation.schemes$",
+        ),
+        (
+            [("experiment", "  seeds: [0]", "  seeds: [0, 3]")],
+            r"key 'ablation.seeds' = \[0, 3\]: there is no chain 3; choose among \[0, 1, 2\]$",
+        ),
         (
             [("student", "{baseline_long: 3.0}", "{baseline_lang: 3.0}")],
             "iterations_factor: scheme 'baseline_lang' is not in 'schemes'; known: base",
@@ -268,16 +275,18 @@ def test_without_tl_the_partner_needs_no_flow(project):
             "architectures: [pspnet18, pspnet18]",
             "'architectures' = .*'pspnet18' is listed twice",
         ),
-        ("[baseline, tl]", "[baseline, tl-3]", "'plain.schemes.1' = 'tl-3': use only letters"),
-        ("[baseline, tl]", "[baseline, tl, tl]", "'plain.schemes' = .*'tl' is listed twice"),
-        ("[0, 1, 2]", "[0, true]", "'plain.seeds.1' = True: .*valid integer"),
-        ("[0, 1, 2]", "[0, 1.0]", "'plain.seeds.1' = 1.0: .*valid integer"),
-        ("[0, 1, 2]", "['0']", "'plain.seeds.0' = '0': .*valid integer"),
-        ("[0, 1, 2]", "[-1]", r"'plain.seeds.0' = -1: .*greater than or equal to 0"),
-        ("[0, 1, 2]", "[2147483648]", "'plain.seeds.0' = 2147483648: .*less than or equal to 2147483647"),
-        ("[0, 1, 2]", f"[1{'0' * 40}]", "'plain.seeds.0' = 10+: .*less than or equal to 2147483647"),
-        ("[0, 1, 2]", "[0, 0]", "'plain.seeds' = .*a seed is listed twice"),
-        ("[0, 1, 2]", "[]", "'plain.seeds' = .*at least 1 item"),
+        ("[baseline, tl]", "[baseline, tl-3]", "'plain.1' = 'tl-3': use only letters"),
+        ("[baseline, tl]", "[baseline, tl, tl]", "'plain' = .*'tl' is listed twice"),
+        ("[0, 1, 2]", "[0, true]", "'seeds.1' = True: .*valid integer"),
+        ("[0, 1, 2]", "[0, 1.0]", "'seeds.1' = 1.0: .*valid integer"),
+        ("[0, 1, 2]", "['0']", "'seeds.0' = '0': .*valid integer"),
+        ("[0, 1, 2]", "[-1]", r"'seeds.0' = -1: .*greater than or equal to 0"),
+        ("[0, 1, 2]", "[2147483648]", "'seeds.0' = 2147483648: .*less than or equal to 2147483647"),
+        ("[0, 1, 2]", f"[1{'0' * 40}]", "'seeds.0' = 10+: .*less than or equal to 2147483647"),
+        ("[0, 1, 2]", "[0, 0]", "'seeds' = .*a seed is listed twice"),
+        ("[0, 1, 2]", "[]", "'seeds' = .*at least 1 item"),
+        ("  seeds: [0]", "  seeds: [0, 0]", "'ablation.seeds' = .*a seed is listed twice"),
+        ("  seeds: [0]", "  seeds: []", "'ablation.seeds' = .*at least 1 item"),
     ],
 )
 def test_names_and_seeds_that_cannot_be_run_are_refused(project, old, new, message):
@@ -286,10 +295,23 @@ def test_names_and_seeds_that_cannot_be_run_are_refused(project, old, new, messa
         check.check_all()
 
 
+@pytest.mark.parametrize("groups", [("plain", "distilled"), ("plain",), ("distilled",)])
+def test_an_experiment_of_before_is_answered_with_what_to_write(project, groups):
+    content = yaml.safe_load((project / "params/experiment.yaml").read_text())
+    for name in groups:
+        content[name] = {"schemes": content[name], "seeds": content["seeds"]}
+    del content["seeds"]
+    (project / "params/experiment.yaml").write_text(yaml.safe_dump(content))
+    named = " and ".join(f"'{name}'" for name in groups)
+    message = f"^params/experiment.yaml: {named}: seeds are those of chains now .* write `seeds: .0, 1, 2.` once, then"
+    with pytest.raises(UserError, match=message):
+        check.check_all()
+
+
 def test_there_need_be_no_ablation(project):
     edit(project, "experiment.yaml", "[baseline_long, sf, sf_pf, sf_mf, sf_pf_mf, sf_tl]", "[]")
     assert {run.scheme for run in check.check_all().runs()} == {"baseline", "tl", "etc"}
-    edit(project, "experiment.yaml", "schemes: [etc]", "schemes: []")
+    edit(project, "experiment.yaml", "distilled: [etc]", "distilled: []")
     edit(project, "report.yaml", "compare: [etc]", "compare: [tl]")
     assert {run.scheme for run in check.check_all().runs()} == {"baseline", "tl"}
 
@@ -308,7 +330,7 @@ def test_there_need_be_no_ablation(project):
         (
             "labeller.yaml",
             "camvid:\n",
-            "camvid:\n  checkpoint: data/camvid/labeller\n  checksum: '01234567'\n",
+            "camvid:\n  checkpoint: data/camvid/labeller/0\n  checksum: '01234567'\n",
             "checkpoint",
         ),
     ],
@@ -331,8 +353,14 @@ def test_a_path_that_no_system_takes_is_named(project):
 def test_runs_are_all_combinations_in_table_order(project):
     names = [run.name for run in experiment.load().runs()]
     content = yaml.safe_load((project / "params/experiment.yaml").read_text())
-    expected = sum(
-        len(content[group]["schemes"]) * len(content[group]["seeds"]) for group in ("plain", "distilled", "ablation")
-    )
+    everywhere, some = len(content["plain"]) + len(content["distilled"]), content["ablation"]
+    expected = everywhere * len(content["seeds"]) + len(some["schemes"]) * len(some["seeds"])
     assert len(names) == len(set(names)) == expected * len(content["architectures"])
     assert names[0] == "pspnet18-baseline-0"
+
+
+def test_each_chain_has_a_labeller_and_a_teacher(project):
+    edit(project, "experiment.yaml", "[0, 1, 2]", "[7, 0]")
+    networks = experiment.load().networks()
+    assert [one.name for one in networks] == ["labeller-7", "labeller-0", "teacher-7", "teacher-0"]
+    assert [one.folder for one in networks] == ["labeller/7", "labeller/0", "teacher/7", "teacher/0"]

@@ -47,8 +47,8 @@ def edit(project, name, old, new):
     ("name", "old", "new", "message"),
     [
         ("experiment.yaml", "run: [street]", 'run: ["street;touch pwned"]', "'run.0' = 'street;touch pwned': use only"),
-        ("experiment.yaml", "[baseline, tl]", '["$(touch pwned)"]', "'plain.schemes.0' = '$(touch pwned)': use only"),
-        ("teacher.yaml", "    seed: 0", "    seed: 0\n    sed: 1", "'street.sed' = 1 is unknown; allowed here"),
+        ("experiment.yaml", "[baseline, tl]", '["$(touch pwned)"]', "'plain.0' = '$(touch pwned)': use only"),
+        ("teacher.yaml", "    tl: 3.0", "    tl: 3.0\n    seed: 1", "'street.seed' = 1 is unknown; allowed here"),
     ],
 )
 def test_wrong_parameters_are_refused_before_anything_of_them_runs(project, name, old, new, message):

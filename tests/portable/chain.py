@@ -18,12 +18,14 @@ import torch
 import yaml
 
 from etc.core import portable
+from etc.core.files import json_text
 from etc.dataset import manifest
 from etc.dataset.label_sets import label_set
 from etc.flow.estimators.dis import Dis
 from etc.flow.estimators.farneback import Farneback
 from etc.inference import probabilities, to_tensor
 from etc.models import weights
+from etc.params.experiment import Run
 from etc.sources.street.params import StreetParams
 from etc.sources.street.street import generate_clip
 from etc.stages import evaluate, student
@@ -75,9 +77,13 @@ def training() -> dict[str, str]:
     shipped = yaml.safe_load((toy.ROOT / "params/evaluate.yaml").read_text())["street"]
     Path("params/evaluate.yaml").write_text(yaml.safe_dump({"street": shipped | {"device": "cpu"}}))
     for scheme in SCHEMES:
-        evaluate.run("street", "pspnet18", scheme, 0)
+        evaluate.run("street", Run("pspnet18", scheme, 0))
         for path in sorted((folder / "evaluation" / f"pspnet18-{scheme}-0").iterdir()):
-            made[f"{scheme} {path.name}"] = _digest([path.read_bytes()])
+            content = path.read_bytes()
+            if path.name == "made.json":
+                # The costs beside it are counted from shapes; no processor changes them.
+                content = json_text({"portable": json.loads(content)["portable"]}).encode()
+            made[f"{scheme} {path.name}"] = _digest([content])
     return made
 
 

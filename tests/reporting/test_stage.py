@@ -82,7 +82,7 @@ def test_writes_everything_and_nothing_big(finished):
     assert not (root / "work").exists()
 
 
-def test_seconds_of_training_are_shown_for_these_weights_alone_and_in_no_result(project, finished):
+def test_times_are_shown_for_these_weights_alone_and_in_no_result(project, finished):
     def shown():
         return {line.split()[0]: line.split()[-1] for line in results_text("street").splitlines() if line.split()}
 
@@ -93,7 +93,7 @@ def test_seconds_of_training_are_shown_for_these_weights_alone_and_in_no_result(
         write_json(students / f"pspnet18-etc-{seed}/config.json", {"weights_sha256": "a"})
         timing = {"train_seconds": seconds, "weights_sha256": "a"}
         write_json(students / f"pspnet18-etc-{seed}/timing.json", timing)
-    assert "train s" in results_text("street")
+    assert "train s" in results_text("street") and "ms/frame" not in results_text("street")
     assert shown()["etc"] == "35", "the mean of the declared seeds"
     report.run("street")
     assert contents(project) == contents(finished[0])
@@ -101,6 +101,12 @@ def test_seconds_of_training_are_shown_for_these_weights_alone_and_in_no_result(
     assert shown()["etc"] == "40", "weights from a cache have no time; the one beside them is another training's"
     (students / "pspnet18-etc-1/timing.json").write_text("{")
     assert "train s" not in results_text("street")
+    for seed, digest in enumerate("aa"):
+        timing = {"ms_per_frame": 2.0 + seed, "weights_sha256": digest}
+        write_json(project / f"data/street/timing/pspnet18-etc-{seed}.json", timing)
+    assert "ms/frame" in results_text("street") and shown()["etc"] == "3.00", "the first has other weights now"
+    report.run("street")
+    assert contents(project) == contents(finished[0])
 
 
 def test_repeats_exactly_and_ignores_what_is_not_declared(project, finished, capsys):
@@ -108,17 +114,26 @@ def test_repeats_exactly_and_ignores_what_is_not_declared(project, finished, cap
     extra.mkdir()
     (extra / "iou.parquet").write_bytes(b"old")
     curves = project / "data/street/history"
-    for name in ("pspnet18-etc-7", "labeller", "teacher"):
+    # What the students learn from is judged too, and kept though no table shows it.
+    networks = {f"{kind}-{seed}" for kind in ("labeller", "teacher") for seed in (0, 1)}
+    for name in ("pspnet18-etc-7", "teacher-7", *networks):
         (curves / f"{name}.parquet").write_bytes(b"old")
+    for name in ("teacher-7", *networks):
+        (project / "data/street/evaluation" / name).mkdir()
+    shutil.copytree(project / "data/street/pseudo_labels/0", project / "data/street/pseudo_labels/7")
     report.run("street")
     assert contents(project) == contents(finished[0])
     assert not extra.exists()
     assert (project / "work/undeclared/street/pspnet18-etc-7/iou.parquet").read_bytes() == b"old"
     assert (project / "work/undeclared/street/pspnet18-etc-7.parquet").exists()
     left = {path.stem for path in curves.iterdir()}
-    assert "pspnet18-etc-7" not in left and {"labeller", "teacher", "pspnet18-etc-0"} <= left
+    assert not {"pspnet18-etc-7", "teacher-7"} & left and {*networks, "pspnet18-etc-0"} <= left
+    judged = {path.name for path in (project / "data/street/evaluation").iterdir()}
+    assert "teacher-7" not in judged and networks <= judged
+    assert (project / "work/undeclared/street/pseudo_labels/7/audit.csv").exists()
+    assert {path.name for path in (project / "data/street/pseudo_labels").iterdir()} == {"0", "1"}
     notices = capsys.readouterr().err.strip().splitlines()
-    assert len(notices) == 2 and all("pspnet18-etc-7" in one and "work/undeclared/street" in one for one in notices)
+    assert len(notices) == 3 and all("7" in one and "work/undeclared/street" in one for one in notices)
 
 
 def test_set_aside_replaces_what_was_set_aside_before(tmp_path):
@@ -178,7 +193,7 @@ OPTIONS = "--architecture pspnet18 --scheme etc --seed"
         (f"data/street/evaluation/{RUN}/tc.parquet", f"etc evaluate street {OPTIONS} 1"),
         ("data/street/evaluation/pspnet18-etc-0/sample.npz", f"etc evaluate street {OPTIONS} 0"),
         (f"data/street/history/{RUN}.parquet", f"etc student street {OPTIONS} 1"),
-        ("results/street/tables/pseudo_labels.csv", "etc pseudo-labels street"),
+        ("data/street/pseudo_labels/1/audit.csv", "etc pseudo-labels street --seed 1"),
         ("data/street/frames.parquet", "frames stage"),
     ],
 )
@@ -193,7 +208,7 @@ def test_missing_or_damaged_input_is_named_with_the_stage_to_run(project, path, 
     message = str(error.value)
     assert path in message and "\n" not in message
     assert remedy in message
-    assert set(contents(project)) <= {"tables/pseudo_labels.csv"}, "nothing is written from incomplete inputs"
+    assert not contents(project), "nothing is written from incomplete inputs"
 
 
 def test_undeclared_evaluations_stay_when_an_input_is_missing(project):
@@ -284,12 +299,27 @@ def test_data_without_labels_have_consistency_alone(project):
     assert "mIoU" not in results_text("street") and "ΔTC" in results_text("street")
 
 
+def test_the_audits_of_all_chains_are_pooled_and_their_means_drawn(project, monkeypatch):
+    drawn, plain = [], report.plots.pseudo_label_bars
+    monkeypatch.setattr(report.plots, "pseudo_label_bars", lambda audit: (drawn.append(audit), plain(audit))[1])
+    report.run("street")
+    table = pd.read_csv(project / "results/street/tables/pseudo_labels.csv")
+    assert table.columns[0] == "seed"
+    for seed, rows in table.groupby("seed"):
+        written = pd.read_csv(project / f"data/street/pseudo_labels/{seed}/audit.csv")
+        pd.testing.assert_frame_equal(rows.drop(columns="seed").reset_index(drop=True), written.round(4))
+    (audit,) = drawn
+    assert list(audit["class"]) == [*world.STREET.names, "all"]
+    halves = [rows["kept_share"].to_numpy() for _, rows in table.groupby("seed")]
+    np.testing.assert_allclose(audit["kept_share"], np.mean(halves, axis=0), atol=1e-4)
+
+
 def test_pseudo_labels_without_truth_have_no_word_of_accuracy(project):
-    path = project / "results/street/tables/pseudo_labels.csv"
-    pd.read_csv(path).assign(accuracy_before=np.nan, accuracy_kept=np.nan).to_csv(path, index=False)
+    for path in (project / "data/street/pseudo_labels").glob("*/audit.csv"):
+        pd.read_csv(path).assign(accuracy_before=np.nan, accuracy_kept=np.nan).to_csv(path, index=False)
     report.run("street")
     page = (project / "results/street/index.html").read_text()
-    assert "keep after the confidence filter." in page and "The truth is used here" not in page
+    assert "confidence filter, means over chains." in page and "The truth is used here" not in page
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "plots/strip.png"])
@@ -317,12 +347,12 @@ def test_reporting_needs_no_torch():
 
 
 def test_runs_without_the_portable_settings_are_named_in_tables_and_page(project):
-    write_json(project / "data/street/evaluation/pspnet18-etc-1/made.json", {"portable": False})
+    write_json(project / "data/street/evaluation/pspnet18-etc-1/made.json", {"portable": False, "gmac": 0.5})
     report.run("street")
     said = "Computed without the portable settings, so that other processors give other bits: pspnet18-etc-1."
     output = project / "results/street"
     for name in ("tables/schemes.md", "tables/runs.md", "index.html"):
         assert said in (output / name).read_text().replace("\n", " ")
-    write_json(project / "data/street/evaluation/pspnet18-etc-1/made.json", {"portable": True})
+    write_json(project / "data/street/evaluation/pspnet18-etc-1/made.json", {"portable": True, "gmac": 0.5})
     report.run("street")
     assert "portable" not in (output / "tables/schemes.md").read_text()

@@ -71,7 +71,7 @@ def write_run(data: Path, run: Run, iou: pd.DataFrame, tc: pd.DataFrame, draw: n
     np.savez_compressed(
         folder / "sample.npz", clip=np.array(CLIPS[0]), frames=np.int32(FRAMES), predictions=predictions
     )
-    (folder / "made.json").write_text('{"portable": true}')
+    (folder / "made.json").write_text('{"portable": true, "parameters": 1000, "gmac": 0.5}')
     steps = np.arange(1, 401)
     terms = [term for term in ("tl", "sf", "pf", "mf") if term in run.scheme or run.scheme == "etc"]
     curves = {"ce": 2 * np.exp(-steps / 80) + 0.2} | {term: 0.3 * np.exp(-steps / 150) + 0.02 for term in terms}
@@ -105,11 +105,11 @@ SMALL = {"plain": (["baseline"], [0, 1]), "distilled": (["etc"], [0, 1]), "ablat
 
 
 def make(root: Path, groups: dict[str, tuple[list[str], list[int]]] = SMALL, qualities: dict[str, float] | None = None):
-    """A project folder with params/, data/street and the audit table.
+    """A project folder with params/ and data/street.
 
     Args:
         root: an empty folder.
-        groups: schemes and seeds of each group of params/experiment.yaml.
+        groups: schemes and seeds of each group of params/experiment.yaml; those of plain and distilled are the same.
         qualities: level of the counts of each scheme, 0..1; 0.7 where it is left out.
     """
     draw = np.random.default_rng(7)
@@ -123,15 +123,17 @@ def make(root: Path, groups: dict[str, tuple[list[str], list[int]]] = SMALL, qua
             iou, tc = random_counts(draw, quality)
             write_run(data, run, iou, tc, draw)
     write_frames(data, draw)
-    tables = root / "results" / "street" / "tables"
-    tables.mkdir(parents=True)
-    audit(draw).to_csv(tables / "pseudo_labels.csv", index=False)
+    for seed in groups["plain"][1]:
+        folder = data / "pseudo_labels" / str(seed)
+        folder.mkdir(parents=True)
+        audit(draw).to_csv(folder / "audit.csv", index=False)
 
 
 def declare(root: Path, groups: dict[str, tuple[list[str], list[int]]]) -> None:
     """Write params/experiment.yaml."""
-    written = {group: {"schemes": schemes, "seeds": seeds} for group, (schemes, seeds) in groups.items()}
-    experiment = {"run": ["street"], "architectures": ["pspnet18"], **written}
+    (plain, seeds), (distilled, _), (further, some) = (groups[name] for name in ("plain", "distilled", "ablation"))
+    experiment = {"run": ["street"], "architectures": ["pspnet18"], "seeds": seeds, "plain": plain}
+    experiment |= {"distilled": distilled, "ablation": {"schemes": further, "seeds": some}}
     (root / "params" / "experiment.yaml").write_text(yaml.safe_dump(experiment))
 
 

@@ -25,8 +25,9 @@ TOY = {
     "experiment.yaml": {
         "run": ["street"],
         "architectures": ["pspnet18"],
-        "plain": {"schemes": ["tl"], "seeds": [0]},
-        "distilled": {"schemes": ["etc"], "seeds": [0]},
+        "seeds": [0],
+        "plain": ["tl"],
+        "distilled": ["etc"],
         "ablation": {"schemes": ["sf"], "seeds": [0]},
     },
     "frames.yaml": {
@@ -180,12 +181,14 @@ class Project:
         return set(re.findall(r"--single-item '?([^' ]+)'?", self.run("snakemake -n -p --cores 2").text)) - CHECK
 
     def contents(self, folder: str = "data") -> dict[str, bytes]:
-        """Every file that stages declare; the seconds that a training took are beside them."""
+        """Every file that stages declare; measured times are beside them."""
         root = self.folder / folder
         return {
             str(path.relative_to(root)): path.read_bytes()
             for path in sorted(root.rglob("*"))
-            if path.is_file() and path.name not in ("timing.json", ".gitkeep", ".gitignore", ".snakemake_timestamp")
+            if path.is_file()
+            and path.name not in ("timing.json", ".gitkeep", ".gitignore", ".snakemake_timestamp")
+            and path.parent.name != "timing"
         }
 
     def assert_settled(self) -> None:

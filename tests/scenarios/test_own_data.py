@@ -48,7 +48,7 @@ def test_own_frames_go_through_the_chain_with_one_block_and_one_command(project,
     table = pd.read_csv(project.folder / "results/mine/tables/schemes.csv")
     assert set(table["scheme"]) == {"tl", "etc", "sf"}
     assert table["tc_mean"].between(0, 100).all() and table["miou_mean"].isna().all()
-    for place in ("labeller", "pretrained/pspnet18"):
+    for place in ("labeller/0", "pretrained/pspnet18-0"):
         assert now[f"mine/{place}/weights.safetensors"] == now[f"street/{place}/weights.safetensors"]
     project.run("etc predict data/mine/students/pspnet18-etc-0 mine --to work/seen --form overlay")
     assert len(list((project.folder / "work/seen/ride").iterdir())) == 5

@@ -30,7 +30,7 @@ def test_dvc_plots_show_makes_a_page(project):
 
 def test_dvc_dag_shows_the_chain(project):
     text = project.run("dvc dag --dot").text
-    assert '"labeller@street" -> "pseudo_labels@street"' in text.replace("'", '"')
+    assert '"labeller@street-0" -> "pseudo_labels@street-0"' in text.replace("'", '"')
 
 
 def test_snakemake_rulegraph_shows_the_experiment(project):

@@ -44,13 +44,13 @@ def give(project, stage, checkpoint="given", checksum=None):
 def test_a_trained_network_is_copied_in_place_of_a_training(project):
     give(project, "labeller")
     give(project, "pretrain")
-    assert "taken from given" in labeller.run("street")
-    assert "taken from given" in pretrain.run("street", "pspnet18")
-    for place in ("labeller", "pretrained/pspnet18"):
+    assert "taken from given" in labeller.run("street", 0)
+    assert "taken from given" in pretrain.run("street", "pspnet18", 0)
+    for place in ("labeller/0", "pretrained/pspnet18-0"):
         folder = Path("data/street") / place
         assert (folder / weights.WEIGHTS).read_bytes() == Path("given", weights.WEIGHTS).read_bytes()
         assert json.loads((folder / "timing.json").read_text())["iterations"] == 0
-    assert pd.read_parquet("data/street/history/labeller.parquet").empty
+    assert pd.read_parquet("data/street/history/labeller-0.parquet").empty
 
 
 def test_without_any_label_everything_but_accuracy_is_there(project):
@@ -58,19 +58,19 @@ def test_without_any_label_everything_but_accuracy_is_there(project):
     frames = manifest.read(path).assign(label="", label_checksum="", annotated=False)
     manifest.write(path, frames, manifest.read_label_set(path))
     shutil.rmtree("data/street/root/labels")
-    Path("data/street/pseudo_labels.parquet").unlink()
+    shutil.rmtree("data/street/pseudo_labels")
     give(project, "labeller")
     give(project, "pretrain")
     shutil.copy(toy.ROOT / "params/pseudo_labels.yaml", "params")
     everything = {"sampling.pseudo_share": 1.0, "start": "labeller"}
     toy.write_params(project, "teacher", everything)
     toy.write_params(project, "student", everything | {"start": "pretrained"})
-    labeller.run("street")
-    pretrain.run("street", "pspnet18")
-    pseudo_labels.run("street")
-    audit = pd.read_csv("results/street/tables/pseudo_labels.csv")
+    labeller.run("street", 0)
+    pretrain.run("street", "pspnet18", 0)
+    pseudo_labels.run("street", 0)
+    audit = pd.read_csv("data/street/pseudo_labels/0/audit.csv")
     assert audit["accuracy_kept"].isna().all() and audit["kept_pixels"].sum() > 0
-    teacher.run("street")
+    teacher.run("street", 0)
     assert "6 iterations" in student.run("street", "pspnet18", "etc", 0)
 
 
@@ -84,7 +84,7 @@ def test_without_any_label_everything_but_accuracy_is_there(project):
 def test_a_network_that_is_missing_or_another_is_refused(project, checkpoint, checksum, message):
     give(project, "labeller", checkpoint, checksum)
     with pytest.raises(UserError, match=message):
-        labeller.run("street")
+        labeller.run("street", 0)
     assert not Path("data/street/labeller").exists()
 
 
@@ -93,7 +93,7 @@ def test_a_network_of_other_classes_is_refused(project):
     path = Path("data/street/frames.parquet")
     manifest.write(path, manifest.read(path), CITYSCAPES)
     with pytest.raises(UserError, match="trained on the classes road, .* the data set 'street' has road, sidewalk"):
-        labeller.run("street")
+        labeller.run("street", 0)
 
 
 def test_a_checkpoint_needs_its_checksum(project):
@@ -101,4 +101,4 @@ def test_a_checkpoint_needs_its_checksum(project):
     path = project / "params/labeller.yaml"
     path.write_text(path.read_text().replace("checksum: 'null'", "checksum: null"))
     with pytest.raises(UserError, match="a checkpoint needs 'checksum': sha256sum given/weights.safetensors"):
-        labeller.run("street")
+        labeller.run("street", 0)

@@ -7,16 +7,23 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from typer.testing import CliRunner
 
+from etc.cli import app
 from etc.core.errors import UserError
+from etc.core.files import read_json, sha256
+from etc.cost import cost
 from etc.dataset import manifest
 from etc.dataset.label_sets import label_set
 from etc.evaluation.counts import counts_table
 from etc.evaluation.iou import confusion_matrix
 from etc.models import registry, weights
 from etc.params import evaluate as params
+from etc.params.experiment import Network, Run
 from etc.stages import evaluate
 from tests.training import toy
+
+STUDENT = Run("pspnet18", "tl", 0)
 
 
 @pytest.fixture
@@ -117,7 +124,7 @@ def project(tmp_path, monkeypatch):
 
 def test_the_stage_counts_every_pair(project):
     """Counts against the saved predictions shifted by the known whole-pixel motion, with slices."""
-    assert "judged on 2 clips" in evaluate.run("street", "pspnet18", "tl", 0)
+    assert "judged on 2 clips" in evaluate.run("street", STUDENT)
     kept = np.load(project / "sample.npz")
     table = pd.read_parquet(project / "tc.parquet")
     pair = ["flow", "clip", "source", "target", "protocol", "same", "counted"]
@@ -139,14 +146,55 @@ def test_the_stage_counts_every_pair(project):
             assert set(counts["same"]) == {(now == after).sum()} and set(counts["counted"]) == {now.size}
 
 
+def test_costs_are_results_and_times_are_not(project):
+    """Parameters and multiply-accumulates as `etc networks` counts them, of unfused weights; the clock beside them."""
+    evaluate.run("street", STUDENT)
+    folder = project.parents[1]
+    network, _ = weights.load(folder / "students/pspnet18-tl-0")
+    parameters, operations = cost(network, (32, 64))
+    made = read_json(project / "made.json")
+    assert made == {"portable": False, "parameters": parameters, "gmac": operations / 1e9}
+    assert 0 < parameters < sum(one.numel() for one in network.parameters()) and made["gmac"] > 0
+    timing = read_json(folder / "timing/pspnet18-tl-0.json")
+    assert timing.pop("ms_per_frame") > 0
+    assert timing == {"weights_sha256": sha256(folder / "students/pspnet18-tl-0/weights.safetensors")}
+    assert {path.name for path in project.iterdir()} == {"iou.parquet", "tc.parquet", "sample.npz", "made.json"}
+
+
+def test_labeller_and_teacher_are_judged_as_students_are(project):
+    """The same weights in another place give the same files under another name."""
+    evaluate.run("street", STUDENT)
+    folder = project.parents[1]
+    for kind, seed in (("labeller", 0), ("teacher", 3)):
+        shutil.copytree(folder / "students/pspnet18-tl-0", folder / kind / str(seed))
+        assert f"{kind}-{seed} judged on 2 clips" in evaluate.run("street", Network(kind, seed))
+        for path in project.iterdir():
+            assert (folder / f"evaluation/{kind}-{seed}" / path.name).read_bytes() == path.read_bytes()
+        assert (folder / f"timing/{kind}-{seed}.json").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--network", "teacher", "--scheme", "tl"], ["--network", "teacher", "--architecture", "pspnet18"]]
+)
+def test_the_command_judges_a_student_or_another_network(options, project, monkeypatch):
+    monkeypatch.setattr("etc.params.check.check_all", lambda: None)
+    result = CliRunner().invoke(app, ["evaluate", "street", "--seed", "0", *options])
+    assert result.exit_code == 1
+    assert result.output.startswith("error: name a student by --scheme (and --architecture), or another network by")
+    shutil.copytree(project.parents[1] / "students/pspnet18-tl-0", project.parents[1] / "teacher/0")
+    for one, name in (("--scheme=tl", "pspnet18-tl-0"), ("--network=teacher", "teacher-0")):
+        result = CliRunner().invoke(app, ["evaluate", "street", "--seed", "0", one])
+        assert result.exit_code == 0 and f"{name} judged on 2 clips" in result.output, result.output
+
+
 def test_accuracy_is_over_all_labelled_frames_when_tc_is_sampled(project):
-    evaluate.run("street", "pspnet18", "tl", 0)
+    evaluate.run("street", STUDENT)
     whole = pd.read_parquet(project / "iou.parquet")
     path = project.parents[3] / "params/evaluate.yaml"
     block = yaml.safe_load(path.read_text())
     block["street"]["sample"]["share"] = 0.5
     path.write_text(yaml.safe_dump(block))
-    assert "judged on 1 clip " in evaluate.run("street", "pspnet18", "tl", 0)
+    assert "judged on 1 clip " in evaluate.run("street", STUDENT)
     assert pd.read_parquet(project / "tc.parquet")["clip"].nunique() == 1
     assert whole["clip"].nunique() == 2
     pd.testing.assert_frame_equal(pd.read_parquet(project / "iou.parquet"), whole)

@@ -64,19 +64,19 @@ def test_void_ids_train_as_ignored(project):
     ],
 )
 def test_wrong_pseudo_labels_name_clip_and_frame(project, label, message):
-    path = Path("data/street/pseudo_labels.parquet")
+    path = Path("data/street/pseudo_labels/0/labels.parquet")
     rows = [row | {"label": label} for row in pq.read_table(path).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
-    with pytest.raises(UserError, match=rf"pseudo_labels.parquet: clip street_00000\d, frame \d: {message}"):
+    with pytest.raises(UserError, match=rf"pseudo_labels/0/labels.parquet: clip street_00000\d, frame \d: {message}"):
         run()
 
 
 @pytest.mark.parametrize("content", [b"", b"no Parquet", None])
 def test_pseudo_labels_that_cannot_be_read_are_named(project, content):
-    path = Path("data/street/pseudo_labels.parquet")
+    path = Path("data/street/pseudo_labels/0/labels.parquet")
     path.write_bytes(path.read_bytes()[:-9] if content is None else content)
     with pytest.raises(
-        UserError, match=r"pseudo_labels.parquet: not readable .*; make the pseudo-labels again$"
+        UserError, match=r"pseudo_labels/0/labels.parquet: not readable .*; make the pseudo-labels again$"
     ) as error:
         run()
     assert "\n" not in str(error.value)

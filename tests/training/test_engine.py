@@ -48,10 +48,10 @@ def test_teacher_looks_once_at_each_part_and_gets_no_gradient(project, monkeypat
     monkeypatch.setattr(loop, "_teach", teach)
     monkeypatch.setattr(Objective, "forward", forward)
     toy.write_params(project, "student", {"training.iterations": 2, "training.accumulate": 2})
-    before = Path("data/street/teacher/weights.safetensors").read_bytes()
+    before = Path("data/street/teacher/0/weights.safetensors").read_bytes()
     student.run("street", "pspnet18", "etc", 0)
     assert len(seen) == len(outputs) == 2 * 2
-    assert Path("data/street/teacher/weights.safetensors").read_bytes() == before
+    assert Path("data/street/teacher/0/weights.safetensors").read_bytes() == before
 
 
 @pytest.mark.slow

@@ -32,23 +32,23 @@ def history(name):
 
 def test_labeller_needs_annotated_frames_only(project):
     shutil.rmtree("data/street/flow")
-    Path("data/street/pseudo_labels.parquet").unlink()
-    assert "data/street/labeller" in labeller.run("street")
-    network, config = weights.load("data/street/labeller")
+    Path("data/street/pseudo_labels/0/labels.parquet").unlink()
+    assert "data/street/labeller/0" in labeller.run("street", 0)
+    network, config = weights.load("data/street/labeller/0")
     assert config["classes"] == 9 and config["terms"] == {}
-    timing = json.loads(Path("data/street/labeller/timing.json").read_text())
+    timing = json.loads(Path("data/street/labeller/0/timing.json").read_text())
     assert timing["iterations"] == 6 and timing["train_seconds"] > 0
-    assert {path.name for path in Path("data/street/labeller").iterdir()} == {
+    assert {path.name for path in Path("data/street/labeller/0").iterdir()} == {
         "weights.safetensors",
         "config.json",
         "timing.json",
     }
-    assert not list(Path("work/street/labeller").glob("*.pt"))
+    assert not list(Path("work/street/labeller-0").glob("*.pt"))
 
 
 def test_teacher_trains_with_tl(project):
-    teacher.run("street")
-    table = history("teacher")
+    teacher.run("street", 0)
+    table = history("teacher-0")
     assert table.column_names == ["step", "lr", "total", "ce", "tl", "sf", "pf", "mf"]
     assert set(map(str, table.schema.types)) == {"double"}
     assert table["sf"].null_count == 6 and table["tl"].null_count == 0
@@ -72,7 +72,7 @@ def test_tl_reads_no_teacher_and_sf_no_flow(project):
     with pytest.raises(UserError, match="flow/train: no flow; run the stage 'flow'"):
         student.run("street", "pspnet18", "tl", 1)
     shutil.rmtree("data/street/teacher")
-    with pytest.raises(UserError, match="teacher/weights.safetensors: no such file; run the stage 'teacher'"):
+    with pytest.raises(UserError, match="teacher/0/weights.safetensors: .*; run: etc teacher street --seed 0,"):
         student.run("street", "pspnet18", "sf", 0)
 
 
@@ -82,6 +82,8 @@ def test_two_runs_give_the_same_bytes_and_another_seed_others(project):
     shutil.rmtree(STUDENTS)
     student.run("street", "pspnet18", "etc", 0)
     assert outputs("pspnet18-etc-0") == first
+    # Of the same teacher, so that the seed alone makes the difference.
+    shutil.copytree("data/street/teacher/0", "data/street/teacher/1")
     student.run("street", "pspnet18", "etc", 1)
     assert outputs("pspnet18-etc-1")[0] != first[0]
 
@@ -116,8 +118,8 @@ def test_keys_of_the_machine_that_change_nothing(project):
 
 
 def test_without_pseudo_labels(project):
-    Path("data/street/pseudo_labels.parquet").unlink()
-    with pytest.raises(UserError, match="pseudo_labels.parquet: no such file"):
+    Path("data/street/pseudo_labels/0/labels.parquet").unlink()
+    with pytest.raises(UserError, match="pseudo_labels/0/labels.parquet: no such file"):
         student.run("street", "pspnet18", "baseline", 0)
     toy.write_params(project, "student", {"sampling.pseudo_share": 0.0})
     student.run("street", "pspnet18", "baseline", 0)
@@ -247,36 +249,41 @@ def test_weights_of_a_backbone_are_taken(project):
 
 
 @pytest.mark.parametrize("scheme", ["baseline", "tl"])
-def test_students_start_from_the_pretrained_network(project, scheme):
-    """With a rate of nearly zero, the weights stay those of the start, whatever the seed; random ones would differ."""
-    with pytest.raises(UserError, match=r"pretrained/pspnet18/weights.safetensors: no such file"):
+def test_students_start_from_the_pretrained_network_of_their_chain(project, scheme):
+    """With a rate of nearly zero, the weights stay those of the start; those of another chain differ."""
+    with pytest.raises(UserError, match=r"pretrained/pspnet18-0/weights.safetensors: no such file"):
         toy.write_params(project, "student", {"start": "pretrained"})
         student.run("street", "pspnet18", scheme, 0)
-    assert "data/street/pretrained/pspnet18" in pretrain.run("street", "pspnet18")
-    assert history("pretrained-pspnet18")["tl"].null_count == 6
-    start, _ = weights.load("data/street/pretrained/pspnet18")
     toy.write_params(project, "student", {"start": "pretrained", "training.lr": 1e-9})
+    starts = []
     for seed in (0, 1):
+        assert f"data/street/pretrained/pspnet18-{seed}" in pretrain.run("street", "pspnet18", seed)
+        assert history(f"pretrained-pspnet18-{seed}")["tl"].null_count == 6
+        start, _ = weights.load(f"data/street/pretrained/pspnet18-{seed}")
         student.run("street", "pspnet18", scheme, seed)
         network, _ = weights.load(STUDENTS / f"pspnet18-{scheme}-{seed}")
         for (name, one), other in zip(network.named_parameters(), start.parameters(), strict=True):
             torch.testing.assert_close(one, other, msg=name)
+        starts.append(start.backbone.conv1.weight)
+    assert not torch.equal(*starts)
 
 
-def test_teacher_starts_from_the_labeller(project):
-    labeller.run("street")
-    start, _ = weights.load("data/street/labeller")
+def test_teacher_starts_from_the_labeller_of_its_chain(project):
+    labeller.run("street", 0)
+    start, _ = weights.load("data/street/labeller/0")
     toy.write_params(project, "teacher", {"start": "labeller", "training.lr": 1e-9})
-    teacher.run("street")
-    network, _ = weights.load("data/street/teacher")
+    teacher.run("street", 0)
+    network, _ = weights.load("data/street/teacher/0")
     torch.testing.assert_close(network.backbone.conv1.weight, start.backbone.conv1.weight)
     toy.write_params(project, "teacher", {"start": "labeller", "network.width": 12})
-    with pytest.raises(UserError, match=r"labeller/weights.safetensors: weights do not fit .*check architecture"):
-        teacher.run("street")
+    with pytest.raises(UserError, match=r"labeller/0/weights.safetensors: weights do not fit .*check architecture"):
+        teacher.run("street", 0)
+    with pytest.raises(UserError, match=r"labeller/1/weights.safetensors: no such file"):
+        teacher.run("street", 1)
 
 
 def test_teacher_of_other_classes_is_refused(project):
-    path = Path("data/street/teacher/config.json")
+    path = Path("data/street/teacher/0/config.json")
     config = json.loads(path.read_text())
     config["class_names"][0] = "water"
     path.write_text(json.dumps(config))

@@ -29,7 +29,8 @@ def make(
     frames: int = 5,
     changes: dict[str, Any] | None = None,
 ) -> Path:
-    """Write params and data of the data set 'street' into ``project``; every frame but the middle is pseudo-labelled.
+    """Write params and data of the data set 'street' into ``project``; every frame but the middle is pseudo-labelled,
+    in the chains of the seeds 0 and 1.
 
     Args:
         project: folder that stands for the project's root.
@@ -70,7 +71,8 @@ def make(
         _write_flow(folder / "flow" / "train" / f"{clip}.arrow", size, frames)
     manifest.write(folder / "frames.parquet", pd.DataFrame(rows, columns=manifest.SCHEMA.names), classes)
     schema = pa.schema([("clip", pa.string()), ("frame", pa.int32()), ("label", pa.binary()), ("kept", pa.float64())])
-    _write(folder / "pseudo_labels.parquet", pseudo, schema)
+    for seed in ("0", "1"):
+        _write(folder / "pseudo_labels" / seed / "labels.parquet", pseudo, schema)
     for stage in ("labeller", "pretrain", "teacher", "student"):
         write_params(project, stage, changes or {})
     return project
@@ -119,14 +121,14 @@ def write_params(project: Path, stage: str, changes: dict[str, Any]) -> None:
 
 
 def make_teacher(project: Path, width: int = 8) -> None:
-    """Write an untrained network as the teacher."""
+    """Write an untrained network as the teacher of seed 0."""
     import torch
 
     classes = label_set("street")
     torch.manual_seed(1)
     network = registry.build("pspnet18", classes.count, width)
     config = {"architecture": "pspnet18", "width": width, "classes": classes.count, "class_names": list(classes.names)}
-    weights.save(project / "data" / "street" / "teacher", network, config)
+    weights.save(project / "data" / "street" / "teacher" / "0", network, config)
 
 
 def _clip(rng: np.random.Generator, size: tuple[int, int], frames: int, classes: int) -> tuple[list, list]:
