@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from etc.dataset.label_sets import IGNORE
+from etc.models.layers import resized
 from etc.models.precision import full_precision
 
 
@@ -84,6 +85,9 @@ class SegmentationLoss(nn.Module):
             auxiliary: logits (B, C, h', w') of each auxiliary head; their sizes may differ.
         """
         loss = self._upsampled(logits, labels)
+        if not self.auxiliary_weight:
+            # Without their gradient, several processes would wait for it.
+            return loss + sum(0 * head.sum() for head in auxiliary)
         for head in auxiliary:
             loss = loss + self.auxiliary_weight * self._upsampled(head, labels)
         return loss
@@ -100,5 +104,6 @@ class SegmentationLoss(nn.Module):
         return self.class_weights.double()[labelled].sum()
 
     def _upsampled(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
+        # In channels-last memory the steps that follow take nearly twice as long.
+        logits = resized(logits.contiguous(), labels.shape[-2:])
         return cross_entropy(logits, labels, self.class_weights, self.ohem_threshold, self.ohem_fraction)

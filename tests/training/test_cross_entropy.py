@@ -86,6 +86,16 @@ def test_module_upsamples_and_adds_the_auxiliary_head():
     assert module(small, labels, (auxiliary,)).item() == pytest.approx(total, rel=1e-5)
 
 
+def test_a_weight_of_0_leaves_the_auxiliary_heads_out_but_in_the_graph():
+    logits, labels = batch(size=(8, 12))
+    head = torch.randn_like(logits, requires_grad=True)
+    module = SegmentationLoss(auxiliary_weight=0.0)
+    loss = module(logits, labels, (head,))
+    assert loss.item() == module(logits, labels).item()
+    (gradient,) = torch.autograd.grad(loss, head)
+    assert not gradient.any()
+
+
 def test_class_weights_are_not_saved():
     assert not SegmentationLoss(class_weights=[1.0, 2.0]).state_dict()
 
