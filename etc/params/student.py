@@ -10,7 +10,7 @@ from etc.core.errors import UserError
 from etc.core.names import Name
 from etc.core.params_file import DIRECTORY, FromList, Params, load_block
 from etc.models.names import HUGGINGFACE, NETWORKS, SMALLEST_WIDTH, explain, is_huggingface
-from etc.params.training import MotionParams, NetworkParams, SamplingParams, TermName, TrainingParams
+from etc.params.training import MotionParams, NetworkParams, Probability, SamplingParams, TermName, TrainingParams
 
 PATH = DIRECTORY / "student.yaml"
 Scheme = Mapping[str, float]
@@ -75,6 +75,9 @@ class StudentParams(Params):
     iterations_factor: dict[str, Annotated[float, Field(gt=0, le=20)]] = Field(
         description="schemes that train longer or shorter than training.iterations, and how many times"
     )
+    pseudo_shares: dict[str, Probability] = Field(
+        description="schemes with another share of pseudo-labels than sampling.pseudo_share"
+    )
     start: Literal["pretrained", "random"] = Field(
         description="weights at the start: those of the stage pretrain, or random (with training.backbone's, if given)"
     )
@@ -87,10 +90,11 @@ class StudentParams(Params):
         for name, network in self.widths.items():
             if isinstance(network, int) and name not in NETWORKS:
                 raise ValueError(f"widths: {explain(name)}, under a name of your own")
-        unknown = [name for name in self.iterations_factor if name not in self.schemes]
-        if unknown:
-            known = ", ".join(self.schemes)
-            raise ValueError(f"iterations_factor: scheme '{unknown[0]}' is not in 'schemes'; known: {known}")
+        for key in ("iterations_factor", "pseudo_shares"):
+            unknown = [name for name in getattr(self, key) if name not in self.schemes]
+            if unknown:
+                known = ", ".join(self.schemes)
+                raise ValueError(f"{key}: scheme '{unknown[0]}' is not in 'schemes'; known: {known}")
         return self
 
     def scheme(self, name: str) -> Scheme:

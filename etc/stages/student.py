@@ -43,7 +43,9 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     term_weights = dict(settings.scheme(scheme))
     network = settings.network(architecture)
     iterations = max(1, round(settings.training.iterations * settings.iterations_factor.get(scheme, 1.0)))
-    pseudo = pseudo_label_file(data, seed) if settings.sampling.pseudo_share > 0 else None
+    share = settings.pseudo_shares.get(scheme, settings.sampling.pseudo_share)
+    sampling = settings.sampling.model_copy(update={"pseudo_share": share})
+    pseudo = pseudo_label_file(data, seed) if share > 0 else None
     flow = "tl" in term_weights
     distils = params.needs_teacher(term_weights)
     losses = settings.losses.model_dump()
@@ -55,7 +57,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
         "start": settings.start,
         "weights": term_weights,
         "losses": {name: losses[name] for name in term_weights},
-        "sampling": settings.sampling.model_dump(),
+        "sampling": sampling.model_dump(),
         **settings.training.model_dump(exclude={"iterations"}),
     }
     inputs = frame_inputs(data, pseudo)
@@ -80,8 +82,8 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             term_weights=term_weights,
             teacher=partial(_read_teacher, data, seed) if distils else None,
             start=data.folder / "pretrained" / f"{architecture}-{seed}" if settings.start == "pretrained" else None,
-            reach=settings.sampling.partner_reach,
-            pseudo_share=settings.sampling.pseudo_share,
+            reach=sampling.partner_reach,
+            pseudo_share=sampling.pseudo_share,
         )
     )
 

@@ -199,8 +199,12 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
             r"key 'ablation.seeds' = \[0, 3\]: there is no chain 3; choose among \[0, 1, 2\]$",
         ),
         (
-            [("student", "{baseline_long: 3.0}", "{baseline_lang: 3.0}")],
+            [("student", "{baseline_long: 3.5}", "{baseline_lang: 3.5}")],
             "iterations_factor: scheme 'baseline_lang' is not in 'schemes'; known: base",
+        ),
+        (
+            [("student", "pseudo_shares: {pseudo: 0.5}", "pseudo_shares: {pseuda: 0.5}")],
+            "pseudo_shares: scheme 'pseuda' is not in 'schemes'; known: base",
         ),
         (
             [("experiment", "run: [street]", "run: [street, kitti]")],
@@ -309,7 +313,7 @@ def test_an_experiment_of_before_is_answered_with_what_to_write(project, groups)
 
 
 def test_there_need_be_no_ablation(project):
-    edit(project, "experiment.yaml", "[baseline_long, sf, sf_pf, sf_mf, sf_pf_mf, sf_tl]", "[]")
+    edit(project, "experiment.yaml", "[baseline_long, pseudo, sf, sf_pf, sf_mf, sf_pf_mf, sf_tl]", "[]")
     assert {run.scheme for run in check.check_all().runs()} == {"baseline", "tl", "etc"}
     edit(project, "experiment.yaml", "distilled: [etc]", "distilled: []")
     edit(project, "report.yaml", "compare: [etc]", "compare: [tl]")

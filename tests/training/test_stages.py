@@ -123,6 +123,11 @@ def test_without_pseudo_labels(project):
         student.run("street", "pspnet18", "baseline", 0)
     toy.write_params(project, "student", {"sampling.pseudo_share": 0.0})
     student.run("street", "pspnet18", "baseline", 0)
+    # One scheme alone may have another share.
+    toy.write_params(project, "student", {"sampling.pseudo_share": 0.0, "pseudo_shares": {"tl": 0.5}})
+    student.run("street", "pspnet18", "baseline", 1)
+    with pytest.raises(UserError, match="pseudo_labels/0/labels.parquet: no such file"):
+        student.run("street", "pspnet18", "tl", 0)
 
 
 def test_history_averages_and_a_scheme_may_train_longer(project):

@@ -80,7 +80,14 @@ def make(
 
 # What is tuned on the embedded data set is pinned here, so that tuning it moves no expected value of a test.
 TERMS = {"tl": 3.0, "sf": 1.0, "pf": 1.0, "mf": 1.0}
-TUNED = {"lr": 0.02, "head_lr_factor": 5, "class_weights": None, "weight_decay": 1.0e-4, "auxiliary_weight": 0.4}
+TUNED = {
+    "lr": 0.02,
+    "head_lr_factor": 5,
+    "class_weights": None,
+    "clip_gradient": None,
+    "weight_decay": 1.0e-4,
+    "auxiliary_weight": 0.4,
+}
 
 
 def settings(stage: str) -> dict[str, Any]:
@@ -97,7 +104,7 @@ def settings(stage: str) -> dict[str, Any]:
     if stage == "teacher":
         block["tl"] = TERMS["tl"]
     if stage == "student":
-        block["widths"] = {"pspnet18": WIDTH}
+        block["widths"], block["pseudo_shares"] = {"pspnet18": WIDTH}, {}
         for name, scheme in block["schemes"].items():
             block["schemes"][name] = {term: TERMS[term] for term in scheme}
     elif "network" in block:
