@@ -74,7 +74,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             described=described,
             inputs=inputs,
             clips=partial(training_clips, data, pseudo, flows.opener(data) if flow else None),
-            terms=lambda: build_terms(term_weights, settings.losses),
+            terms=lambda: build_terms(term_weights, settings.losses, settings.training.class_weights),
             term_weights=term_weights,
             teacher=partial(_read_teacher, data) if distils else None,
             start=data.folder / "pretrained" / architecture if settings.start == "pretrained" else None,

@@ -24,6 +24,7 @@ from etc.training.checkpoint import WorkFolder
 from etc.training.data import Samples
 from etc.training.determinism import seed_step
 from etc.training.objective import Objective, outputs_per_frame
+from etc.training.optimiser import learning_rate, make_optimiser
 from etc.training.synchronise import synchronise_batch_norm
 
 # Steps whose mean loss the progress bar shows.
@@ -109,7 +110,7 @@ def train(
         steps = track(steps, iterations, label, done=state.step, note=lambda: _recent_loss(state.history))
     started = time.perf_counter()
     for step in steps:
-        rate = learning_rate(step, iterations, params.lr, params.power, params.warmup)
+        rate = learning_rate(step, iterations, params)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["lr_factor"]
         batch = [_moved(part, accelerator.device) for part in islice(batches, params.accumulate)]
@@ -128,38 +129,6 @@ def train(
             started = now
             state.save()
     return History(objective.names, torch.tensor(state.history, dtype=torch.float64), state.seconds)
-
-
-def learning_rate(step: int, iterations: int, base: float, power: float = 0.9, warmup: int = 0) -> float:
-    """Polynomial decay, ``base * (1 - step / iterations) ** power``, after an optional linear rise.
-
-    Args:
-        step: number of the step, 0 to ``iterations - 1``.
-        iterations: total number of steps.
-        base: rate at step 0 (without warm-up).
-        power: 0.9 in Liu et al., ECCV 2020.
-        warmup: steps over which the rate rises linearly to the decaying curve.
-    """
-    decayed = base * (1 - step / iterations) ** power
-    return decayed * min(1.0, (step + 1) / (warmup + 1))
-
-
-def make_optimiser(objective: Objective, params: TrainingParams) -> torch.optim.SGD:
-    """SGD in three groups: the backbone; the student's other layers; the weights of the terms, without decay."""
-    backbone = list(objective.student.backbone.parameters())
-    known = {id(parameter) for parameter in backbone}
-    head = [parameter for parameter in objective.student.parameters() if id(parameter) not in known]
-    groups = [
-        {"params": backbone, "lr_factor": 1.0},
-        {"params": head, "lr_factor": params.head_lr_factor},
-        {"params": list(objective.terms.parameters()), "lr_factor": params.head_lr_factor, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(
-        [group for group in groups if group["params"]],
-        lr=params.lr,
-        momentum=params.momentum,
-        weight_decay=params.weight_decay,
-    )
 
 
 def _step(

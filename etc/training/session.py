@@ -28,8 +28,9 @@ from etc.training.cross_entropy import SegmentationLoss
 from etc.training.data import Clips, Samples
 from etc.training.determinism import set_determinism
 from etc.training.fingerprint import fingerprint, hash_files
-from etc.training.loop import History, learning_rate, start_accelerator, train
+from etc.training.loop import History, start_accelerator, train
 from etc.training.objective import Objective, Term
+from etc.training.optimiser import learning_rate
 
 HISTORY = ("step", "lr", "total", "ce", *get_args(TermName))
 
@@ -246,7 +247,7 @@ def history_table(history: History, training: TrainingParams, iterations: int) -
     starts = np.concatenate([[0], ends[:-1]])
     columns = {
         "step": [float(end - 1) for end in ends],
-        "lr": [learning_rate(end - 1, iterations, training.lr, training.power, training.warmup) for end in ends],
+        "lr": [learning_rate(end - 1, iterations, training) for end in ends],
     }
     for position, name in enumerate(history.names):
         columns[name] = [values[start:end, position].mean() for start, end in zip(starts, ends, strict=True)]
