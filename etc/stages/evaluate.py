@@ -1,7 +1,6 @@
 """Stage ``evaluate``: judge one student frame by frame and keep counts, from which any table can be pooled."""
 
 import zipfile
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,11 @@ from etc.core.errors import UserError, many
 from etc.core.files import atomic, write_json
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
-from etc.evaluation.consistency import Clip, evaluate_pairs
 from etc.evaluation.counts import pair_records, write_counts
-from etc.evaluation.iou import confusion_matrix, tp_fp_fn
+from etc.evaluation.iou import tp_fp_fn
 from etc.evaluation.samples import BUNDLED, checked_list, clip_list, random_share, select
-from etc.flow.store import StoredFlow
-from etc.inference import choose_device, fused, predict
+from etc.inference import choose_device, fused
+from etc.judging import judge_clip
 from etc.models import weights
 from etc.params import evaluate as params
 from etc.params.experiment import Run
@@ -64,23 +62,12 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             rows = [row for row in rows if row["label"]]
             if not rows:
                 continue
-        images = np.stack([data.image(row) for row in rows])
-        predictions = predict(network, images, settings.batch)
-        for row, prediction in zip(rows, predictions, strict=True):
-            if row["label"]:
-                truth = data.label(row)
-                accuracy.append(_accuracy(clip, row["frame"], confusion_matrix(prediction, truth, label_set.count)))
-        if clip not in sampled:
-            continue
-        numbers = [row["frame"] for row in rows]
-        by_number = dict(zip(numbers, predictions, strict=True))
-        for judge, protocols in JUDGES.items() if len(rows) > 1 else ():
-            flow = StoredFlow(data.folder / "flow" / judge / f"{clip}.arrow")
-            judged = Clip(clip, list(pairwise(numbers)), by_number.__getitem__, flow)
-            for pair in evaluate_pairs([judged], label_set.count, protocols):
-                consistency += [{"flow": judge, **record} for record in pair_records(pair)]
-        if len(samples) < settings.sample_clips and len(rows) > 1:
-            samples.append((clip, numbers, predictions))
+        judged = judge_clip(network, data, rows, settings.batch, JUDGES if clip in sampled else {})
+        accuracy += [_accuracy(clip, frame, confusion) for frame, confusion in judged.confusions.items()]
+        for judge, pairs in judged.pairs.items():
+            consistency += [{"flow": judge, **record} for pair in pairs for record in pair_records(pair)]
+        if clip in sampled and len(samples) < settings.sample_clips and len(rows) > 1:
+            samples.append((clip, judged.frames, judged.predictions))
 
     output = data.folder / "evaluation" / run_name
     none = _accuracy("", 0, np.zeros((label_set.count, label_set.count), np.int64))

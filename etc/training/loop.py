@@ -4,7 +4,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -23,6 +23,7 @@ from etc.training.batches import Batch, Parts, loader
 from etc.training.checkpoint import WorkFolder
 from etc.training.data import Samples
 from etc.training.determinism import seed_step
+from etc.training.dev import Judgement
 from etc.training.objective import Objective, outputs_per_frame
 from etc.training.optimiser import learning_rate, make_optimiser
 from etc.training.synchronise import synchronise_batch_norm
@@ -39,12 +40,14 @@ class History:
     Attributes:
         names: of the columns: total, ce, then the terms.
         values: float64 (steps, columns); all but the total are unweighted.
-        seconds: time spent on these steps, summed over all restarts.
+        seconds: time spent on these steps, summed over all restarts, without that of judging.
+        judged: judgements on the split ``dev``, in order.
     """
 
     names: list[str]
     values: Tensor
     seconds: float
+    judged: Sequence[Judgement] = ()
 
 
 def start_accelerator(machine: MachineParams) -> Accelerator:
@@ -71,6 +74,7 @@ def train(
     accelerator: Accelerator,
     work: WorkFolder,
     label: str,
+    judge: Callable[[nn.Module], tuple[float | None, float | None]] | None = None,
 ) -> History:
     """Minimise the objective, resuming from the work folder's checkpoint to the same bits.
 
@@ -84,6 +88,8 @@ def train(
         accelerator: from :func:`start_accelerator`.
         work: for the checkpoints; the last one is written after the last step.
         label: shown before the progress bar.
+        judge: gives mIoU and TC of the student on the split ``dev``; called every ``params.judge_every`` steps and
+            after the last one, in the main process.
 
     Raises:
         UserError: a loss or a weight is no longer finite; the last checkpoint is kept.
@@ -123,12 +129,17 @@ def train(
         objective.after_step()
         state.history.append(values)
         state.step = step + 1
+        if judge is not None and (state.step % params.judge_every == 0 or state.step == iterations):
+            state.seconds += time.perf_counter() - started
+            if accelerator.is_main_process:
+                state.judged.append(Judgement(step, *judge(objective.student), state.seconds))
+            started = time.perf_counter()
         if state.step % machine.checkpoint_every == 0 or state.step == iterations:
             now = time.perf_counter()
             state.seconds += now - started
             started = now
             state.save()
-    return History(objective.names, torch.tensor(state.history, dtype=torch.float64), state.seconds)
+    return History(objective.names, torch.tensor(state.history, dtype=torch.float64), state.seconds, state.judged)
 
 
 def _step(
@@ -206,12 +217,14 @@ class _State:
         self.objective, self.optimiser, self.accelerator, self.work = objective, optimiser, accelerator, work
         self.step, self.seconds = 0, 0.0
         self.history: list[list[float]] = []
+        self.judged: list[Judgement] = []
         saved = work.load()
         if saved is None:
             return
         try:
             self.step, self.seconds = saved["step"], saved["seconds"]
             self.history = saved["history"].tolist()
+            self.judged = [Judgement(*one) for one in saved["judged"]]
             objective.load_state_dict(saved["objective"])
             optimiser.load_state_dict(saved["optimiser"])
             if accelerator.scaler is not None:
@@ -243,6 +256,7 @@ class _State:
                 "step": self.step,
                 "seconds": self.seconds,
                 "history": torch.tensor(self.history, dtype=torch.float64),
+                "judged": [list(one) for one in self.judged],
                 "objective": self.objective.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "scaler": None if scaler is None else scaler.state_dict(),
