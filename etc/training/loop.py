@@ -24,6 +24,7 @@ from etc.training.checkpoint import WorkFolder
 from etc.training.data import Samples
 from etc.training.determinism import seed_step
 from etc.training.dev import Judgement
+from etc.training.jump import Jump, JumpWatch
 from etc.training.objective import Objective, outputs_per_frame
 from etc.training.optimiser import learning_rate, make_optimiser
 from etc.training.synchronise import synchronise_batch_norm
@@ -114,6 +115,9 @@ def train(
     steps: Iterator[int] = iter(range(state.step, iterations))
     if accelerator.is_main_process:
         steps = track(steps, iterations, label, done=state.step, note=lambda: _recent_loss(state.history))
+    watch = JumpWatch()
+    for values in state.history:
+        watch(values[0])
     started = time.perf_counter()
     for step in steps:
         rate = learning_rate(step, iterations, params)
@@ -129,6 +133,9 @@ def train(
         objective.after_step()
         state.history.append(values)
         state.step = step + 1
+        jump = watch(values[0])
+        if jump is not None and accelerator.is_main_process:
+            print(_jump_notice(label, jump, params.clip_gradient), file=sys.stderr, flush=True)
         if judge is not None and (state.step % params.judge_every == 0 or state.step == iterations):
             state.seconds += time.perf_counter() - started
             if accelerator.is_main_process:
@@ -198,6 +205,16 @@ def _require_finite(
     raise UserError(
         f"step {step}: loss {', '.join(bad)} is not a finite number, on the frames {', '.join(frames)}; "
         f"the last good checkpoint stays in {work.path}; lower 'lr' or the weight of the term"
+    )
+
+
+def _jump_notice(label: str, jump: Jump, clip: float | None) -> str:
+    advice = (
+        "set 'training.clip_gradient' to 1.0" if clip is None else "lower 'training.clip_gradient' or 'training.lr'"
+    )
+    return (
+        f"{label}: the loss jumped from about {jump.before:.3g} to {jump.now:.3g} at step {jump.step} and has stayed "
+        f"there: {advice} and train again"
     )
 
 

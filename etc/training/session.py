@@ -59,6 +59,7 @@ class Plan:
         start: folder of the trained network that this one starts from; None for fresh weights.
         reach: largest distance of the partner, places in the clip.
         pseudo_share: share of pseudo-labelled samples.
+        warning: said on stderr when the training begins; empty for none.
     """
 
     dataset: Dataset
@@ -77,6 +78,7 @@ class Plan:
     start: Path | None = None
     reach: int = 1
     pseudo_share: float = 0.0
+    warning: str = ""
 
 
 def run(plan: Plan) -> str:
@@ -113,8 +115,9 @@ def run(plan: Plan) -> str:
             plan.pseudo_share,
             training.machine.cache_mb,
         )
-        if samples.note and accelerator.is_main_process:
-            print(samples.note, file=sys.stderr, flush=True)
+        for note in filter(None, (samples.note, plan.warning)):
+            if accelerator.is_main_process:
+                print(note, file=sys.stderr, flush=True)
         teacher = plan.teacher() if plan.teacher is not None else None
         label = f"{plan.dataset.name} {plan.name}"
         history = train(

@@ -69,9 +69,10 @@ CHANGES = {
     "pretrain": ("pretrain.yaml", "street.seed", 7, PRETRAIN | STUDENTS | EVALUATIONS | {"report@street"}),
     "flow": (
         "flow.yaml",
-        "street.evaluate.steps_per_pixel",
+        # The flow that judges would train everything again (docs/decisions/judging-on-dev.md).
+        "street.compare.steps_per_pixel",
         64,
-        {"flow@street-evaluate", *EVALUATIONS, "report@street"},
+        {"flow@street-compare", *EVALUATIONS, "report@street"},
     ),
     "teacher": (
         "teacher.yaml",
