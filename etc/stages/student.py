@@ -99,8 +99,8 @@ def _weak_teacher(data: Dataset, architecture: str) -> str:
         return ""
     return (
         f"warning: the teacher has {found['teacher']:.2f} mIoU on dev, less than the {found['start']:.2f} of the "
-        "network that the student starts from: train the teacher longer ('training.iterations' in params/teacher.yaml), or the "
-        "start shorter (params/pretrain.yaml)"
+        "network that the student starts from: train the teacher longer ('training.iterations' in "
+        "params/teacher.yaml), or the start shorter (params/pretrain.yaml)"
     )
 
 
