@@ -39,8 +39,8 @@ from etc.training.batches import Batch, Parts, loader
 from etc.training.clips import training_clips
 from etc.training.cross_entropy import SegmentationLoss
 from etc.training.data import Samples
-from etc.training.loop import make_optimiser
 from etc.training.objective import Objective, outputs_per_frame
+from etc.training.optimiser import make_optimiser
 
 
 @dataclass(frozen=True)

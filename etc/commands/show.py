@@ -3,12 +3,29 @@
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from etc.commands.run import run
 from etc.core.errors import UserError
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def show() -> None:
+# Marks a picture of this command, which may be replaced.
+CURVES = "etc show --curves"
+
+
+def show(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Data set; all of 'run' in params/experiment.yaml if left out.")
+    ] = None,
+    curves: Annotated[
+        Path | None,
+        typer.Option(help="PNG to write: mIoU and TC on dev against seconds of training, of students trained here."),
+    ] = None,
+) -> None:
     """Print the table of schemes of every data set and where to find its other results.
 
     The last columns are seconds of training and milliseconds a frame, of networks that were trained and judged in this
@@ -16,7 +33,65 @@ def show() -> None:
     """
     from etc.params import experiment
 
-    run(lambda: print("\n".join(results_text(dataset) for dataset in experiment.load().run)))
+    def action() -> None:
+        datasets = [dataset] if dataset else experiment.load().run
+        if curves is not None:
+            if len(datasets) != 1:
+                raise UserError(f"--curves: name the data set, one of {', '.join(datasets)}")
+            write_curves(datasets[0], curves)
+        print("\n".join(map(results_text, datasets)))
+
+    run(action)
+
+
+def write_curves(dataset: str, path: Path) -> None:
+    """Write the learning curves against seconds of the declared students that were trained and judged here.
+
+    Raises:
+        UserError: there is none, or a file that this command did not make is in the way.
+    """
+    import pandas as pd
+
+    from etc.core.files import atomic
+    from etc.core.outputs import check_files
+    from etc.params import experiment, report
+    from etc.reporting import plots
+
+    check_files({path: lambda found: f"Title\0{CURVES}".encode() in found.read_bytes()[:1000]})
+    data = Path("data") / dataset
+    histories = [
+        history.assign(architecture=one.architecture, scheme=one.scheme, seed=one.seed)
+        for one in experiment.load().runs()
+        if (history := _judged(data / "history" / f"{one.name}.parquet", data / "students" / one.name)) is not None
+    ]
+    if not histories:
+        raise UserError(
+            f"{data}: no student was trained here and judged on dev; set 'training.judge_every' in params/student.yaml"
+        )
+    picture = plots.png(
+        plots.learning_curves(pd.concat(histories), "seconds"), report.load(dataset).plots.dpi, Title=CURVES
+    )
+    with atomic(path) as stream:
+        stream.write(picture)
+
+
+def _judged(history: Path, network: Path) -> "pd.DataFrame | None":
+    """The judgements of one training with the seconds before each; None where they are not known."""
+    import numpy as np
+    import pandas as pd
+
+    from etc.reporting.plots import JUDGED
+
+    timing = _timing(network / "timing.json", network)
+    if not timing or not timing.get("judged") or not history.is_file():
+        return None
+    table = pd.read_parquet(history)
+    if not set(JUDGED) <= set(table.columns):
+        return None
+    table = table[table[list(JUDGED)].notna().any(axis=1)]
+    steps, seconds = np.array(timing["judged"], float).T
+    # A row is named by its last step, and holds the last judgement up to there.
+    return table.assign(seconds=seconds[np.searchsorted(steps, table["step"], side="right") - 1])
 
 
 def results_text(dataset: str) -> str:
@@ -64,10 +139,19 @@ def measured(path: Path, key: str, network: Path) -> list[float]:
 
     Weights that come from a cache or a remote have no such file, or one that was written for other weights.
     """
+    timing = _timing(path, network)
+    try:
+        return [float(timing[key])] if timing else []
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+def _timing(path: Path, network: Path) -> dict[str, Any] | None:
+    """What a file of times holds; None where it is about other weights than those in ``network``, or is not there."""
     from etc.core.files import read_json
 
     try:
         timing, config = read_json(path), read_json(network / "config.json")
-        return [float(timing[key])] if timing["weights_sha256"] == config["weights_sha256"] else []
-    except (UserError, KeyError, TypeError, ValueError):
-        return []
+        return timing if timing["weights_sha256"] == config["weights_sha256"] else None
+    except (UserError, KeyError, TypeError):
+        return None

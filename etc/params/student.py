@@ -39,6 +39,12 @@ class SingleFrameParams(Params):
     pair_weight: float = Field(ge=0, le=1000, description="weight of the pair-wise part inside SF; 0 leaves it out")
     grid: Grid | None = Field(description="rows and columns of nodes of the pair-wise part; null takes every pixel")
     other_frames: float = Field(ge=0, le=1, description="weight of frames other than the labelled one, which has 1")
+    class_weighted: bool = Field(
+        description="weigh pixels by training.class_weights of the class that the teacher sees there"
+    )
+    min_confidence: Probability = Field(
+        description="only pixels where the teacher's largest probability is at least this count"
+    )
 
 
 class PairParams(Params):
@@ -95,6 +101,8 @@ class StudentParams(Params):
             if unknown:
                 known = ", ".join(self.schemes)
                 raise ValueError(f"{key}: scheme '{unknown[0]}' is not in 'schemes'; known: {known}")
+        if self.losses.sf.class_weighted and self.training.class_weights is None:
+            raise ValueError("losses.sf.class_weighted needs training.class_weights: give them, or set it to false")
         return self
 
     def scheme(self, name: str) -> Scheme:

@@ -9,6 +9,7 @@ from etc.models.names import LARGEST_WIDTH, NETWORKS, SMALLEST_WIDTH, explain, i
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 MotionForm = Literal["paper", "released_code"]
+Schedule = Literal["polynomial", "cosine"]
 TermName = Literal["tl", "sf", "pf", "mf"]
 
 
@@ -98,9 +99,11 @@ class TrainingParams(Params):
     accumulate: int = Field(ge=1, le=10**6, description="parts that a batch is cut into when memory is short")
     lr: float = Field(gt=0, le=10, description="learning rate of the backbone at the start")
     head_lr_factor: float = Field(gt=0, le=100, description="learning rate of all other layers, times lr")
-    momentum: float = Field(ge=0, lt=1, description="momentum of SGD")
-    weight_decay: float = Field(ge=0, le=1, description="weight decay of SGD")
-    power: float = Field(ge=0, le=10, description="power of the polynomial decay of the learning rate")
+    optimiser: Literal["sgd", "adamw"] = Field(description="sgd with momentum, or adamw with betas 0.9 and 0.999")
+    momentum: float = Field(ge=0, lt=1, description="momentum of sgd; adamw ignores it")
+    weight_decay: float = Field(ge=0, le=1, description="weight decay; that of adamw is decoupled from the gradient")
+    schedule: Schedule = Field(description="how the learning rate falls")
+    power: float = Field(ge=0, le=10, description="power of the polynomial schedule")
     warmup: int = Field(ge=0, le=10**9, description="iterations over which the learning rate first rises linearly")
     clip_gradient: float | None = Field(gt=0, description="largest norm of the gradient; null does not clip")
     backbone: str | None = Field(description="file with ImageNet weights of the backbone; null: random weights")
@@ -111,6 +114,9 @@ class TrainingParams(Params):
     ohem_fraction: Probability = Field(description="share of the labelled pixels that counts at least, hardest first")
     auxiliary_weight: float = Field(ge=0, le=10, description="weight of the cross-entropy on each auxiliary head")
     history_every: int = Field(ge=1, le=10**9, description="iterations between two rows of the loss history")
+    judge_every: int | None = Field(
+        ge=1, le=10**9, description="iterations between two judgements on the split dev; null never judges"
+    )
     augment: AugmentParams
     machine: MachineParams
 

@@ -26,7 +26,7 @@ class Picture:
     wide: bool = False
 
 
-def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited: bool) -> list[Picture]:
+def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited: bool, judged: bool) -> list[Picture]:
     """The report's pictures with their captions.
 
     Args:
@@ -35,6 +35,7 @@ def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited
         smoothing: recorded steps that one point of a loss curve averages.
         labelled: whether there is an mIoU.
         audited: whether the accuracy of the pseudo-labels is known.
+        judged: whether students were judged on dev while they trained.
     """
     shown = ", ".join(runs)
     marks = (
@@ -70,6 +71,16 @@ def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited
             "Lines are means over seeds, bands their range.",
             wide=True,
         ),
+        *[
+            Picture(
+                "Learning curves",
+                "plots/learning.png",
+                "mIoU and TC on the dev clips while the students trained. Thick lines are means over seeds, thin ones "
+                "single seeds.",
+                wide=True,
+            )
+        ]
+        * judged,
         Picture(
             "Pseudo-labels",
             "plots/pseudo_labels.png",

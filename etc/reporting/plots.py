@@ -32,6 +32,8 @@ TERMS = {
     "pf": "PF: pair-of-frames distillation",
     "mf": "MF: multi-frame distillation",
 }
+# Columns of a history that was judged on the split dev.
+JUDGED = {"dev_miou": "mIoU on dev (%)", "dev_tc": "TC on dev (%)"}
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -46,10 +48,10 @@ STYLE = {
 }
 
 
-def png(figure: Figure, dpi: int) -> bytes:
-    """The figure as PNG bytes without metadata that changes from run to run."""
+def png(figure: Figure, dpi: int, **metadata: str) -> bytes:
+    """The figure as PNG bytes, with the given metadata and none that changes from run to run."""
     with style.context(["default", STYLE]), io.BytesIO() as stream:
-        figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
+        figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None, **metadata})
         return stream.getvalue()
 
 
@@ -240,6 +242,45 @@ def _block_means(run: pd.DataFrame, term: str, smoothing: int) -> pd.Series:
     blocks = np.arange(len(run)) // smoothing
     means = run[["step", term]].groupby(blocks).mean()
     return pd.Series(means[term].to_numpy(), index=means["step"].to_numpy())
+
+
+@_styled
+def learning_curves(history: pd.DataFrame, x: str) -> Figure:
+    """mIoU and TC on the split dev while students learn: thick lines are means over seeds, thin ones single seeds.
+
+    Args:
+        history: columns ``architecture, scheme, seed, dev_miou, dev_tc`` (percent, NaN where not judged) and ``x``, the
+            rows of a run in order.
+        x: column and name of the horizontal axis.
+
+    Returns:
+        a figure with one row of panels per architecture; one sentence where nothing was judged. The mean is over the
+        n-th judgements of all seeds, as far as every seed has one.
+    """
+    measures = [name for name in JUDGED if history[name].notna().any()]
+    if not measures:
+        figure = _figure(6.6, 1.0)
+        figure.text(0.5, 0.5, "not judged on dev during training; set judge_every", ha="center", va="center")
+        return figure
+    judged = history[history[measures].notna().any(axis=1)]
+    architectures, looks = list(judged["architecture"].unique()), _looks(history)
+    figure = _figure(5.2 * len(measures), 3.6 * len(architectures) + 0.6)
+    panels = figure.subplots(len(architectures), len(measures), squeeze=False)
+    for architecture, row in zip(architectures, panels, strict=True):
+        runs = judged[judged["architecture"] == architecture]
+        for axes, measure in zip(row, measures, strict=True):
+            for scheme, group in runs.groupby("scheme", sort=False):
+                colour, _, line = looks[scheme]
+                seeds = [run[[x, measure]].reset_index(drop=True) for _, run in group.groupby("seed")]
+                for one in seeds if len(seeds) > 1 else ():
+                    axes.plot(one[x], one[measure], color=colour, linestyle=line, linewidth=0.5, alpha=0.5)
+                mean = sum(one.iloc[: min(map(len, seeds))] for one in seeds) / len(seeds)
+                axes.plot(mean[x], mean[measure], color=colour, linestyle=line, linewidth=1.6)
+            axes.set(title=architecture if len(architectures) > 1 else "", xlabel=x, ylabel=JUDGED[measure])
+    shown = [scheme for scheme in looks if scheme in set(judged["scheme"])]
+    handles = [Line2D([], [], color=looks[one][0], linestyle=looks[one][2], linewidth=2, label=one) for one in shown]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)))
+    return figure
 
 
 @_styled

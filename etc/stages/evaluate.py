@@ -1,7 +1,6 @@
 """Stage ``evaluate``: judge one network frame by frame and keep counts, from which any table can be pooled."""
 
 import zipfile
-from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -15,12 +14,11 @@ from etc.core.files import atomic, read_json, write_json
 from etc.core.progress import track
 from etc.cost import cost
 from etc.dataset.dataset import Dataset
-from etc.evaluation.consistency import Clip, evaluate_pairs
 from etc.evaluation.counts import pair_records, write_counts
-from etc.evaluation.iou import confusion_matrix, tp_fp_fn
+from etc.evaluation.iou import tp_fp_fn
 from etc.evaluation.samples import BUNDLED, checked_list, clip_list, random_share, select
-from etc.flow.store import StoredFlow
-from etc.inference import choose_device, fused, predict
+from etc.inference import choose_device, fused
+from etc.judging import judge_clip
 from etc.models import weights
 from etc.params import evaluate as params
 from etc.params.experiment import Network, Run
@@ -78,23 +76,12 @@ def run(dataset: str, judged: Run | Network) -> str:
             rows = [row for row in rows if row["label"]]
             if not rows:
                 continue
-        images = np.stack([data.image(row) for row in rows])
-        predictions = predict(network, images, settings.batch, seconds)
-        for row, prediction in zip(rows, predictions, strict=True):
-            if row["label"]:
-                truth = data.label(row)
-                accuracy.append(_accuracy(clip, row["frame"], confusion_matrix(prediction, truth, label_set.count)))
-        if clip not in sampled:
-            continue
-        numbers = [row["frame"] for row in rows]
-        by_number = dict(zip(numbers, predictions, strict=True))
-        for judge, protocols in JUDGES.items() if len(rows) > 1 else ():
-            flow = StoredFlow(data.folder / "flow" / judge / f"{clip}.arrow")
-            judged = Clip(clip, list(pairwise(numbers)), by_number.__getitem__, flow)
-            for pair in evaluate_pairs([judged], label_set.count, protocols):
-                consistency += [{"flow": judge, **record} for record in pair_records(pair)]
-        if len(samples) < settings.sample_clips and len(rows) > 1:
-            samples.append((clip, numbers, predictions))
+        found = judge_clip(network, data, rows, settings.batch, JUDGES if clip in sampled else {}, seconds)
+        accuracy += [_accuracy(clip, frame, confusion) for frame, confusion in found.confusions.items()]
+        for judge, pairs in found.pairs.items():
+            consistency += [{"flow": judge, **record} for pair in pairs for record in pair_records(pair)]
+        if clip in sampled and len(samples) < settings.sample_clips and len(rows) > 1:
+            samples.append((clip, found.frames, found.predictions))
 
     output = data.folder / "evaluation" / name
     none = _accuracy("", 0, np.zeros((label_set.count, label_set.count), np.int64))

@@ -49,7 +49,7 @@ def run(dataset: str) -> str:
       ``tables/classes.csv``: IoU per run and class. Shares in percent, differences in percentage points.
     - ``tables/data.csv``: what each split of the data set holds.
     - ``tables/pseudo_labels.csv``: the audits of the pseudo-labels of all chains.
-    - ``plots/{schemes,losses,strip,pseudo_labels}.png``, ``plots/overlay.webp``.
+    - ``plots/{schemes,losses,learning,strip,pseudo_labels}.png``, ``plots/overlay.webp``.
     - ``metrics.json`` for ``dvc metrics show``, ``index.html``.
 
     Evaluations, histories and pseudo-labels that params/experiment.yaml does not declare are moved to
@@ -100,6 +100,7 @@ def run(dataset: str) -> str:
     drawings = {
         "plots/schemes.png": lambda: plots.png(plots.scheme_scatter(run_table, settings.baseline), dpi),
         "plots/losses.png": lambda: plots.png(plots.loss_curves(history, settings.plots.smoothing), dpi),
+        "plots/learning.png": lambda: plots.png(plots.learning_curves(history, "iterations"), dpi),
         "plots/pseudo_labels.png": lambda: plots.png(plots.pseudo_label_bars(audit), dpi),
         "plots/strip.png": lambda: _strip(data, sample, records, settings.strip),
         "plots/overlay.webp": lambda: _animation(data, sample, records, settings.overlay),
@@ -107,7 +108,8 @@ def run(dataset: str) -> str:
     pictures = {name: draw() for name, draw in track(drawings.items(), len(drawings), "pictures")}
     audited = bool(audit["accuracy_before"].notna().any())
     runs_shown = [one.name for one in shown.values()]
-    captions = page.pictures(sample.clip, runs_shown, settings.plots.smoothing, labelled, audited)
+    judged = bool(history[list(plots.JUDGED)].notna().any(axis=None))
+    captions = page.pictures(sample.clip, runs_shown, settings.plots.smoothing, labelled, audited, judged)
     class_text = tables.display_classes(classes) if labelled else None
     files["index.html"] = page.render(dataset, text, note, class_text, tables.CLASS_NOTE, captions, list(files))
     with together():
@@ -155,7 +157,8 @@ def _portable(data: Dataset, one: Run) -> bool:
 def _history(data: Dataset, one: Run) -> pd.DataFrame:
     remedy = f"run: etc student {data.name} {one.options}"
     history = _parquet(data.folder / "history" / f"{one.name}.parquet", HISTORY, remedy)
-    return history[HISTORY].assign(architecture=one.architecture, scheme=one.scheme, seed=one.seed)
+    history = history.reindex(columns=[*HISTORY, *plots.JUDGED]).assign(iterations=history["step"] + 1)
+    return history.assign(architecture=one.architecture, scheme=one.scheme, seed=one.seed)
 
 
 def _audit(data: Dataset, seed: int) -> pd.DataFrame:

@@ -3,6 +3,8 @@
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from torch import nn
 
 from etc.core.errors import UserError
@@ -78,14 +80,43 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             described=described,
             inputs=inputs,
             clips=partial(training_clips, data, pseudo, flows.opener(data) if flow else None),
-            terms=lambda: build_terms(term_weights, settings.losses),
+            terms=lambda: build_terms(term_weights, settings.losses, settings.training.class_weights),
             term_weights=term_weights,
             teacher=partial(_read_teacher, data, seed) if distils else None,
             start=data.folder / "pretrained" / f"{architecture}-{seed}" if settings.start == "pretrained" else None,
+            warning=_weak_teacher(data, architecture, seed) if distils and settings.start == "pretrained" else "",
             reach=sampling.partner_reach,
             pseudo_share=sampling.pseudo_share,
         )
     )
+
+
+def _weak_teacher(data: Dataset, architecture: str, seed: int) -> str:
+    """A warning when the teacher is worse on dev than the start of the student; empty when it is not, or unknown.
+
+    It reads what was made together with the weights that the student depends on, and changes no output, so that
+    dvc.yaml need not name it.
+    """
+    histories = {"teacher": Network("teacher", seed).name, "start": f"pretrained-{architecture}-{seed}"}
+    found = {who: _last_dev_miou(data.folder / "history" / f"{name}.parquet") for who, name in histories.items()}
+    if None in found.values() or found["teacher"] >= found["start"]:
+        return ""
+    return (
+        f"warning: the teacher has {found['teacher']:.2f} mIoU on dev, less than the {found['start']:.2f} of the "
+        "network that the student starts from: train the teacher longer ('training.iterations' in "
+        "params/teacher.yaml), or the start shorter (params/pretrain.yaml)"
+    )
+
+
+def _last_dev_miou(path: Path) -> float | None:
+    if not path.is_file():
+        return None
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError):
+        return None  # damaged: the report says so, and no student depends on it
+    known = table["dev_miou"].drop_null().to_pylist() if "dev_miou" in table.column_names else []
+    return known[-1] if known else None
 
 
 def _teacher_file(data: Dataset, seed: int) -> Path:

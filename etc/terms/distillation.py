@@ -16,7 +16,13 @@ from torch import Tensor, nn
 from etc.models.layers import resized
 from etc.models.output import Output
 from etc.params.student import MultiFrameParams, PairParams, SingleFrameParams
-from etc.terms.functional import pair_of_frames_loss, pair_wise_loss, pixel_wise_divergence, self_similarity
+from etc.terms.functional import (
+    pair_of_frames_loss,
+    pair_wise_loss,
+    pixel_wise_divergence,
+    self_similarity,
+    teacher_weights,
+)
 from etc.training.batches import Batch
 from etc.training.objective import Term
 
@@ -29,12 +35,15 @@ class SingleFrameTerm(Term):
     Args:
         params: details of the loss.
         frames: how many frames of a sample the scheme reads.
+        class_weights: one weight a class, for ``class_weighted``.
     """
 
-    def __init__(self, params: SingleFrameParams, frames: int) -> None:
+    def __init__(self, params: SingleFrameParams, frames: int, class_weights: Sequence[float] | None = None) -> None:
         super().__init__()
         self.params = params
         self.teacher_frames = frames if params.other_frames else 1
+        weights = torch.tensor(class_weights) if params.class_weighted else None
+        self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, batch: Batch, student: Sequence[Output], teacher: Sequence[Output]) -> Tensor:
         total = self._of_frame(student[0], teacher[0])
@@ -44,7 +53,10 @@ class SingleFrameTerm(Term):
 
     def _of_frame(self, student: Output, teacher: Output) -> Tensor:
         teacher_logits = resized(teacher.logits, student.logits.shape[-2:])
-        loss = pixel_wise_divergence(student.logits, teacher_logits, self.params.temperature)
+        weights = None
+        if self.params.class_weighted or self.params.min_confidence:
+            weights = teacher_weights(teacher_logits, self.class_weights, self.params.min_confidence)
+        loss = pixel_wise_divergence(student.logits, teacher_logits, self.params.temperature, weights)
         if self.params.pair_weight:
             teacher_features = _comparable_features(teacher, student, self.params.grid)
             pair = pair_wise_loss(student.features, teacher_features, self.params.grid)

@@ -156,7 +156,9 @@ def motion_loss(
 
 
 @full_precision
-def pixel_wise_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+def pixel_wise_divergence(
+    student: Tensor, teacher: Tensor, temperature: float = 1.0, weights: Tensor | None = None
+) -> Tensor:
     """KL(teacher || student) of the class scores, summed over classes, mean over pixels, times temperature^2.
 
     The factor keeps the size of the gradients when the temperature changes (Hinton et al., 2015).
@@ -164,11 +166,32 @@ def pixel_wise_divergence(student: Tensor, teacher: Tensor, temperature: float =
     Args:
         student, teacher: logits (B, C, H, W); the teacher gets no gradient.
         temperature: > 0, divides both logits.
+        weights: (B, H, W), >= 0, of each pixel in the mean, which is 0 if all are 0; None weighs all equally.
     """
     log_student = F.log_softmax(student / temperature, dim=1)
     log_teacher = F.log_softmax(teacher.detach() / temperature, dim=1)
     divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(1)
-    return divergence.mean() * temperature**2
+    if weights is None:
+        return divergence.mean() * temperature**2
+    total = weights.sum()
+    return (divergence * weights).sum() / torch.where(total > 0, total, 1) * temperature**2
+
+
+@full_precision
+def teacher_weights(teacher: Tensor, class_weights: Tensor | None = None, min_confidence: float = 0.0) -> Tensor:
+    """How much each pixel of a distilled frame counts: the weight of the teacher's class, 0 where it is not sure.
+
+    Args:
+        teacher: logits (B, C, H, W).
+        class_weights: (C,), >= 0; None weighs all classes 1.
+        min_confidence: smallest probability of the teacher's class that counts, 0..1, without a temperature.
+
+    Returns:
+        (B, H, W), without a gradient.
+    """
+    confidence, classes = teacher.detach().softmax(1).max(1)
+    sure = (confidence >= min_confidence).to(confidence.dtype)
+    return sure if class_weights is None else sure * class_weights.to(confidence)[classes]
 
 
 @full_precision

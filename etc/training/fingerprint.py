@@ -14,9 +14,12 @@ NEUTRAL = frozenset({"machine.workers", "machine.cache_mb", "machine.checkpoint_
 # Code that a training runs, below etc/. Stage modules and the command line only pass arguments on.
 CODE = (
     "dataset/*.py",
+    "evaluation/*.py",
     "flow/precision.py",
     "flow/store.py",
     "flow/warp.py",
+    "inference.py",
+    "judging.py",
     "terms/*.py",
     "models/*.py",
     "training/*.py",

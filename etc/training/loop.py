@@ -4,7 +4,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -23,7 +23,10 @@ from etc.training.batches import Batch, Parts, loader
 from etc.training.checkpoint import WorkFolder
 from etc.training.data import Samples
 from etc.training.determinism import seed_step
+from etc.training.dev import Judgement
+from etc.training.jump import Jump, JumpWatch
 from etc.training.objective import Objective, outputs_per_frame
+from etc.training.optimiser import learning_rate, make_optimiser
 from etc.training.synchronise import synchronise_batch_norm
 
 # Steps whose mean loss the progress bar shows.
@@ -38,12 +41,14 @@ class History:
     Attributes:
         names: of the columns: total, ce, then the terms.
         values: float64 (steps, columns); all but the total are unweighted.
-        seconds: time spent on these steps, summed over all restarts.
+        seconds: time spent on these steps, summed over all restarts, without that of judging.
+        judged: judgements on the split ``dev``, in order.
     """
 
     names: list[str]
     values: Tensor
     seconds: float
+    judged: Sequence[Judgement] = ()
 
 
 def start_accelerator(machine: MachineParams) -> Accelerator:
@@ -70,6 +75,7 @@ def train(
     accelerator: Accelerator,
     work: WorkFolder,
     label: str,
+    judge: Callable[[nn.Module], tuple[float | None, float | None]] | None = None,
 ) -> History:
     """Minimise the objective, resuming from the work folder's checkpoint to the same bits.
 
@@ -83,6 +89,8 @@ def train(
         accelerator: from :func:`start_accelerator`.
         work: for the checkpoints; the last one is written after the last step.
         label: shown before the progress bar.
+        judge: gives mIoU and TC of the student on the split ``dev``; called every ``params.judge_every`` steps and
+            after the last one, in the main process.
 
     Raises:
         UserError: a loss or a weight is no longer finite; the last checkpoint is kept.
@@ -107,9 +115,12 @@ def train(
     steps: Iterator[int] = iter(range(state.step, iterations))
     if accelerator.is_main_process:
         steps = track(steps, iterations, label, done=state.step, note=lambda: _recent_loss(state.history))
+    watch = JumpWatch()
+    for values in state.history:
+        watch(values[0])
     started = time.perf_counter()
     for step in steps:
-        rate = learning_rate(step, iterations, params.lr, params.power, params.warmup)
+        rate = learning_rate(step, iterations, params)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["lr_factor"]
         batch = [_moved(part, accelerator.device) for part in islice(batches, params.accumulate)]
@@ -122,44 +133,20 @@ def train(
         objective.after_step()
         state.history.append(values)
         state.step = step + 1
+        jump = watch(values[0])
+        if jump is not None and accelerator.is_main_process:
+            print(_jump_notice(label, jump, params.clip_gradient), file=sys.stderr, flush=True)
+        if judge is not None and (state.step % params.judge_every == 0 or state.step == iterations):
+            state.seconds += time.perf_counter() - started
+            if accelerator.is_main_process:
+                state.judged.append(Judgement(step, *judge(objective.student), state.seconds))
+            started = time.perf_counter()
         if state.step % machine.checkpoint_every == 0 or state.step == iterations:
             now = time.perf_counter()
             state.seconds += now - started
             started = now
             state.save()
-    return History(objective.names, torch.tensor(state.history, dtype=torch.float64), state.seconds)
-
-
-def learning_rate(step: int, iterations: int, base: float, power: float = 0.9, warmup: int = 0) -> float:
-    """Polynomial decay, ``base * (1 - step / iterations) ** power``, after an optional linear rise.
-
-    Args:
-        step: number of the step, 0 to ``iterations - 1``.
-        iterations: total number of steps.
-        base: rate at step 0 (without warm-up).
-        power: 0.9 in Liu et al., ECCV 2020.
-        warmup: steps over which the rate rises linearly to the decaying curve.
-    """
-    decayed = base * (1 - step / iterations) ** power
-    return decayed * min(1.0, (step + 1) / (warmup + 1))
-
-
-def make_optimiser(objective: Objective, params: TrainingParams) -> torch.optim.SGD:
-    """SGD in three groups: the backbone; the student's other layers; the weights of the terms, without decay."""
-    backbone = list(objective.student.backbone.parameters())
-    known = {id(parameter) for parameter in backbone}
-    head = [parameter for parameter in objective.student.parameters() if id(parameter) not in known]
-    groups = [
-        {"params": backbone, "lr_factor": 1.0},
-        {"params": head, "lr_factor": params.head_lr_factor},
-        {"params": list(objective.terms.parameters()), "lr_factor": params.head_lr_factor, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(
-        [group for group in groups if group["params"]],
-        lr=params.lr,
-        momentum=params.momentum,
-        weight_decay=params.weight_decay,
-    )
+    return History(objective.names, torch.tensor(state.history, dtype=torch.float64), state.seconds, state.judged)
 
 
 def _step(
@@ -221,6 +208,16 @@ def _require_finite(
     )
 
 
+def _jump_notice(label: str, jump: Jump, clip: float | None) -> str:
+    advice = (
+        "set 'training.clip_gradient' to 1.0" if clip is None else "lower 'training.clip_gradient' or 'training.lr'"
+    )
+    return (
+        f"{label}: the loss jumped from about {jump.before:.3g} to {jump.now:.3g} at step {jump.step} and has stayed "
+        f"there: {advice} and train again"
+    )
+
+
 def _recent_loss(history: Sequence[Sequence[float]]) -> str:
     recent = [values[0] for values in history[-SHOWN_STEPS:]]
     return f"loss {sum(recent) / len(recent):.3f}" if recent else ""
@@ -237,12 +234,14 @@ class _State:
         self.objective, self.optimiser, self.accelerator, self.work = objective, optimiser, accelerator, work
         self.step, self.seconds = 0, 0.0
         self.history: list[list[float]] = []
+        self.judged: list[Judgement] = []
         saved = work.load()
         if saved is None:
             return
         try:
             self.step, self.seconds = saved["step"], saved["seconds"]
             self.history = saved["history"].tolist()
+            self.judged = [Judgement(*one) for one in saved["judged"]]
             objective.load_state_dict(saved["objective"])
             optimiser.load_state_dict(saved["optimiser"])
             if accelerator.scaler is not None:
@@ -274,6 +273,7 @@ class _State:
                 "step": self.step,
                 "seconds": self.seconds,
                 "history": torch.tensor(self.history, dtype=torch.float64),
+                "judged": [list(one) for one in self.judged],
                 "objective": self.objective.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "scaler": None if scaler is None else scaler.state_dict(),

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -27,11 +27,15 @@ from etc.training.checkpoint import WorkFolder
 from etc.training.cross_entropy import SegmentationLoss
 from etc.training.data import Clips, Samples
 from etc.training.determinism import set_determinism
+from etc.training.dev import DevJudge
 from etc.training.fingerprint import fingerprint, hash_files
-from etc.training.loop import History, learning_rate, start_accelerator, train
+from etc.training.loop import History, start_accelerator, train
 from etc.training.objective import Objective, Term
+from etc.training.optimiser import learning_rate
 
 HISTORY = ("step", "lr", "total", "ce", *get_args(TermName))
+# In the history of a network that is judged while it trains.
+JUDGED = ("dev_miou", "dev_tc")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Plan:
         start: folder of the trained network that this one starts from; None for fresh weights.
         reach: largest distance of the partner, places in the clip.
         pseudo_share: share of pseudo-labelled samples.
+        warning: said on stderr when the training begins; empty for none.
     """
 
     dataset: Dataset
@@ -73,6 +78,7 @@ class Plan:
     start: Path | None = None
     reach: int = 1
     pseudo_share: float = 0.0
+    warning: str = ""
 
 
 def run(plan: Plan) -> str:
@@ -87,7 +93,9 @@ def run(plan: Plan) -> str:
     with contextlib.ExitStack() as stack:
         stack.enter_context(advising(memory_advice(training, accelerator.num_processes)))
         objective = make_objective(plan, tell=_tell if accelerator.is_main_process else None)
-        work = WorkFolder(Path("work") / plan.dataset.name / plan.name, fingerprint(plan.described, _inputs(plan)))
+        judge = None if training.judge_every is None else DevJudge(plan.dataset, training.batch)
+        inputs = _inputs(plan) | (judge.inputs() if judge else {})
+        work = WorkFolder(Path("work") / plan.dataset.name / plan.name, fingerprint(plan.described, inputs))
         done = [False]
         if accelerator.is_main_process:
             waited = stack.enter_context(work.locked())
@@ -107,11 +115,14 @@ def run(plan: Plan) -> str:
             plan.pseudo_share,
             training.machine.cache_mb,
         )
-        if samples.note and accelerator.is_main_process:
-            print(samples.note, file=sys.stderr, flush=True)
+        for note in filter(None, (samples.note, plan.warning)):
+            if accelerator.is_main_process:
+                print(note, file=sys.stderr, flush=True)
         teacher = plan.teacher() if plan.teacher is not None else None
         label = f"{plan.dataset.name} {plan.name}"
-        history = train(objective, teacher, samples, training, plan.iterations, plan.seed, accelerator, work, label)
+        history = train(
+            objective, teacher, samples, training, plan.iterations, plan.seed, accelerator, work, label, judge
+        )
         if accelerator.is_main_process:
             work.finish(write_outputs(plan, objective.student, history))
         accelerator.wait_for_everyone()
@@ -197,7 +208,8 @@ def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path
         for leftover in folder.glob(pattern):
             leftover.unlink()
     table = history_table(history, plan.training, plan.iterations)
-    return write_trained(plan.output, student, config, curve, table, plan.iterations, history.seconds)
+    judged = [(one.step, one.seconds) for one in history.judged]
+    return write_trained(plan.output, student, config, curve, table, plan.iterations, history.seconds, judged)
 
 
 def write_trained(
@@ -208,6 +220,7 @@ def write_trained(
     table: pa.Table,
     iterations: int,
     seconds: float,
+    judged: Sequence[tuple[int, float]] = (),
 ) -> list[Path]:
     """Write all files of a trained network or none; equal trainings give equal bytes, but for ``timing.json``.
 
@@ -222,6 +235,7 @@ def write_trained(
         table: the history.
         iterations: optimiser steps.
         seconds: duration of the training.
+        judged: number of the last step before each judgement on the split ``dev``, and the seconds up to there.
 
     Returns:
         The files that the stage declares.
@@ -234,21 +248,28 @@ def write_trained(
             pq.write_table(table, stream)
         digest = weights.save(output, network, config)
         timing = {"iterations": iterations, "train_seconds": round(seconds, 3), weights.HASH: digest}
+        if judged:
+            timing["judged"] = [[step, round(at, 3)] for step, at in judged]
         write_json(output / "timing.json", timing)
     return [output / weights.WEIGHTS, output / weights.CONFIG, curve]
 
 
 def history_table(history: History, training: TrainingParams, iterations: int) -> pa.Table:
-    """One row per ``history_every`` steps: its last step, the learning rate there, mean losses; null without a term."""
+    """One row per ``history_every`` steps: its last step, the learning rate there, mean losses; null without a term.
+
+    With ``judge_every``, two columns more: mIoU and TC of the last judgement in these steps, percent; null without one.
+    """
     values = history.values.numpy()
     every = training.history_every
     ends = np.arange(every, iterations + every, every).clip(max=iterations)
     starts = np.concatenate([[0], ends[:-1]])
-    columns = {
-        "step": [float(end - 1) for end in ends],
-        "lr": [learning_rate(end - 1, iterations, training.lr, training.power, training.warmup) for end in ends],
-    }
+    columns: dict[str, list[float | None]] = {name: [None] * len(ends) for name in HISTORY}
+    columns["step"] = [float(end - 1) for end in ends]
+    columns["lr"] = [learning_rate(end - 1, iterations, training) for end in ends]
     for position, name in enumerate(history.names):
         columns[name] = [values[start:end, position].mean() for start, end in zip(starts, ends, strict=True)]
-    arrays = [pa.array(columns.get(name, [None] * len(ends)), pa.float64()) for name in HISTORY]
-    return pa.table(arrays, names=list(HISTORY))
+    if training.judge_every is not None:
+        columns |= {name: [None] * len(ends) for name in JUDGED}
+        for one in history.judged:
+            columns["dev_miou"][one.step // every], columns["dev_tc"][one.step // every] = one.miou, one.tc
+    return pa.table({name: pa.array(column, pa.float64()) for name, column in columns.items()})

@@ -26,9 +26,14 @@ from etc.flow.estimators.farneback import Farneback
 from etc.inference import probabilities, to_tensor
 from etc.models import weights
 from etc.params.experiment import Run
+from etc.models import registry
+from etc.params.training import TrainingParams
 from etc.sources.street.params import StreetParams
 from etc.sources.street.street import generate_clip
 from etc.stages import evaluate, student
+from etc.training.cross_entropy import SegmentationLoss
+from etc.training.objective import Objective
+from etc.training.optimiser import learning_rate, make_optimiser
 from tests.training import toy
 
 SCHEMES = ("tl", "etc")
@@ -87,6 +92,22 @@ def training() -> dict[str, str]:
     return made
 
 
+def adamw() -> dict[str, str]:
+    """Weights after five steps of AdamW along random gradients, the learning rate following a cosine."""
+    torch.manual_seed(0)
+    network = registry.build("pspnet18", 9, 8).to(memory_format=torch.channels_last)
+    block = yaml.safe_load((toy.ROOT / "params/student.yaml").read_text())["street"]["training"]
+    settings = TrainingParams(**block | {"optimiser": "adamw", "schedule": "cosine", "warmup": 0})
+    optimiser = make_optimiser(Objective(network, SegmentationLoss(), {}, {}), settings)
+    for step in range(5):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, 5, settings) * group["lr_factor"]
+        for parameter in network.parameters():
+            parameter.grad = torch.rand_like(parameter) - 0.5
+        optimiser.step()
+    return {"adamw": _digest(parameter.detach().numpy().tobytes() for parameter in network.parameters())}
+
+
 def _digest(parts) -> str:
     return hashlib.blake2b(b"".join(parts), digest_size=8).hexdigest()
 
@@ -94,4 +115,4 @@ def _digest(parts) -> str:
 if __name__ == "__main__":
     os.chdir(sys.argv[1])
     # Frames and flow do not need the settings that can be left out.
-    print(json.dumps(frames(sys.argv[2:]) | (training() if portable.IN_FORCE else {}), indent=2))
+    print(json.dumps(frames(sys.argv[2:]) | (training() | adamw() if portable.IN_FORCE else {}), indent=2))

@@ -116,6 +116,31 @@ def test_a_term_below_zero_is_drawn_on_a_linear_axis():
     assert panel(figure, "MF").get_yscale() == "linear" and panel(figure, "CE").get_yscale() == "log"
 
 
+def judged(scheme, seed, *values, tc=np.nan):
+    """A history that was judged at the given iterations with the given mIoU, beside a row that was not."""
+    rows = [(10 * place, value, tc) for place, value in enumerate((*values, np.nan), 1)]
+    table = pd.DataFrame(rows, columns=["iterations", "dev_miou", "dev_tc"])
+    return table.assign(architecture="pspnet18", scheme=scheme, seed=seed)
+
+
+def test_learning_curves_are_means_and_single_seeds():
+    table = pd.concat([judged("baseline", 0, 40, 50, 60), judged("baseline", 1, 44, 54), judged("etc", 0, 45, 55, 65)])
+    figure = plots.learning_curves(table, "iterations")
+    (axes,) = figure.axes
+    assert axes.get_ylabel() == "mIoU on dev (%)", "no TC was measured"
+    lines = [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines]
+    assert lines[0] == ([10, 20, 30], [40, 50, 60]) and lines[1] == ([10, 20], [44, 54])
+    assert lines[2] == ([10, 20], [42, 52]) and lines[3] == ([10, 20, 30], [45, 55, 65])
+    both = plots.learning_curves(pd.concat([table, judged("tl", 0, 1, tc=70.0)]), "iterations")
+    assert [one.get_ylabel() for one in both.axes] == ["mIoU on dev (%)", "TC on dev (%)"]
+
+
+def test_without_a_judgement_the_figure_says_so():
+    figure = plots.learning_curves(judged("baseline", 0), "iterations")
+    assert not figure.axes
+    assert [text.get_text() for text in figure.texts] == ["not judged on dev during training; set judge_every"]
+
+
 def audit(accuracy):
     return pd.DataFrame(
         {
@@ -139,6 +164,7 @@ def test_audit_shows_every_class_and_survives_missing_values():
 FIGURES = {
     "scatter": lambda: plots.scheme_scatter(CROWDED, "baseline"),
     "losses": lambda: plots.loss_curves(pd.concat([history("tl", 0), history("etc", 0)]), 10),
+    "learning": lambda: plots.learning_curves(judged("etc", 0, 40, 50, tc=70.0), "iterations"),
     "audit": lambda: plots.pseudo_label_bars(audit([0.9, 0.5, 0.8])),
 }
 

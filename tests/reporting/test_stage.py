@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from etc.commands.show import results_text
+from etc.commands.show import results_text, write_curves
 from etc.core.errors import UserError
 from etc.core.files import read_json, write_json
 from etc.dataset import manifest
 from etc.params import report as params
+from etc.reporting import plots
 from etc.stages import report
 from tests.reporting import world
 
@@ -24,7 +25,8 @@ OUTPUTS = {
         f"tables/{name}"
         for name in ("schemes.csv", "schemes.md", "schemes.tex", "runs.csv", "runs.md", "classes.csv", "data.csv")
     },
-    *{f"plots/{name}" for name in ("schemes.png", "losses.png", "strip.png", "pseudo_labels.png", "overlay.webp")},
+    *{f"plots/{name}.png" for name in ("schemes", "losses", "learning", "strip", "pseudo_labels")},
+    "plots/overlay.webp",
     *{"metrics.json", "index.html", "tables/pseudo_labels.csv"},
 }
 
@@ -134,6 +136,55 @@ def test_repeats_exactly_and_ignores_what_is_not_declared(project, finished, cap
     assert {path.name for path in (project / "data/street/pseudo_labels").iterdir()} == {"0", "1"}
     notices = capsys.readouterr().err.strip().splitlines()
     assert len(notices) == 3 and all("7" in one and "work/undeclared/street" in one for one in notices)
+
+
+def judge(project):
+    """Give every history judgements at two steps, and the runs seconds."""
+    for path in (project / "data/street/history").glob("*.parquet"):
+        history = pd.read_parquet(path)
+        history[["dev_miou", "dev_tc"]] = np.nan
+        history.loc[history["step"] == 199, ["dev_miou", "dev_tc"]] = 40.0, 70.0
+        history.loc[history["step"] == 399, ["dev_miou", "dev_tc"]] = 50.0, 75.0
+        history.to_parquet(path)
+        folder = project / "data/street/students" / path.stem
+        folder.mkdir(parents=True)
+        timing = {"train_seconds": 8.0, "judged": [[199, 3.5], [399, 8.0]], "weights_sha256": path.stem}
+        write_json(folder / "timing.json", timing)
+        write_json(folder / "config.json", {"weights_sha256": path.stem})
+
+
+def test_learning_curves_are_on_the_page_where_students_were_judged(project, finished):
+    page = (finished[0] / "results/street/index.html").read_text()
+    assert "Learning curves" not in page
+    judge(project)
+    report.run("street")
+    assert "Learning curves" in (project / "results/street/index.html").read_text()
+    drawn, sentence = (root / "results/street/plots/learning.png" for root in (project, finished[0]))
+    assert drawn.stat().st_size > 2 * sentence.stat().st_size
+
+
+def test_show_draws_curves_against_seconds_of_what_was_trained_here(project):
+    with pytest.raises(UserError, match="no student was trained here and judged on dev; set 'training.judge_every'"):
+        write_curves("street", project / "curves.png")
+    judge(project)
+    write_json(project / "data/street/students/pspnet18-tl-0/config.json", {"weights_sha256": "others"})
+    drawn = []
+    plain = plots.learning_curves
+
+    def learning_curves(history, x):
+        drawn.append((history, x))
+        return plain(history, x)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "learning_curves", learning_curves)
+        for _ in range(2):
+            write_curves("street", project / "curves.png")
+    history, x = drawn[0]
+    assert x == "seconds" and set(history["scheme"]) == {"baseline", "etc"}
+    assert history["seconds"].tolist() == [3.5, 8.0] * 4 and history["dev_miou"].tolist() == [40.0, 50.0] * 4
+    (project / "theirs.png").write_bytes(b"theirs")
+    with pytest.raises(UserError, match="theirs.png: exists and was not made by this command"):
+        write_curves("street", project / "theirs.png")
 
 
 def test_set_aside_replaces_what_was_set_aside_before(tmp_path):

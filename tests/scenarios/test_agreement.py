@@ -79,9 +79,10 @@ CHANGES = {
     "pretrain": ("pretrain.yaml", "street.training.lr", 0.05, PRETRAIN | STUDENTS | EVALUATIONS | {"report@street"}),
     "flow": (
         "flow.yaml",
-        "street.evaluate.steps_per_pixel",
+        # The flow that judges would train everything again (docs/decisions/judging-on-dev.md).
+        "street.compare.steps_per_pixel",
         64,
-        {"flow@street-evaluate", *EVALUATIONS, *NETWORKS, "report@street"},
+        {"flow@street-compare", *EVALUATIONS, "report@street"},
     ),
     "teacher": (
         "teacher.yaml",

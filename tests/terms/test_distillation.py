@@ -12,7 +12,13 @@ from etc.models.output import Output
 from etc.models.registry import build
 from etc.params.student import SingleFrameParams
 from etc.terms.distillation import MultiFrameLoss, SingleFrameTerm
-from etc.terms.functional import pair_of_frames_loss, pair_wise_loss, pixel_wise_divergence, self_similarity
+from etc.terms.functional import (
+    pair_of_frames_loss,
+    pair_wise_loss,
+    pixel_wise_divergence,
+    self_similarity,
+    teacher_weights,
+)
 
 
 def random(*shape, seed=0):
@@ -109,10 +115,17 @@ def test_maps_of_unlike_size_need_a_grid():
     assert pair_wise_loss(student, teacher, (2, 3)).isfinite()
 
 
-def single_frame_loss(student, teacher, temperature=1.0, pair_weight=1.0, grid=None):
+def single_frame_loss(student, teacher, temperature=1.0, pair_weight=1.0, grid=None, class_weights=None, sure=0.0):
     """SF of the labelled frame alone."""
-    params = SingleFrameParams(temperature=temperature, pair_weight=pair_weight, grid=grid, other_frames=0)
-    return SingleFrameTerm(params, frames=1)(None, [student], [teacher])
+    params = SingleFrameParams(
+        temperature=temperature,
+        pair_weight=pair_weight,
+        grid=grid,
+        other_frames=0,
+        class_weighted=class_weights is not None,
+        min_confidence=sure,
+    )
+    return SingleFrameTerm(params, 1, class_weights)(None, [student], [teacher])
 
 
 def test_single_frame_loss_is_the_divergence_plus_the_weighted_similarity():
@@ -121,6 +134,39 @@ def test_single_frame_loss_is_the_divergence_plus_the_weighted_similarity():
     outputs = [Output(*each) for each in zip(logits, features, strict=True)]
     assert single_frame_loss(*outputs, 2.0, 3.0, (2, 2)).item() == pytest.approx(pixel + 3 * pair)
     assert single_frame_loss(*outputs, 2.0, 0.0).item() == pytest.approx(pixel)
+
+
+@pytest.mark.parametrize("class_weights", [None, [0.5, 2.0, 1.0, 3.0]])
+@pytest.mark.parametrize("sure", [0.0, 0.6])
+def test_pixels_of_sf_count_by_the_class_and_the_confidence_of_the_teacher(class_weights, sure):
+    logits = 3 * random(2, 4, 3, 5), 3 * random(2, 4, 3, 5, seed=1)
+    outputs = [Output(each, random(2, 3, 3, 5)) for each in logits]
+    q, p = (np.exp(each.numpy() / 2.0) for each in logits)
+    q, p = q / q.sum(1, keepdims=True), p / p.sum(1, keepdims=True)
+    cold = np.exp(logits[1].numpy())
+    cold /= cold.sum(1, keepdims=True)
+    total = counted = 0.0
+    left_out = 0
+    for b, y, x in np.ndindex(2, 3, 5):
+        winner = int(cold[b, :, y, x].argmax())
+        if cold[b, winner, y, x] < sure:
+            left_out += 1
+            continue
+        weight = 1.0 if class_weights is None else class_weights[winner]
+        total += weight * 4.0 * float(np.sum(p[b, :, y, x] * np.log(p[b, :, y, x] / q[b, :, y, x])))
+        counted += weight
+    assert (left_out > 0) == (sure > 0) and left_out < 30
+    loss = single_frame_loss(*outputs, 2.0, 0.0, class_weights=class_weights, sure=sure)
+    assert loss.item() == pytest.approx(total / counted, rel=1e-6)
+
+
+def test_sf_without_a_pixel_that_is_sure_enough_is_zero():
+    student = random(1, 3, 2, 2).requires_grad_()
+    teacher = torch.zeros(1, 3, 2, 2, dtype=torch.float64)
+    loss = single_frame_loss(Output(student, student), Output(teacher, teacher), 1.0, 0.0, sure=0.5)
+    loss.backward()
+    assert loss.item() == 0 and not student.grad.any()
+    assert teacher_weights(teacher, None, 0.3).all()
 
 
 MEMORY_SCRIPT = """

@@ -12,8 +12,8 @@ from etc.terms.functional import motion_loss, pair_of_frames_loss, pair_wise_los
 from etc.terms.scheme import build_terms
 from etc.training.batches import Batch
 from etc.training.cross_entropy import SegmentationLoss
-from etc.training.loop import make_optimiser
 from etc.training.objective import Objective, outputs_per_frame
+from etc.training.optimiser import make_optimiser
 from tests.training.toy import ROOT
 
 SETTINGS = load_block(ROOT / "params/student.yaml", "street", params.StudentParams)

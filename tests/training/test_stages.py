@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -271,6 +272,39 @@ def test_students_start_from_the_pretrained_network_of_their_chain(project, sche
             torch.testing.assert_close(one, other, msg=name)
         starts.append(start.backbone.conv1.weight)
     assert not torch.equal(*starts)
+
+
+def write_judged(name, *dev_miou):
+    """A history whose rows were judged; without values, one that was not."""
+    columns = {"step": [float(step) for step in range(max(1, len(dev_miou)))]}
+    if dev_miou:
+        columns["dev_miou"] = pa.array(dev_miou, pa.float64())
+    Path("data/street/history").mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), f"data/street/history/{name}.parquet")
+
+
+@pytest.mark.parametrize(
+    ("teacher_dev", "start_dev", "scheme", "warned"),
+    [
+        ((70.0, None, 60.25, None), (50.0, 61.5), "sf", True),
+        ((60.25,), (61.5,), "tl", False),
+        ((61.5,), (61.5,), "sf", False),
+        ((), (61.5,), "sf", False),
+        ((60.25,), (None,), "sf", False),
+    ],
+)
+def test_a_teacher_that_is_worse_than_the_start_is_said(project, capsys, teacher_dev, start_dev, scheme, warned):
+    toy.write_params(project, "pretrain", {"training.iterations": 1})
+    pretrain.run("street", "pspnet18", 0)
+    write_judged("teacher-0", *teacher_dev)
+    write_judged("pretrained-pspnet18-0", *start_dev)
+    toy.write_params(project, "student", {"start": "pretrained", "training.iterations": 1})
+    capsys.readouterr()
+    student.run("street", "pspnet18", scheme, 0)
+    said = [line for line in capsys.readouterr().err.splitlines() if "teacher" in line]
+    assert len(said) == warned
+    if warned:
+        assert "teacher has 60.25 mIoU on dev, less than the 61.50 of" in said[0] and "longer" in said[0]
 
 
 def test_teacher_starts_from_the_labeller_of_its_chain(project):

@@ -81,6 +81,7 @@ def make(
 # What is tuned on the embedded data set is pinned here, so that tuning it moves no expected value of a test.
 TERMS = {"tl": 3.0, "sf": 1.0, "pf": 1.0, "mf": 1.0}
 TUNED = {
+    "judge_every": None,
     "lr": 0.02,
     "head_lr_factor": 5,
     "class_weights": None,
