@@ -48,7 +48,8 @@ def test_a_chain_needs_its_own_stages_and_nothing_of_another(project):
             assert {seed_of(other) for other in networkx.descendants(before, stage)} <= {None, seed_of(stage)}, stage
     for seed in (0, 17):
         labeller, labels, teacher = (f"{name}@street-{seed}" for name in ("labeller", "pseudo_labels", "teacher"))
-        start, common = f"pretrain@street-pspnet18-{seed}", {"frames@street", "flow@street-train", "flow@street-evaluate"}
+        start = f"pretrain@street-pspnet18-{seed}"
+        common = {"frames@street", "flow@street-train", "flow@street-evaluate"}
         needs = {stage: set(names) for stage, names in graph.predecessors.items()}
         assert needs[labels] == {labeller, "frames@street"}
         assert needs[teacher] == {labeller, labels, *common}
