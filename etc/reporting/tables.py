@@ -6,7 +6,6 @@ All shares are in percent and all differences in percentage points, rounded to t
 import hashlib
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,25 +17,25 @@ from etc.dataset.label_sets import LabelSet
 from etc.evaluation.iou import class_ratio, mean_ratio
 from etc.evaluation.tc import pixel_agreement, temporal_consistency
 from etc.params.experiment import Run
-from etc.params.report import Bootstrap
-from etc.reporting.differences import deltas
+from etc.reporting.differences import ENDS, deltas
 from etc.reporting.evaluations import Evaluation
 
+MARK = "†"
+ONE_CHAIN = f"{MARK} One chain: the interval is over clips alone and holds for this labeller, teacher and start."
 RUN_NOTE = "One row per run. Shares in percent."
 CLASS_NOTE = "IoU in percent, mean over the seeds of each scheme."
 SHARES = ["miou", "pixel_accuracy", "tc", "tc_visible", "agreement", "tc_compare"]
 RUN_COLUMNS = ["architecture", "scheme", "seed", *SHARES, "iterations"]
-DELTA_COLUMNS = [f"delta_{metric}{end}" for metric in ("tc", "miou") for end in ("", "_low", "_high")]
+DELTA_COLUMNS = [f"delta_{metric}{end}" for metric in ("tc", "miou") for end in ENDS]
 SCHEME_COLUMNS = [
     *["architecture", "scheme", "seeds", "miou_mean", "miou_std", "pixel_accuracy_mean", "tc_mean", "tc_std"],
     *["tc_visible_mean", "agreement_mean", "iterations"],
+    "delta_chains",
     *DELTA_COLUMNS,
     "tc_compare_mean",
 ]
-# Only in tables with an interval from few clips, which such a table marks.
-CLIP_COLUMNS = ["delta_tc_clips", "delta_miou_clips"]
-# From fewer clips than this an interval is too narrow: they hardly show how clips differ.
-ENOUGH_CLIPS = 6
+# Written without decimals; a mean over chains may have some.
+WHOLE = ["iterations", "delta_chains", "chains"]
 
 
 def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
@@ -70,14 +69,12 @@ def class_table(evaluations: list[Evaluation], labels: LabelSet) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def scheme_table(evaluations: list[Evaluation], baseline: str, bootstrap: Bootstrap) -> pd.DataFrame:
+def scheme_table(evaluations: list[Evaluation], baseline: str, confidence: float) -> pd.DataFrame:
     """One row per architecture and scheme, in the order of the runs, with the columns ``SCHEME_COLUMNS``; not rounded.
 
-    Where an interval is over 2 to 5 clips, the columns ``CLIP_COLUMNS`` follow.
-
     Means and standard deviations (ddof 1, NaN for one seed) are over the scheme's seeds. The delta columns are the mean
-    difference to the baseline over the seeds that both have and its bootstrap interval; NaN for the baseline itself and
-    for schemes that share no seed with it.
+    difference to the baseline over the seeds that both have, their number, the ends of its interval and the standard
+    deviation between chains; NaN for the baseline itself and for schemes that share no seed with it.
 
     Raises:
         UserError: two runs were evaluated on different clips.
@@ -93,10 +90,9 @@ def scheme_table(evaluations: list[Evaluation], baseline: str, bootstrap: Bootst
         partners = [(Run(architecture, baseline, seed), Run(architecture, scheme, seed)) for seed in group["seed"]]
         pairs = [(by_run[one], by_run[other]) for one, other in partners if one in by_run]
         if scheme != baseline and pairs:
-            row |= deltas(pairs, bootstrap)
+            row |= deltas(pairs, confidence)
         rows.append(row)
-    table = pd.DataFrame(rows, columns=[*SCHEME_COLUMNS, *CLIP_COLUMNS])
-    return table if _few(table[CLIP_COLUMNS]).any(axis=None) else table[SCHEME_COLUMNS]
+    return pd.DataFrame(rows, columns=SCHEME_COLUMNS)
 
 
 def data_table(frames: pd.DataFrame) -> pd.DataFrame:
@@ -137,7 +133,7 @@ def csv(table: pd.DataFrame) -> str:
     """A table as CSV: shares and differences with two decimals, whole numbers plain, NaN as an empty field."""
     written = table.copy()
     for name in written.columns:
-        if name == "iterations" or name in CLIP_COLUMNS:
+        if name in WHOLE:
             written[name] = ["" if np.isnan(value) else f"{value:.10g}" for value in written[name]]
         elif pd.api.types.is_float_dtype(written[name]):
             written[name] = [_decimals(value) for value in written[name]]
@@ -147,7 +143,7 @@ def csv(table: pd.DataFrame) -> str:
 def display(schemes: pd.DataFrame) -> pd.DataFrame:
     """The scheme table as short texts for readers: mean ± std in one cell, difference and interval in one cell.
 
-    A star marks an interval from few clips, see :func:`few_clips_note`. Columns without any value are left out.
+    A dagger marks an interval that holds for one chain, see :func:`note`. Columns without any value are left out.
     """
     table = pd.DataFrame(
         {
@@ -199,22 +195,12 @@ def note(confidence: float) -> str:
     """
     return (
         "Shares in percent, Δ in percentage points against the baseline. Means over seeds, ± one standard deviation "
-        f"over seeds (ddof 1). In brackets the {100 * confidence:g} % bootstrap interval over clips and seeds; "
-        "only seeds that both schemes have enter Δ, and with one such seed the interval is over clips alone, with one "
-        "clip over seeds alone. "
+        f"over seeds (ddof 1). A seed is a chain: everything that is trained for it, from its labeller on. In brackets "
+        f"the {100 * confidence:g} % interval over chains and clips; only seeds that both schemes have enter Δ. "
+        f"{ONE_CHAIN} With one clip it is over chains alone. "
         "Iterations are means over seeds. TC is judged by the flow 'evaluate' of params/flow.yaml, "
         "'TC 2nd flow' by the flow 'compare'."
     )
-
-
-def few_clips_note(schemes: pd.DataFrame) -> str:
-    """What the star in the scheme table means; empty when no interval has one."""
-    clips = schemes.reindex(columns=CLIP_COLUMNS)
-    numbers = sorted({int(one) for one in clips.to_numpy()[_few(clips).to_numpy()]})
-    if not numbers:
-        return ""
-    clips = " or ".join(map(str, numbers))
-    return f"* From {clips} clips: an interval from fewer than {ENOUGH_CLIPS} clips is too narrow."
 
 
 def processor_note(runs: Sequence[str]) -> str:
@@ -233,7 +219,7 @@ def markdown(table: pd.DataFrame, text: str) -> str:
 
 def latex(table: pd.DataFrame, text: str) -> str:
     """A table of texts as a LaTeX tabular for the package booktabs, ``text`` in a comment above."""
-    escapes = {"_": r"\_", "%": r"\%", "±": r"$\pm$", "Δ": r"$\Delta$"}
+    escapes = {"_": r"\_", "%": r"\%", "±": r"$\pm$", "Δ": r"$\Delta$", "†": r"$\dagger$"}
     marks = str.maketrans(escapes)
     lines = [[str(value).translate(marks) for value in line] for line in table.itertuples(index=False, name=None)]
     head = " & ".join(str(name).translate(marks) for name in table.columns)
@@ -264,7 +250,8 @@ def terminal_table(schemes: pd.DataFrame, seconds: Mapping[tuple[str, str], floa
         table.add_column(name, justify="left" if name in ("architecture", "scheme") else "right", no_wrap=True)
     for row in shown.itertuples(index=False, name=None):
         table.add_row(*row)
-    return "\n".join(filter(None, (plain_text(table, width=400), few_clips_note(schemes))))
+    text = plain_text(table, width=400)
+    return f"{text}\n{ONE_CHAIN}" if MARK in text else text
 
 
 def plain_text(table: Table, width: int) -> str:
@@ -289,21 +276,16 @@ def _spread(means: pd.Series, stds: pd.Series) -> list[str]:
     return [_decimals(mean) if np.isnan(std) else f"{_decimals(mean)} ± {_decimals(std)}" for mean, std in pairs]
 
 
-def _with_interval(schemes: pd.DataFrame, column: str) -> list[str]:
-    columns = [column, f"{column}_low", f"{column}_high", f"{column}_clips"]
-    return [_one_interval(*row) for row in schemes.reindex(columns=columns).itertuples(index=False, name=None)]
+def _with_interval(table: pd.DataFrame, column: str, chains: str = "delta_chains") -> list[str]:
+    columns = [column, f"{column}_low", f"{column}_high", chains]
+    return [_one_interval(*row) for row in table.reindex(columns=columns).itertuples(index=False, name=None)]
 
 
-def _one_interval(value: float, low: float, high: float, clips: float) -> str:
+def _one_interval(value: float, low: float, high: float, chains: float) -> str:
     if np.isnan(value):
         return ""
-    mark = "*" if _few(clips) else ""
+    mark = MARK if chains == 1 else ""
     return _signed(value) if np.isnan(low) else f"{_signed(value)} [{_signed(low)}, {_signed(high)}]{mark}"
-
-
-def _few(clips: Any) -> Any:
-    """Whether a number of clips, or each of a table, is too small for a wide enough interval, but gives one."""
-    return (clips > 1) & (clips < ENOUGH_CLIPS)
 
 
 def _without_empty(table: pd.DataFrame) -> pd.DataFrame:

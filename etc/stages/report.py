@@ -77,11 +77,10 @@ def run(dataset: str) -> str:
     set_aside(data.folder / "history", declared | starts | {*NETWORKS}, aside)
 
     run_table = tables.run_table(evaluations)
-    schemes = tables.scheme_table(evaluations, settings.baseline, settings.bootstrap)
+    schemes = tables.scheme_table(evaluations, settings.baseline, settings.confidence)
     classes = tables.class_table(evaluations, data.label_set)
     foreign = tables.processor_note([one.name for one in runs if not _portable(data, one)])
-    notes = (tables.note(settings.bootstrap.confidence), tables.few_clips_note(schemes), foreign)
-    note = " ".join(filter(None, notes))
+    note = f"{tables.note(settings.confidence)} {foreign}".strip()
     text = tables.display(schemes)
     labelled = bool(run_table["miou"].notna().any())
     files = {

@@ -37,7 +37,6 @@ def original(tmp_path_factory):
     """A project before the report, only to be copied."""
     root = tmp_path_factory.mktemp("original")
     world.make(root, qualities=QUALITIES)
-    edit(root, "samples: 2000", "samples: 200")
     edit(root, "dpi: 110", "dpi: 50")
     return root
 
@@ -236,7 +235,7 @@ def test_scheme_that_is_not_declared_is_named(project):
     ("old", "new", "complaint"),
     [
         ("compare: [etc]", "compare: [etc, baseline]", "street.compare' = .*named twice"),
-        ("confidence: 0.95", "confidence: 95", r"street.bootstrap.confidence' = 95.*<= 0.999"),
+        ("confidence: 0.95", "confidence: 95", r"street.confidence' = 95.*<= 0.999"),
         ("panel_width: 256", "panel_wdith: 256", "street.strip.panel_wdith"),
         ("quality: 70", "quality: best", "street.overlay.quality' = 'best'"),
     ],
@@ -296,7 +295,7 @@ def test_pseudo_labels_without_truth_have_no_word_of_accuracy(project):
 def test_a_report_that_cannot_be_written_leaves_the_last_one(project, finished, monkeypatch, name):
     shutil.copytree(finished[0] / "results", project / "results", dirs_exist_ok=True)
     before = contents(project)
-    edit(project, "samples: 200", "samples: 100")
+    edit(project, "confidence: 0.95", "confidence: 0.9")
     write = report.write_json if name == "metrics.json" else report._write
 
     def full(path, content):

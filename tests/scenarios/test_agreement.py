@@ -91,7 +91,7 @@ CHANGES = {
         {"student_ablation@street-pspnet18-sf-0", "evaluate_ablation@street-pspnet18-sf-0", "report@street"},
     ),
     "evaluate": ("evaluate.yaml", "street.split", "dev", EVALUATIONS | {"report@street"}),
-    "report": ("report.yaml", "street.bootstrap.seed", 5, {"report@street"}),
+    "report": ("report.yaml", "street.confidence", 0.9, {"report@street"}),
     "data": (
         "experiment.yaml",
         "ablation.seeds",
