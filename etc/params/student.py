@@ -13,6 +13,8 @@ from etc.models.names import HUGGINGFACE, NETWORKS, SMALLEST_WIDTH, explain, is_
 from etc.params.training import MotionParams, NetworkParams, SamplingParams, TermName, TrainingParams
 
 PATH = DIRECTORY / "student.yaml"
+# In the tables these are what the students learn from.
+RESERVED = ("labeller", "teacher")
 Scheme = Mapping[str, float]
 Weight = Annotated[float, Field(gt=0, le=1000)]
 Nodes = Annotated[int, Field(ge=1, le=128)]
@@ -87,6 +89,9 @@ class StudentParams(Params):
         for name, network in self.widths.items():
             if isinstance(network, int) and name not in NETWORKS:
                 raise ValueError(f"widths: {explain(name)}, under a name of your own")
+        for name in RESERVED:
+            if name in self.schemes:
+                raise ValueError(f"schemes: the tables call the {name} itself '{name}'; give the scheme another name")
         unknown = [name for name in self.iterations_factor if name not in self.schemes]
         if unknown:
             known = ", ".join(self.schemes)

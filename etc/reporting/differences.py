@@ -1,5 +1,6 @@
 """Differences between two schemes, paired by seed and clip, with intervals."""
 
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
@@ -9,13 +10,22 @@ from etc.reporting.crossed import Difference, mean_difference
 from etc.reporting.evaluations import ClipCounts, Evaluation
 
 ENDS = ("", "_low", "_high", "_spread")
+Pair = tuple[Evaluation, Evaluation]
 
 
-def deltas(pairs: list[tuple[Evaluation, Evaluation]], confidence: float) -> dict[str, float]:
+def pairs(evaluations: Sequence[Evaluation], architecture: str, first: str, second: str) -> list[Pair]:
+    """Runs of two schemes in each chain that has both, in the order of the second's seeds."""
+    by_run = {one.run: one for one in evaluations}
+    both = [(one.run._replace(scheme=first), one.run) for one in evaluations]
+    wanted = [pair for pair in both if (pair[1].architecture, pair[1].scheme) == (architecture, second)]
+    return [(by_run[one], by_run[other]) for one, other in wanted if one in by_run]
+
+
+def deltas(paired: Sequence[Pair], confidence: float) -> dict[str, float]:
     """Differences of TC and mIoU with their intervals, for pairs (baseline, scheme) of one seed each.
 
     Args:
-        pairs: at least one.
+        paired: at least one.
         confidence: of the intervals, 0..1.
 
     Returns:
@@ -26,7 +36,7 @@ def deltas(pairs: list[tuple[Evaluation, Evaluation]], confidence: float) -> dic
         UserError: two runs were evaluated on different clips.
     """
     # Baselines first, then the schemes in the same order of seeds.
-    runs = [*chain(*zip(*pairs, strict=True))]
+    runs = [*chain(*zip(*paired, strict=True))]
     for one in runs:
         if (one.iou.clips, one.tc.clips) != (runs[0].iou.clips, runs[0].tc.clips):
             raise UserError(
@@ -37,7 +47,7 @@ def deltas(pairs: list[tuple[Evaluation, Evaluation]], confidence: float) -> dic
         "tc": _difference([one.tc for one in runs], confidence),
         "miou": _difference([one.iou for one in runs], confidence),
     }
-    return {"delta_chains": len(pairs)} | {
+    return {"delta_chains": len(paired)} | {
         f"delta_{metric}{end}": 100 * float(value)
         for metric, one in found.items()
         for end, value in zip(ENDS, one, strict=True)

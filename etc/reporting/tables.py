@@ -13,29 +13,31 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from etc.dataset.label_sets import LabelSet
-from etc.evaluation.iou import class_ratio, mean_ratio
+from etc.evaluation.iou import mean_ratio
 from etc.evaluation.tc import pixel_agreement, temporal_consistency
-from etc.params.experiment import Run
-from etc.reporting.differences import ENDS, deltas
+from etc.reporting.differences import ENDS, deltas, pairs
 from etc.reporting.evaluations import Evaluation
 
+# Columns of words; all others hold numbers.
+WORDS = {"architecture", "scheme", "against", "term", "class"}
+# Marks an interval that holds for one chain.
 MARK = "†"
 ONE_CHAIN = f"{MARK} One chain: the interval is over clips alone and holds for this labeller, teacher and start."
 RUN_NOTE = "One row per run. Shares in percent."
-CLASS_NOTE = "IoU in percent, mean over the seeds of each scheme."
 SHARES = ["miou", "pixel_accuracy", "tc", "tc_visible", "agreement", "tc_compare"]
-RUN_COLUMNS = ["architecture", "scheme", "seed", *SHARES, "iterations"]
+# Of one network, whatever its seed.
+COST = ["parameters", "gmac"]
+RUN_COLUMNS = ["architecture", "scheme", "seed", *SHARES, "iterations", *COST]
 DELTA_COLUMNS = [f"delta_{metric}{end}" for metric in ("tc", "miou") for end in ENDS]
 SCHEME_COLUMNS = [
     *["architecture", "scheme", "seeds", "miou_mean", "miou_std", "pixel_accuracy_mean", "tc_mean", "tc_std"],
-    *["tc_visible_mean", "agreement_mean", "iterations"],
+    *["tc_visible_mean", "agreement_mean", "iterations", *COST],
     "delta_chains",
     *DELTA_COLUMNS,
     "tc_compare_mean",
 ]
-# Written without decimals; a mean over chains may have some.
-WHOLE = ["iterations", "delta_chains", "chains"]
+# Numbers with another form than two decimals; a mean of iterations may have some.
+FORMS = {"iterations": ".10g", "delta_chains": ".10g", "parameters": ".10g", "gmac": ".4g"}
 
 
 def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
@@ -52,21 +54,8 @@ def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
             "tc_compare": temporal_consistency(one.tc_compare.pooled(), "corrected"),
         }
         row = {**one.run._asdict(), **{name: 100 * share for name, share in shares.items()}}
-        rows.append({**row, "iterations": one.iterations})
+        rows.append({**row, "iterations": one.iterations, "parameters": one.made.parameters, "gmac": one.made.gmac})
     return pd.DataFrame(rows, columns=RUN_COLUMNS)
-
-
-def class_table(evaluations: list[Evaluation], labels: LabelSet) -> pd.DataFrame:
-    """IoU per run and class in percent, not rounded: ``architecture, scheme, seed`` and one column per class name.
-
-    A class that appears neither in the truth nor in the prediction is NaN.
-    """
-    rows = []
-    for one in evaluations:
-        iou = one.iou.pooled()
-        values = 100 * class_ratio(iou.intersection, iou.union)
-        rows.append({**one.run._asdict(), **dict(zip(labels.names, values, strict=True))})
-    return pd.DataFrame(rows)
 
 
 def scheme_table(evaluations: list[Evaluation], baseline: str, confidence: float) -> pd.DataFrame:
@@ -80,17 +69,16 @@ def scheme_table(evaluations: list[Evaluation], baseline: str, confidence: float
         UserError: two runs were evaluated on different clips.
     """
     runs = run_table(evaluations)
-    by_run = {one.run: one for one in evaluations}
     rows = []
     for (architecture, scheme), group in runs.groupby(["architecture", "scheme"], sort=False):
         row = {"architecture": architecture, "scheme": scheme, "seeds": len(group)}
         row |= {f"{share}_mean": group[share].mean() for share in SHARES}
         row |= {f"{share}_std": group[share].std(ddof=1) for share in ("miou", "tc")}
         row |= {"iterations": group["iterations"].mean()}
-        partners = [(Run(architecture, baseline, seed), Run(architecture, scheme, seed)) for seed in group["seed"]]
-        pairs = [(by_run[one], by_run[other]) for one, other in partners if one in by_run]
-        if scheme != baseline and pairs:
-            row |= deltas(pairs, confidence)
+        row |= {name: group[name].iloc[0] for name in COST}
+        both = pairs(evaluations, architecture, baseline, scheme)
+        if scheme != baseline and both:
+            row |= deltas(both, confidence)
         rows.append(row)
     return pd.DataFrame(rows, columns=SCHEME_COLUMNS)
 
@@ -133,10 +121,10 @@ def csv(table: pd.DataFrame) -> str:
     """A table as CSV: shares and differences with two decimals, whole numbers plain, NaN as an empty field."""
     written = table.copy()
     for name in written.columns:
-        if name in WHOLE:
-            written[name] = ["" if np.isnan(value) else f"{value:.10g}" for value in written[name]]
+        if name in FORMS:
+            written[name] = ["" if np.isnan(value) else format(value, FORMS[name]) for value in written[name]]
         elif pd.api.types.is_float_dtype(written[name]):
-            written[name] = [_decimals(value) for value in written[name]]
+            written[name] = [decimals(value) for value in written[name]]
     return written.to_csv(index=False, lineterminator="\n")
 
 
@@ -151,23 +139,24 @@ def display(schemes: pd.DataFrame) -> pd.DataFrame:
             "scheme": schemes["scheme"],
             "seeds": [str(value) for value in schemes["seeds"]],
             "mIoU": _spread(schemes["miou_mean"], schemes["miou_std"]),
-            "pixel acc.": [_decimals(value) for value in schemes["pixel_accuracy_mean"]],
+            "pixel acc.": [decimals(value) for value in schemes["pixel_accuracy_mean"]],
             "TC": _spread(schemes["tc_mean"], schemes["tc_std"]),
-            "TC visible": [_decimals(value) for value in schemes["tc_visible_mean"]],
-            "agreement": [_decimals(value) for value in schemes["agreement_mean"]],
-            "TC 2nd flow": [_decimals(value) for value in schemes["tc_compare_mean"]],
-            "ΔTC": _with_interval(schemes, "delta_tc"),
-            "ΔmIoU": _with_interval(schemes, "delta_miou"),
+            "TC visible": [decimals(value) for value in schemes["tc_visible_mean"]],
+            "agreement": [decimals(value) for value in schemes["agreement_mean"]],
+            "TC 2nd flow": [decimals(value) for value in schemes["tc_compare_mean"]],
+            "ΔTC": with_interval(schemes, "delta_tc"),
+            "ΔmIoU": with_interval(schemes, "delta_miou"),
             "iterations": [f"{value:.10g}" for value in schemes["iterations"]],
         }
+        | _cost(schemes)
     )
-    return _without_empty(table)
+    return without_empty(table)
 
 
 def display_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """The run table as short texts for readers; columns without any value are left out."""
-    shown = {name: [_decimals(value) for value in runs[name]] for name in SHARES}
-    shown |= {"iterations": [f"{value:.10g}" for value in runs["iterations"]]}
+    shown = {name: [decimals(value) for value in runs[name]] for name in SHARES}
+    shown |= {"iterations": [f"{value:.10g}" for value in runs["iterations"]]} | _cost(runs)
     names = {
         "miou": "mIoU",
         "pixel_accuracy": "pixel acc.",
@@ -176,15 +165,7 @@ def display_runs(runs: pd.DataFrame) -> pd.DataFrame:
         "tc_compare": "TC 2nd flow",
     }
     first = {name: [str(value) for value in runs[name]] for name in ("architecture", "scheme", "seed")}
-    return _without_empty(pd.DataFrame(first | shown).rename(columns=names))
-
-
-def display_classes(classes: pd.DataFrame) -> pd.DataFrame:
-    """IoU per class as short texts, mean over the seeds of each scheme."""
-    means = classes.drop(columns="seed").groupby(["architecture", "scheme"], sort=False).mean().reset_index()
-    for name in means.columns[2:]:
-        means[name] = [_decimals(value) for value in means[name]]
-    return means
+    return without_empty(pd.DataFrame(first | shown).rename(columns=names))
 
 
 def note(confidence: float) -> str:
@@ -198,8 +179,9 @@ def note(confidence: float) -> str:
         f"over seeds (ddof 1). A seed is a chain: everything that is trained for it, from its labeller on. In brackets "
         f"the {100 * confidence:g} % interval over chains and clips; only seeds that both schemes have enter Δ. "
         f"{ONE_CHAIN} With one clip it is over chains alone. "
-        "Iterations are means over seeds. TC is judged by the flow 'evaluate' of params/flow.yaml, "
-        "'TC 2nd flow' by the flow 'compare'."
+        "Labeller and teacher are what the students of the architecture learn from, with parameters and GMAC "
+        "(1e9 multiply-accumulates a frame) of their own. Iterations are means over seeds. TC is judged by the flow "
+        "'evaluate' of params/flow.yaml, 'TC 2nd flow' by the flow 'compare'."
     )
 
 
@@ -211,8 +193,8 @@ def processor_note(runs: Sequence[str]) -> str:
 
 
 def markdown(table: pd.DataFrame, text: str) -> str:
-    """A table of texts as Markdown under one paragraph of ``text``; all but the first two columns are right-aligned."""
-    rule = ["---", "---", *["---:"] * (len(table.columns) - 2)]
+    """A table of texts as Markdown under one paragraph of ``text``; numbers are right-aligned."""
+    rule = ["---" if name in WORDS else "---:" for name in table.columns]
     lines = [list(table.columns), rule, *table.itertuples(index=False, name=None)]
     return f"{text}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -238,8 +220,8 @@ def terminal_table(schemes: pd.DataFrame, seconds: Mapping[tuple[str, str], floa
         schemes: columns ``SCHEME_COLUMNS``, as made by :func:`scheme_table` or read back from ``schemes.csv``.
         seconds: how long a training took, by architecture and scheme, where it is known.
     """
-    # The second flow is left to the files: terminal lines are short.
-    shown = display(schemes).drop(columns="TC 2nd flow", errors="ignore")
+    # The rest is left to the files: terminal lines are short.
+    shown = display(schemes).drop(columns=["TC 2nd flow", "params, M", "GMAC"], errors="ignore")
     if seconds:
         known = [seconds.get((row.architecture, row.scheme)) for row in shown.itertuples()]
         shown["train s"] = ["" if value is None else f"{value:.0f}" for value in known]
@@ -266,17 +248,27 @@ def plain_text(table: Table, width: int) -> str:
     return "\n".join(line.rstrip() for line in stream.getvalue().split("\n")).strip("\n")
 
 
-def _decimals(value: float) -> str:
+def decimals(value: float) -> str:
+    """Two decimals; empty for NaN."""
     # Adding 0.0 turns a rounded -0.0 into 0.0.
     return "" if np.isnan(value) else f"{round(float(value), 2) + 0.0:.2f}"
 
 
+def _cost(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Parameters and multiply-accumulates of the networks; empty in tables from before they had these columns."""
+    if not {*COST} <= {*table.columns}:
+        return {}
+    millions = [f"{value / 1e6:.3g}" for value in table["parameters"]]
+    return {"params, M": millions, "GMAC": [f"{value:.3g}" for value in table["gmac"]]}
+
+
 def _spread(means: pd.Series, stds: pd.Series) -> list[str]:
     pairs = zip(means, stds, strict=True)
-    return [_decimals(mean) if np.isnan(std) else f"{_decimals(mean)} ± {_decimals(std)}" for mean, std in pairs]
+    return [decimals(mean) if np.isnan(std) else f"{decimals(mean)} ± {decimals(std)}" for mean, std in pairs]
 
 
-def _with_interval(table: pd.DataFrame, column: str, chains: str = "delta_chains") -> list[str]:
+def with_interval(table: pd.DataFrame, column: str, chains: str = "delta_chains") -> list[str]:
+    """Differences with their intervals, marked where ``chains``, a column, says 1."""
     columns = [column, f"{column}_low", f"{column}_high", chains]
     return [_one_interval(*row) for row in table.reindex(columns=columns).itertuples(index=False, name=None)]
 
@@ -285,12 +277,14 @@ def _one_interval(value: float, low: float, high: float, chains: float) -> str:
     if np.isnan(value):
         return ""
     mark = MARK if chains == 1 else ""
-    return _signed(value) if np.isnan(low) else f"{_signed(value)} [{_signed(low)}, {_signed(high)}]{mark}"
+    return signed(value) if np.isnan(low) else f"{signed(value)} [{signed(low)}, {signed(high)}]{mark}"
 
 
-def _without_empty(table: pd.DataFrame) -> pd.DataFrame:
+def without_empty(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of texts without the columns that have none."""
     return table.loc[:, table.ne("").any()]
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Two decimals with the sign."""
     return f"{round(float(value), 2) + 0.0:+.2f}"

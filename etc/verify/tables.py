@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 # Columns that name a row.
-KEYS = ("architecture", "scheme", "seed", "split", "class")
+KEYS = ("architecture", "scheme", "against", "clip", "seed", "split", "class")
 # A difference has its interval in columns of these endings, and may have the spread between chains.
 LOW, HIGH, SPREAD = "_low", "_high", "_spread"
 Rows = dict[tuple[str, ...], dict[str, str]]

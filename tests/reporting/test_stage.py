@@ -16,15 +16,20 @@ from etc.core.errors import UserError
 from etc.core.files import read_json, write_json
 from etc.dataset import manifest
 from etc.params import report as params
+from etc.params import student
 from etc.stages import report
 from tests.reporting import world
 
 OUTPUTS = {
     *{
         f"tables/{name}"
-        for name in ("schemes.csv", "schemes.md", "schemes.tex", "runs.csv", "runs.md", "classes.csv", "data.csv")
+        for name in ("schemes.csv", "schemes.md", "schemes.tex", "runs.csv", "runs.md", "terms.csv", "terms.md")
     },
-    *{f"plots/{name}" for name in ("schemes.png", "losses.png", "strip.png", "pseudo_labels.png", "overlay.webp")},
+    *{f"tables/{name}.csv" for name in ("classes", "clips", "data")},
+    *{
+        f"plots/{name}"
+        for name in ("schemes.png", "clips.png", "losses.png", "strip.png", "pseudo_labels.png", "overlay.webp")
+    },
     *{"metrics.json", "index.html", "tables/pseudo_labels.csv"},
 }
 
@@ -107,16 +112,15 @@ def test_repeats_exactly_and_ignores_what_is_not_declared(project, finished, cap
     extra.mkdir()
     (extra / "iou.parquet").write_bytes(b"old")
     curves = project / "data/street/history"
-    for name in ("pspnet18-etc-7", "labeller", "teacher"):
-        (curves / f"{name}.parquet").write_bytes(b"old")
+    (curves / "pspnet18-etc-7.parquet").write_bytes(b"old")
     report.run("street")
     assert contents(project) == contents(finished[0])
     assert not extra.exists()
     assert (project / "work/undeclared/street/pspnet18-etc-7/iou.parquet").read_bytes() == b"old"
     assert (project / "work/undeclared/street/pspnet18-etc-7.parquet").exists()
     left = {path.stem for path in curves.iterdir()}
-    assert "pspnet18-etc-7" not in left and {"labeller", "teacher", "pspnet18-etc-0"} <= left
-    notices = capsys.readouterr().err.strip().splitlines()
+    assert "pspnet18-etc-7" not in left and {"labeller-0", "teacher-1", "pspnet18-etc-0"} <= left
+    notices = [one for one in capsys.readouterr().err.splitlines() if "not declared" in one]
     assert len(notices) == 2 and all("pspnet18-etc-7" in one and "work/undeclared/street" in one for one in notices)
 
 
@@ -138,9 +142,11 @@ def test_tables_agree_with_the_counts_on_disk(finished):
     tables = root / "results/street/tables"
     runs = pd.read_csv(tables / "runs.csv")
     names = [f"{row.scheme}-{row.seed}" for row in runs.itertuples()]
-    assert names == ["baseline-0", "baseline-1", "etc-0", "etc-1", "tl-0"]
-    for row in runs.itertuples():
-        tc = pd.read_parquet(root / f"data/street/evaluation/pspnet18-{row.scheme}-{row.seed}/tc.parquet")
+    networks = ["labeller-0", "labeller-1", "teacher-0", "teacher-1"]
+    assert names == ["baseline-0", "baseline-1", "etc-0", "etc-1", "tl-0", *networks]
+    for row, name in zip(runs.itertuples(), names, strict=True):
+        folder = name if name in networks else f"pspnet18-{name}"
+        tc = pd.read_parquet(root / f"data/street/evaluation/{folder}/tc.parquet")
         pooled = (
             tc[(tc["protocol"] == "corrected") & (tc["flow"] == "evaluate")]
             .groupby("class")[["intersection", "union"]]
@@ -154,6 +160,15 @@ def test_tables_agree_with_the_counts_on_disk(finished):
         assert metrics[scheme]["tc"] == schemes.loc[scheme, "tc_mean"]
     assert schemes.loc["etc", "delta_tc_low"] < schemes.loc["etc", "delta_tc"] < schemes.loc["etc", "delta_tc_high"]
     assert schemes.loc["etc", "iterations"] == 400
+    assert list(schemes.index) == ["baseline", "etc", "tl", "labeller", "teacher"]
+    teacher = schemes.loc["teacher"]
+    assert [teacher[name] for name in ("iterations", "parameters", "gmac")] == [900, 2_800_000, 1.75]
+    assert teacher["delta_miou"] == pytest.approx(teacher["miou_mean"] - schemes.loc["baseline", "miou_mean"], abs=0.02)
+    clips = pd.read_csv(tables / "clips.csv")
+    assert set(clips["scheme"]) == {"etc", "tl", "labeller", "teacher"} and set(clips["clip"]) == set(world.CLIPS)
+    worth = pd.read_csv(tables / "terms.csv").set_index(["scheme", "against"])
+    assert worth.loc[("etc", "baseline"), "delta_tc"] == schemes.loc["etc", "delta_tc"]
+    assert worth.loc[("tl", "baseline"), "term"] == "tl" and worth.loc[("etc", "tl"), "chains"] == 1
 
 
 def test_page_needs_no_network_and_its_links_exist(finished):
@@ -177,6 +192,8 @@ OPTIONS = "--architecture pspnet18 --scheme etc --seed"
         (f"data/street/evaluation/{RUN}/tc.parquet", f"etc evaluate street {OPTIONS} 1"),
         ("data/street/evaluation/pspnet18-etc-0/sample.npz", f"etc evaluate street {OPTIONS} 0"),
         (f"data/street/history/{RUN}.parquet", f"etc student street {OPTIONS} 1"),
+        ("data/street/evaluation/teacher-1/tc.parquet", "etc evaluate street --network teacher --seed 1"),
+        ("data/street/history/labeller-0.parquet", "etc labeller street --seed 0"),
         ("results/street/tables/pseudo_labels.csv", "etc pseudo-labels street"),
         ("data/street/frames.parquet", "frames stage"),
     ],
@@ -229,6 +246,32 @@ def test_scheme_that_is_not_declared_is_named(project):
     edit(project, "compare: [etc]", "compare: [sf_tl]")
     with pytest.raises(UserError, match="key 'street.compare' names 'sf_tl', but .*declares only baseline, etc, tl"):
         report.run("street")
+
+
+def test_an_evaluation_of_an_earlier_version_is_to_be_made_again(project):
+    path = project / f"data/street/evaluation/{RUN}/made.json"
+    write_json(path, {"portable": True})
+    with pytest.raises(UserError, match=f"{RUN}/made.json: no key 'parameters'; run: etc evaluate street {OPTIONS} 1"):
+        report.run("street")
+    path.unlink()
+    with pytest.raises(UserError, match=f"{RUN}/made.json: no such file; run: etc evaluate street {OPTIONS} 1"):
+        report.run("street")
+
+
+def test_a_labeller_that_was_taken_as_it_is_has_no_iterations(project):
+    path = project / "data/street/history/labeller-0.parquet"
+    pd.read_parquet(path).iloc[:0].to_parquet(path)
+    report.run("street")
+    runs = pd.read_csv(project / "results/street/tables/runs.csv")
+    assert runs.loc[runs["scheme"] == "labeller", "iterations"].tolist() == [0, 900]
+
+
+@pytest.mark.parametrize("name", ["labeller", "teacher"])
+def test_a_scheme_may_not_be_called_as_what_students_learn_from(project, name):
+    path = project / "params/student.yaml"
+    path.write_text(path.read_text().replace("    sf_mf: {", f"    {name}: {{", 1))
+    with pytest.raises(UserError, match=rf"the tables call the {name} itself '{name}'; give the scheme another name"):
+        student.load("street")
 
 
 @pytest.mark.parametrize(
@@ -316,12 +359,13 @@ def test_reporting_needs_no_torch():
 
 
 def test_runs_without_the_portable_settings_are_named_in_tables_and_page(project):
-    write_json(project / "data/street/evaluation/pspnet18-etc-1/made.json", {"portable": False})
+    made = project / "data/street/evaluation/pspnet18-etc-1/made.json"
+    write_json(made, {**read_json(made), "portable": False})
     report.run("street")
     said = "Computed without the portable settings, so that other processors give other bits: pspnet18-etc-1."
     output = project / "results/street"
     for name in ("tables/schemes.md", "tables/runs.md", "index.html"):
         assert said in (output / name).read_text().replace("\n", " ")
-    write_json(project / "data/street/evaluation/pspnet18-etc-1/made.json", {"portable": True})
+    write_json(made, {**read_json(made), "portable": True})
     report.run("street")
     assert "portable" not in (output / "tables/schemes.md").read_text()

@@ -16,10 +16,11 @@ from etc.evaluation.iou import IouCounts
 from etc.evaluation.tc import pair_counts
 from etc.params.experiment import Run
 from etc.reporting import tables
-from etc.reporting.evaluations import ClipCounts, Evaluation
+from etc.reporting.evaluations import ClipCounts, Evaluation, Made
 from tests.reporting.world import iou_rows, random_counts, tc_rows
 
 CONFIDENCE = 0.95
+MADE = Made(portable=True, parameters=183_412, gmac=0.1234567)
 
 
 def evaluation(scheme, seed, clips, iterations=100, architecture="pspnet18"):
@@ -35,7 +36,7 @@ def evaluation(scheme, seed, clips, iterations=100, architecture="pspnet18"):
 
 
 def from_tables(run, iou, tc, iterations=1):
-    return Evaluation.from_tables(run, iou, tc, STREET.count, iterations)
+    return Evaluation.from_tables(run, iou, tc, STREET.count, iterations, MADE)
 
 
 def two_clips(scheme, seed, first, second, **kwargs):
@@ -96,7 +97,7 @@ def test_scheme_rows_have_the_promised_columns_and_order():
     table = tables.scheme_table(runs, "baseline", CONFIDENCE)
     assert tables.csv(table).splitlines()[0] == (
         "architecture,scheme,seeds,miou_mean,miou_std,pixel_accuracy_mean,tc_mean,tc_std,tc_visible_mean,agreement_mean,"
-        "iterations,delta_chains,delta_tc,delta_tc_low,delta_tc_high,delta_tc_spread,"
+        "iterations,parameters,gmac,delta_chains,delta_tc,delta_tc_low,delta_tc_high,delta_tc_spread,"
         "delta_miou,delta_miou_low,delta_miou_high,delta_miou_spread,tc_compare_mean"
     )
     rows = list(zip(table["architecture"], table["scheme"], strict=True))
@@ -234,18 +235,13 @@ def test_runs_on_different_clips_are_refused():
         tables.scheme_table([two_clips("baseline", 0, 50, 60), other], "baseline", CONFIDENCE)
 
 
-def test_class_table_names_classes_and_leaves_absent_ones_empty():
-    table = tables.class_table([two_clips("etc", 2, 50, 60)], STREET)
-    assert list(table.columns) == ["architecture", "scheme", "seed", *STREET.names]
-    assert table["road"].item() == pytest.approx(55.0)
-    assert np.isnan(table["truck"].item())
-    assert tables.csv(table).splitlines()[1] == "pspnet18,etc,2,55.00,55.00,,,,,,,"
-
-
-def test_class_means_for_readers_are_over_seeds():
-    classes = tables.class_table([two_clips("etc", 0, 50, 60), two_clips("etc", 1, 60, 70)], STREET)
-    shown = tables.display_classes(classes)
-    assert shown["road"].tolist() == ["60.00"] and shown["truck"].tolist() == [""]
+def test_networks_are_given_with_their_size():
+    table = tables.scheme_table([two_clips("baseline", 0, 50, 60)], "baseline", CONFIDENCE)
+    assert ",183412,0.1235," in tables.csv(table).splitlines()[1]
+    shown = tables.display(pd.read_csv(StringIO(tables.csv(table))))
+    assert shown[["params, M", "GMAC"]].iloc[0].tolist() == ["0.183", "0.123"]
+    before = tables.display(table.drop(columns=tables.COST))
+    assert "GMAC" not in before, "results of an earlier version have no such columns"
 
 
 def test_metrics_are_nested_by_architecture_and_scheme():
