@@ -79,9 +79,11 @@ def percentiles(intersection, union, resamples=150):
     """The percentile bootstrap over clips and chains, which the tables had before."""
     draw, chains, clips = np.random.default_rng(0), *union.shape[2:4]
     weights = draw.multinomial(clips, np.full(clips, 1 / clips), resamples).astype(float)
-    found = chain_means(*((weights @ one)[..., None, :] for one in (intersection, union)))
-    drawn = draw.multinomial(chains, np.full(chains, 1 / chains), resamples).T / chains
-    return np.quantile((found * drawn).sum(axis=1), [0.025, 0.975], axis=-1)
+    first, second = np.moveaxis(
+        mean_ratio(*(np.tensordot(weights, one, (1, 3)) for one in (intersection, union))), 2, 0
+    )
+    drawn = draw.multinomial(chains, np.full(chains, 1 / chains), resamples) / chains
+    return np.quantile(((second - first) * drawn[:, None]).sum(axis=-1), [0.025, 0.975], axis=0)
 
 
 METHODS = {"tables": (chosen, 4000), "summed": (summed, 4000), "t over chains": (over_chains, 4000)}
