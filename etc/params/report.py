@@ -11,14 +11,6 @@ from etc.params.experiment import Run
 PATH = DIRECTORY / "report.yaml"
 
 
-class Bootstrap(Params):
-    """Confidence intervals of the differences to the baseline."""
-
-    samples: int = Field(ge=100, le=100_000, description="number of resamples")
-    confidence: float = Field(ge=0.5, le=0.999, description="share of the resamples inside the interval")
-    seed: int = Field(ge=0, le=2**32 - 1, description="seed of the resampling")
-
-
 class Plots(Params):
     """Look of the plots."""
 
@@ -48,7 +40,9 @@ class ReportParams(Params):
 
     baseline: str = Field(description="scheme that all others are compared with")
     compare: list[str] = Field(min_length=1, max_length=3, description="schemes shown beside the baseline in pictures")
-    bootstrap: Bootstrap
+    confidence: float = Field(
+        ge=0.5, le=0.999, description="share of the experiments like this one whose intervals hold the true difference"
+    )
     plots: Plots
     strip: Strip
     overlay: Overlay

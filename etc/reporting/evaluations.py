@@ -26,17 +26,33 @@ class ClipCounts(NamedTuple):
         return total(self.counts)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """One run.
+class Made(NamedTuple):
+    """What an evaluation says of itself.
 
     Attributes:
-        run: architecture, scheme and seed.
+        portable: whether training and evaluation ran with the settings of :mod:`etc.core.portable`.
+        parameters: of the network, those that only training uses left out.
+        gmac: 1e9 multiply-accumulates for one frame.
+    """
+
+    portable: bool
+    parameters: int
+    gmac: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One run, or the labeller or teacher of its chain.
+
+    Attributes:
+        run: architecture, scheme and seed. Of labeller and teacher the architecture of their students; their scheme is
+            ``labeller`` or ``teacher``.
         iou: predictions against the truth, on labelled frames.
         tc: pairs of predictions under ``corrected``, by the flow that judges.
         tc_visible: the same under ``occlusion_aware``.
         tc_compare: the same under ``corrected``, by the flow to compare with.
         iterations: training iterations.
+        made: how it was made.
     """
 
     run: Run
@@ -45,9 +61,12 @@ class Evaluation:
     tc_visible: ClipCounts
     tc_compare: ClipCounts
     iterations: int
+    made: Made
 
     @classmethod
-    def from_tables(cls, run: Run, iou: pd.DataFrame, tc: pd.DataFrame, classes: int, iterations: int) -> "Evaluation":
+    def from_tables(
+        cls, run: Run, iou: pd.DataFrame, tc: pd.DataFrame, classes: int, iterations: int, made: Made
+    ) -> "Evaluation":
         """From the tables of the stage ``evaluate``, see ``etc.stages.evaluate.run``; ``classes`` is C."""
         return cls(
             run,
@@ -56,6 +75,7 @@ class Evaluation:
             _tc_counts(tc, classes, "evaluate", "occlusion_aware"),
             _tc_counts(tc, classes, "compare", "corrected"),
             iterations,
+            made,
         )
 
 

@@ -1,10 +1,14 @@
 """The report as one HTML page that needs no network: table, plots and how to read them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from etc.reporting import tables
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -24,6 +28,18 @@ class Picture:
     path: str
     caption: str
     wide: bool = False
+
+
+class Block(NamedTuple):
+    """A table of texts with a note below.
+
+    Attributes:
+        table: what is shown.
+        note: explains its rows and columns.
+    """
+
+    table: pd.DataFrame
+    note: str
 
 
 def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited: bool, judged: bool) -> list[Picture]:
@@ -51,6 +67,13 @@ def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited
             if labelled
             else "The data has no labels, so nothing here says which predictions are right. Right is steadier as a "
             f"mean over classes (TC), up is steadier as a share of pixels (agreement); {marks}",
+        ),
+        Picture(
+            "Clip by clip",
+            "plots/clips.png",
+            "Differences to the baseline in each clip alone: is the gain there everywhere? Large marks are means over "
+            "chains, small dots single chains; only schemes that every chain trains.",
+            wide=True,
         ),
         Picture(
             "Consecutive frames",
@@ -94,23 +117,20 @@ def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited
 
 def render(
     dataset: str,
-    table: pd.DataFrame,
-    note: str,
-    classes: pd.DataFrame | None,
-    classes_note: str,
+    schemes: Block,
+    further: Mapping[str, Block],
     pictures: list[Picture],
+    labelled: bool,
     files: list[str],
 ) -> str:
     """The page as HTML.
 
     Args:
         dataset: name of the data set.
-        table: the scheme table as text, see :func:`etc.reporting.tables.display`.
-        note: explains the columns of ``table``.
-        classes: IoU per scheme and class as text, see :func:`etc.reporting.tables.display_classes`; None without
-            labels.
-        classes_note: explains the columns of ``classes``.
+        schemes: the scheme table, see :func:`etc.reporting.tables.display`.
+        further: more tables by their headings; the first stands below the schemes, the others below the pictures.
         pictures: in the order shown.
+        labelled: whether there is an mIoU.
         files: paths of the table files, relative to the page.
     """
     environment = Environment(
@@ -122,11 +142,16 @@ def render(
     )
     return environment.get_template("page.html").render(
         dataset=dataset,
-        table=table,
-        note=note,
-        classes=classes,
-        classes_note=classes_note,
+        schemes=_narrow(schemes),
+        further=[(title, _narrow(block)) for title, block in further.items()],
         pictures=pictures,
+        labelled=labelled,
         files=files,
-        text_columns={"architecture", "scheme"},
+        text_columns=tables.WORDS,
     )
+
+
+def _narrow(block: Block) -> Block:
+    """Without the column of architectures where there is one of them."""
+    table = block.table
+    return block._replace(table=table if table["architecture"].nunique() > 1 else table.drop(columns="architecture"))

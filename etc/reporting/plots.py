@@ -5,7 +5,7 @@ matplotlib's own defaults and bundled font apply whatever the user's settings, a
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 
 import numpy as np
@@ -82,7 +82,7 @@ def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
     upright = "miou" if labelled else "agreement"
     title = "mIoU (%)" if labelled else "pixel agreement (%); without labels, no mIoU"
     architectures = list(runs["architecture"].unique())
-    looks = _looks(runs)
+    looks = _looks(runs["scheme"].unique())
     figure = _figure(6.6 * len(architectures), 5.0)
     panels = figure.subplots(1, len(architectures), squeeze=False)[0]
     placements = []
@@ -179,6 +179,48 @@ def _overlap(one: Bbox, other: Bbox) -> float:
 
 
 @_styled
+def clip_dots(clips: pd.DataFrame, schemes: list[str]) -> Figure:
+    """Differences to the baseline in each clip, one row of panels per architecture.
+
+    Args:
+        clips: as :func:`etc.reporting.clips.table` gives it.
+        schemes: of all plots, in the order of their colours.
+
+    Returns:
+        a figure with ΔTC, and below it ΔmIoU where there are labels; large marks are means over chains, dots chains.
+    """
+    measures = {"delta_tc": "ΔTC", "delta_miou": "ΔmIoU"}
+    measures = {name: title for name, title in measures.items() if name == "delta_tc" or clips[name].notna().any()}
+    architectures = list(clips["architecture"].unique()) or [""]
+    looks = {scheme: look for scheme, look in _looks(schemes).items() if scheme in set(clips["scheme"])}
+    names = list(clips["clip"].unique())
+    # Beyond these the names of clips would cover each other: they stand in the table.
+    named = len(names) <= 24
+    figure = _figure(min(max(6.6, 0.55 * len(names) + 1.6), 14.0), 2.5 * len(measures) * len(architectures) + 0.9)
+    panels = figure.subplots(len(measures) * len(architectures), 1, sharex=True, squeeze=False)[:, 0]
+    rows = [(one, name) for one in architectures for name in measures]
+    for axes, (architecture, name) in zip(panels, rows, strict=True):
+        axes.axhline(0, color="#555555", linewidth=0.9, zorder=1)
+        for number, (scheme, (colour, marker, _)) in enumerate(looks.items()):
+            shift = 0.7 * ((number + 0.5) / len(looks) - 0.5)
+            held = clips[(clips["architecture"] == architecture) & (clips["scheme"] == scheme)]
+            mean = held["seed"] == "mean"
+            for part, mark, size, alpha in ((~mean, ".", 4.5, 0.55), (mean, marker, 7, 1.0)):
+                places = [names.index(one) + shift for one in held.loc[part, "clip"]]
+                axes.plot(places, held.loc[part, name], mark, color=colour, markersize=size, alpha=alpha, zorder=3)
+        title = f"{architecture}: " if len(architectures) > 1 else ""
+        axes.set(title=f"{title}{measures[name]} (percentage points)", xlim=(-0.6, len(names) - 0.4))
+        axes.grid(axis="x", visible=False)
+        axes.set_xticks(range(len(names)) if named else [], names if named else [], rotation=40, ha="right", fontsize=8)
+    handles = [
+        Line2D([], [], linestyle="none", marker=marker, color=colour, markersize=7, label=scheme)
+        for scheme, (colour, marker, _) in looks.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)))
+    return figure
+
+
+@_styled
 def loss_curves(history: pd.DataFrame, smoothing: int) -> Figure:
     """Loss curves, one small panel per term: the line is the mean over seeds, the band their range.
 
@@ -192,7 +234,7 @@ def loss_curves(history: pd.DataFrame, smoothing: int) -> Figure:
     """
     terms = [term for term in TERMS if (history[term].fillna(0) != 0).any()]
     architectures = list(history["architecture"].unique())
-    looks = _looks(history)
+    looks = _looks(history["scheme"].unique())
     columns = min(3, len(terms))
     rows = -(-len(terms) // columns)
     figure = _figure(3.7 * columns, 2.7 * rows * len(architectures) + 0.6)
@@ -263,7 +305,7 @@ def learning_curves(history: pd.DataFrame, x: str) -> Figure:
         figure.text(0.5, 0.5, "not judged on dev during training; set judge_every", ha="center", va="center")
         return figure
     judged = history[history[measures].notna().any(axis=1)]
-    architectures, looks = list(judged["architecture"].unique()), _looks(history)
+    architectures, looks = list(judged["architecture"].unique()), _looks(history["scheme"].unique())
     figure = _figure(5.2 * len(measures), 3.6 * len(architectures) + 0.6)
     panels = figure.subplots(len(architectures), len(measures), squeeze=False)
     for architecture, row in zip(architectures, panels, strict=True):
@@ -324,9 +366,9 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _looks(table: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
-    """Colour, marker and line of each scheme, by its place in the table."""
+def _looks(schemes: Iterable[str]) -> dict[str, tuple[str, str, str]]:
+    """Colour, marker and line of each scheme, by its place."""
     return {
         scheme: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], LINES[i // len(COLOURS) % len(LINES)])
-        for i, scheme in enumerate(table["scheme"].unique())
+        for i, scheme in enumerate(schemes)
     }

@@ -6,7 +6,6 @@ All shares are in percent and all differences in percentage points, rounded to t
 import hashlib
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,29 +13,31 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from etc.dataset.label_sets import LabelSet
-from etc.evaluation.iou import class_ratio, mean_ratio
+from etc.evaluation.iou import mean_ratio
 from etc.evaluation.tc import pixel_agreement, temporal_consistency
-from etc.params.experiment import Run
-from etc.params.report import Bootstrap
-from etc.reporting.differences import deltas
+from etc.reporting.differences import ENDS, deltas, pairs
 from etc.reporting.evaluations import Evaluation
 
+# Columns of words; all others hold numbers.
+WORDS = {"architecture", "scheme", "against", "term", "class"}
+# Marks an interval that holds for one chain.
+MARK = "†"
+ONE_CHAIN = f"{MARK} One chain: the interval is over clips alone and holds for this labeller, teacher and start."
 RUN_NOTE = "One row per run. Shares in percent."
-CLASS_NOTE = "IoU in percent, mean over the seeds of each scheme."
 SHARES = ["miou", "pixel_accuracy", "tc", "tc_visible", "agreement", "tc_compare"]
-RUN_COLUMNS = ["architecture", "scheme", "seed", *SHARES, "iterations"]
-DELTA_COLUMNS = [f"delta_{metric}{end}" for metric in ("tc", "miou") for end in ("", "_low", "_high")]
+# Of one network, whatever its seed.
+COST = ["parameters", "gmac"]
+RUN_COLUMNS = ["architecture", "scheme", "seed", *SHARES, "iterations", *COST]
+DELTA_COLUMNS = [f"delta_{metric}{end}" for metric in ("tc", "miou") for end in ENDS]
 SCHEME_COLUMNS = [
     *["architecture", "scheme", "seeds", "miou_mean", "miou_std", "pixel_accuracy_mean", "tc_mean", "tc_std"],
-    *["tc_visible_mean", "agreement_mean", "iterations"],
+    *["tc_visible_mean", "agreement_mean", "iterations", *COST],
+    "delta_chains",
     *DELTA_COLUMNS,
     "tc_compare_mean",
 ]
-# Only in tables with an interval from few clips, which such a table marks.
-CLIP_COLUMNS = ["delta_tc_clips", "delta_miou_clips"]
-# From fewer clips than this an interval is too narrow: they hardly show how clips differ.
-ENOUGH_CLIPS = 6
+# Numbers with another form than two decimals; a mean of iterations may have some.
+FORMS = {"iterations": ".10g", "delta_chains": ".10g", "parameters": ".10g", "gmac": ".4g"}
 
 
 def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
@@ -53,50 +54,33 @@ def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
             "tc_compare": temporal_consistency(one.tc_compare.pooled(), "corrected"),
         }
         row = {**one.run._asdict(), **{name: 100 * share for name, share in shares.items()}}
-        rows.append({**row, "iterations": one.iterations})
+        rows.append({**row, "iterations": one.iterations, "parameters": one.made.parameters, "gmac": one.made.gmac})
     return pd.DataFrame(rows, columns=RUN_COLUMNS)
 
 
-def class_table(evaluations: list[Evaluation], labels: LabelSet) -> pd.DataFrame:
-    """IoU per run and class in percent, not rounded: ``architecture, scheme, seed`` and one column per class name.
-
-    A class that appears neither in the truth nor in the prediction is NaN.
-    """
-    rows = []
-    for one in evaluations:
-        iou = one.iou.pooled()
-        values = 100 * class_ratio(iou.intersection, iou.union)
-        rows.append({**one.run._asdict(), **dict(zip(labels.names, values, strict=True))})
-    return pd.DataFrame(rows)
-
-
-def scheme_table(evaluations: list[Evaluation], baseline: str, bootstrap: Bootstrap) -> pd.DataFrame:
+def scheme_table(evaluations: list[Evaluation], baseline: str, confidence: float) -> pd.DataFrame:
     """One row per architecture and scheme, in the order of the runs, with the columns ``SCHEME_COLUMNS``; not rounded.
 
-    Where an interval is over 2 to 5 clips, the columns ``CLIP_COLUMNS`` follow.
-
     Means and standard deviations (ddof 1, NaN for one seed) are over the scheme's seeds. The delta columns are the mean
-    difference to the baseline over the seeds that both have and its bootstrap interval; NaN for the baseline itself and
-    for schemes that share no seed with it.
+    difference to the baseline over the seeds that both have, their number, the ends of its interval and the standard
+    deviation between chains; NaN for the baseline itself and for schemes that share no seed with it.
 
     Raises:
         UserError: two runs were evaluated on different clips.
     """
     runs = run_table(evaluations)
-    by_run = {one.run: one for one in evaluations}
     rows = []
     for (architecture, scheme), group in runs.groupby(["architecture", "scheme"], sort=False):
         row = {"architecture": architecture, "scheme": scheme, "seeds": len(group)}
         row |= {f"{share}_mean": group[share].mean() for share in SHARES}
         row |= {f"{share}_std": group[share].std(ddof=1) for share in ("miou", "tc")}
         row |= {"iterations": group["iterations"].mean()}
-        partners = [(Run(architecture, baseline, seed), Run(architecture, scheme, seed)) for seed in group["seed"]]
-        pairs = [(by_run[one], by_run[other]) for one, other in partners if one in by_run]
-        if scheme != baseline and pairs:
-            row |= deltas(pairs, bootstrap)
+        row |= {name: group[name].iloc[0] for name in COST}
+        both = pairs(evaluations, architecture, baseline, scheme)
+        if scheme != baseline and both:
+            row |= deltas(both, confidence)
         rows.append(row)
-    table = pd.DataFrame(rows, columns=[*SCHEME_COLUMNS, *CLIP_COLUMNS])
-    return table if _few(table[CLIP_COLUMNS]).any(axis=None) else table[SCHEME_COLUMNS]
+    return pd.DataFrame(rows, columns=SCHEME_COLUMNS)
 
 
 def data_table(frames: pd.DataFrame) -> pd.DataFrame:
@@ -137,17 +121,17 @@ def csv(table: pd.DataFrame) -> str:
     """A table as CSV: shares and differences with two decimals, whole numbers plain, NaN as an empty field."""
     written = table.copy()
     for name in written.columns:
-        if name == "iterations" or name in CLIP_COLUMNS:
-            written[name] = ["" if np.isnan(value) else f"{value:.10g}" for value in written[name]]
+        if name in FORMS:
+            written[name] = ["" if np.isnan(value) else format(value, FORMS[name]) for value in written[name]]
         elif pd.api.types.is_float_dtype(written[name]):
-            written[name] = [_decimals(value) for value in written[name]]
+            written[name] = [decimals(value) for value in written[name]]
     return written.to_csv(index=False, lineterminator="\n")
 
 
 def display(schemes: pd.DataFrame) -> pd.DataFrame:
     """The scheme table as short texts for readers: mean ± std in one cell, difference and interval in one cell.
 
-    A star marks an interval from few clips, see :func:`few_clips_note`. Columns without any value are left out.
+    A dagger marks an interval that holds for one chain, see :func:`note`. Columns without any value are left out.
     """
     table = pd.DataFrame(
         {
@@ -155,23 +139,24 @@ def display(schemes: pd.DataFrame) -> pd.DataFrame:
             "scheme": schemes["scheme"],
             "seeds": [str(value) for value in schemes["seeds"]],
             "mIoU": _spread(schemes["miou_mean"], schemes["miou_std"]),
-            "pixel acc.": [_decimals(value) for value in schemes["pixel_accuracy_mean"]],
+            "pixel acc.": [decimals(value) for value in schemes["pixel_accuracy_mean"]],
             "TC": _spread(schemes["tc_mean"], schemes["tc_std"]),
-            "TC visible": [_decimals(value) for value in schemes["tc_visible_mean"]],
-            "agreement": [_decimals(value) for value in schemes["agreement_mean"]],
-            "TC 2nd flow": [_decimals(value) for value in schemes["tc_compare_mean"]],
-            "ΔTC": _with_interval(schemes, "delta_tc"),
-            "ΔmIoU": _with_interval(schemes, "delta_miou"),
+            "TC visible": [decimals(value) for value in schemes["tc_visible_mean"]],
+            "agreement": [decimals(value) for value in schemes["agreement_mean"]],
+            "TC 2nd flow": [decimals(value) for value in schemes["tc_compare_mean"]],
+            "ΔTC": with_interval(schemes, "delta_tc"),
+            "ΔmIoU": with_interval(schemes, "delta_miou"),
             "iterations": [f"{value:.10g}" for value in schemes["iterations"]],
         }
+        | _cost(schemes)
     )
-    return _without_empty(table)
+    return without_empty(table)
 
 
 def display_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """The run table as short texts for readers; columns without any value are left out."""
-    shown = {name: [_decimals(value) for value in runs[name]] for name in SHARES}
-    shown |= {"iterations": [f"{value:.10g}" for value in runs["iterations"]]}
+    shown = {name: [decimals(value) for value in runs[name]] for name in SHARES}
+    shown |= {"iterations": [f"{value:.10g}" for value in runs["iterations"]]} | _cost(runs)
     names = {
         "miou": "mIoU",
         "pixel_accuracy": "pixel acc.",
@@ -180,15 +165,7 @@ def display_runs(runs: pd.DataFrame) -> pd.DataFrame:
         "tc_compare": "TC 2nd flow",
     }
     first = {name: [str(value) for value in runs[name]] for name in ("architecture", "scheme", "seed")}
-    return _without_empty(pd.DataFrame(first | shown).rename(columns=names))
-
-
-def display_classes(classes: pd.DataFrame) -> pd.DataFrame:
-    """IoU per class as short texts, mean over the seeds of each scheme."""
-    means = classes.drop(columns="seed").groupby(["architecture", "scheme"], sort=False).mean().reset_index()
-    for name in means.columns[2:]:
-        means[name] = [_decimals(value) for value in means[name]]
-    return means
+    return without_empty(pd.DataFrame(first | shown).rename(columns=names))
 
 
 def note(confidence: float) -> str:
@@ -199,22 +176,13 @@ def note(confidence: float) -> str:
     """
     return (
         "Shares in percent, Δ in percentage points against the baseline. Means over seeds, ± one standard deviation "
-        f"over seeds (ddof 1). In brackets the {100 * confidence:g} % bootstrap interval over clips and seeds; "
-        "only seeds that both schemes have enter Δ, and with one such seed the interval is over clips alone, with one "
-        "clip over seeds alone. "
-        "Iterations are means over seeds. TC is judged by the flow 'evaluate' of params/flow.yaml, "
-        "'TC 2nd flow' by the flow 'compare'."
+        f"over seeds (ddof 1). A seed is a chain: everything that is trained for it, from its labeller on. In brackets "
+        f"the {100 * confidence:g} % interval over chains and clips; only seeds that both schemes have enter Δ. "
+        f"{ONE_CHAIN} With one clip it is over chains alone. "
+        "Labeller and teacher are what the students of the architecture learn from, with parameters and GMAC "
+        "(1e9 multiply-accumulates a frame) of their own. Iterations are means over seeds. TC is judged by the flow "
+        "'evaluate' of params/flow.yaml, 'TC 2nd flow' by the flow 'compare'."
     )
-
-
-def few_clips_note(schemes: pd.DataFrame) -> str:
-    """What the star in the scheme table means; empty when no interval has one."""
-    clips = schemes.reindex(columns=CLIP_COLUMNS)
-    numbers = sorted({int(one) for one in clips.to_numpy()[_few(clips).to_numpy()]})
-    if not numbers:
-        return ""
-    clips = " or ".join(map(str, numbers))
-    return f"* From {clips} clips: an interval from fewer than {ENOUGH_CLIPS} clips is too narrow."
 
 
 def processor_note(runs: Sequence[str]) -> str:
@@ -225,15 +193,15 @@ def processor_note(runs: Sequence[str]) -> str:
 
 
 def markdown(table: pd.DataFrame, text: str) -> str:
-    """A table of texts as Markdown under one paragraph of ``text``; all but the first two columns are right-aligned."""
-    rule = ["---", "---", *["---:"] * (len(table.columns) - 2)]
+    """A table of texts as Markdown under one paragraph of ``text``; numbers are right-aligned."""
+    rule = ["---" if name in WORDS else "---:" for name in table.columns]
     lines = [list(table.columns), rule, *table.itertuples(index=False, name=None)]
     return f"{text}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def latex(table: pd.DataFrame, text: str) -> str:
     """A table of texts as a LaTeX tabular for the package booktabs, ``text`` in a comment above."""
-    escapes = {"_": r"\_", "%": r"\%", "±": r"$\pm$", "Δ": r"$\Delta$"}
+    escapes = {"_": r"\_", "%": r"\%", "±": r"$\pm$", "Δ": r"$\Delta$", "†": r"$\dagger$"}
     marks = str.maketrans(escapes)
     lines = [[str(value).translate(marks) for value in line] for line in table.itertuples(index=False, name=None)]
     head = " & ".join(str(name).translate(marks) for name in table.columns)
@@ -252,8 +220,8 @@ def terminal_table(schemes: pd.DataFrame, further: Mapping[str, Mapping[tuple[st
         schemes: columns ``SCHEME_COLUMNS``, as made by :func:`scheme_table` or read back from ``schemes.csv``.
         further: columns to add on the right: by their title a text by architecture and scheme, where it is known.
     """
-    # The second flow is left to the files: terminal lines are short.
-    shown = display(schemes).drop(columns="TC 2nd flow", errors="ignore")
+    # The rest is left to the files: terminal lines are short.
+    shown = display(schemes).drop(columns=["TC 2nd flow", "params, M", "GMAC"], errors="ignore")
     rows = [*zip(shown["architecture"], shown["scheme"], strict=True)]
     for title, known in (further or {}).items():
         shown[title] = [known.get(row, "") for row in rows]
@@ -264,7 +232,8 @@ def terminal_table(schemes: pd.DataFrame, further: Mapping[str, Mapping[tuple[st
         table.add_column(name, justify="left" if name in ("architecture", "scheme") else "right", no_wrap=True)
     for row in shown.itertuples(index=False, name=None):
         table.add_row(*row)
-    return "\n".join(filter(None, (plain_text(table, width=400), few_clips_note(schemes))))
+    text = plain_text(table, width=400)
+    return f"{text}\n{ONE_CHAIN}" if MARK in text else text
 
 
 def plain_text(table: Table, width: int) -> str:
@@ -279,36 +248,43 @@ def plain_text(table: Table, width: int) -> str:
     return "\n".join(line.rstrip() for line in stream.getvalue().split("\n")).strip("\n")
 
 
-def _decimals(value: float) -> str:
+def decimals(value: float) -> str:
+    """Two decimals; empty for NaN."""
     # Adding 0.0 turns a rounded -0.0 into 0.0.
     return "" if np.isnan(value) else f"{round(float(value), 2) + 0.0:.2f}"
 
 
+def _cost(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Parameters and multiply-accumulates of the networks; empty in tables from before they had these columns."""
+    if not {*COST} <= {*table.columns}:
+        return {}
+    millions = [f"{value / 1e6:.3g}" for value in table["parameters"]]
+    return {"params, M": millions, "GMAC": [f"{value:.3g}" for value in table["gmac"]]}
+
+
 def _spread(means: pd.Series, stds: pd.Series) -> list[str]:
     pairs = zip(means, stds, strict=True)
-    return [_decimals(mean) if np.isnan(std) else f"{_decimals(mean)} ± {_decimals(std)}" for mean, std in pairs]
+    return [decimals(mean) if np.isnan(std) else f"{decimals(mean)} ± {decimals(std)}" for mean, std in pairs]
 
 
-def _with_interval(schemes: pd.DataFrame, column: str) -> list[str]:
-    columns = [column, f"{column}_low", f"{column}_high", f"{column}_clips"]
-    return [_one_interval(*row) for row in schemes.reindex(columns=columns).itertuples(index=False, name=None)]
+def with_interval(table: pd.DataFrame, column: str, chains: str = "delta_chains") -> list[str]:
+    """Differences with their intervals, marked where ``chains``, a column, says 1."""
+    columns = [column, f"{column}_low", f"{column}_high", chains]
+    return [_one_interval(*row) for row in table.reindex(columns=columns).itertuples(index=False, name=None)]
 
 
-def _one_interval(value: float, low: float, high: float, clips: float) -> str:
+def _one_interval(value: float, low: float, high: float, chains: float) -> str:
     if np.isnan(value):
         return ""
-    mark = "*" if _few(clips) else ""
-    return _signed(value) if np.isnan(low) else f"{_signed(value)} [{_signed(low)}, {_signed(high)}]{mark}"
+    mark = MARK if chains == 1 else ""
+    return signed(value) if np.isnan(low) else f"{signed(value)} [{signed(low)}, {signed(high)}]{mark}"
 
 
-def _few(clips: Any) -> Any:
-    """Whether a number of clips, or each of a table, is too small for a wide enough interval, but gives one."""
-    return (clips > 1) & (clips < ENOUGH_CLIPS)
-
-
-def _without_empty(table: pd.DataFrame) -> pd.DataFrame:
+def without_empty(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of texts without the columns that have none."""
     return table.loc[:, table.ne("").any()]
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Two decimals with the sign."""
     return f"{round(float(value), 2) + 0.0:+.2f}"

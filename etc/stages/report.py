@@ -15,10 +15,10 @@ from etc.core.files import atomic, read_json, write_json
 from etc.core.outputs import together
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
-from etc.params import experiment, report
-from etc.params.experiment import Run
-from etc.reporting import page, plots, strip, tables, video
-from etc.reporting.evaluations import Evaluation
+from etc.params import experiment, report, student
+from etc.params.experiment import Network, Run
+from etc.reporting import classes, clips, page, plots, strip, tables, terms, video
+from etc.reporting.evaluations import Evaluation, Made
 
 # Results live in git, which is no place for big files.
 MOST_BYTES = 500_000
@@ -46,10 +46,13 @@ def run(dataset: str) -> str:
     """Write ``results/<dataset>/``; return the closing line.
 
     - ``tables/schemes.{csv,md,tex}``: one row per architecture and scheme; ``tables/runs.{csv,md}``: one row per run;
-      ``tables/classes.csv``: IoU per run and class. Shares in percent, differences in percentage points.
+      labeller and teacher of each chain have rows like those of schemes. Shares in percent, differences in percentage
+      points.
+    - ``tables/terms.{csv,md}``: what each term is worth; ``tables/classes.csv``: IoU and TC per scheme and class;
+      ``tables/clips.csv``: differences clip by clip.
     - ``tables/data.csv``: what each split of the data set holds.
     - ``tables/pseudo_labels.csv``: the audits of the pseudo-labels of all chains.
-    - ``plots/{schemes,losses,learning,strip,pseudo_labels}.png``, ``plots/overlay.webp``.
+    - ``plots/{schemes,clips,losses,learning,strip,pseudo_labels}.png``, ``plots/overlay.webp``.
     - ``metrics.json`` for ``dvc metrics show``, ``index.html``.
 
     Evaluations, histories and pseudo-labels that params/experiment.yaml does not declare are moved to
@@ -67,38 +70,54 @@ def run(dataset: str) -> str:
     # Steps count from 0, and a history ends with the last one.
     iterations = [int(one["step"].max()) + 1 for one in histories]
     evaluations = [_evaluation(data, one, steps) for one, steps in zip(runs, iterations, strict=True)]
+    networks = plan.networks()
+    every = [*evaluations, *_networks(data, networks, plan.architectures)]
+    students = student.load(dataset)
     audits = pd.concat([_audit(data, seed) for seed in plan.seeds], ignore_index=True)
     audit = audits.groupby("class", sort=False, as_index=False).mean()
     shown = {name: next(one for one in runs if one.scheme == name) for name in settings.shown()}
     sample = _sample(data, shown)
     records = _records(data, sample)
-    declared, aside = {one.name for one in (*runs, *plan.networks())}, Path("work") / "undeclared" / dataset
+    declared, aside = {one.name for one in (*runs, *networks)}, Path("work") / "undeclared" / dataset
     set_aside(data.folder / "evaluation", declared, aside)
     starts = {f"pretrained-{architecture}-{seed}" for architecture in plan.architectures for seed in plan.seeds}
     set_aside(data.folder / "history", declared | starts, aside)
     set_aside(data.folder / "pseudo_labels", {str(seed) for seed in plan.seeds}, aside / "pseudo_labels")
 
-    run_table = tables.run_table(evaluations)
-    schemes = tables.scheme_table(evaluations, settings.baseline, settings.bootstrap)
-    classes = tables.class_table(evaluations, data.label_set)
-    foreign = tables.processor_note([one.name for one in runs if not _portable(data, one)])
-    notes = (tables.note(settings.bootstrap.confidence), tables.few_clips_note(schemes), foreign)
-    note = " ".join(filter(None, notes))
+    run_table, all_runs = tables.run_table(evaluations), tables.run_table(every)
+    order = list(dict.fromkeys(one.scheme for one in runs))
+    schemes = tables.scheme_table(every, settings.baseline, settings.confidence)
+    weights = {name: students.scheme(name) for name in order}
+    compared = terms.comparisons(
+        run_table.groupby("scheme", sort=False)["seed"].nunique().to_dict(),
+        weights,
+        students.iterations_factor,
+        [name for name, scheme in weights.items() if student.needs_teacher(scheme)],
+    )
+    worth = terms.table(evaluations, compared, settings.confidence)
+    by_class = classes.table(every, settings.baseline, data.label_set)
+    by_clip = clips.table(every, settings.baseline)
+    foreign = tables.processor_note([one.run.name for one in every if not one.made.portable])
+    note = f"{tables.note(settings.confidence)} {foreign}".strip()
     text = tables.display(schemes)
     labelled = bool(run_table["miou"].notna().any())
     files = {
         "tables/schemes.csv": tables.csv(schemes),
         "tables/schemes.md": tables.markdown(text, note),
         "tables/schemes.tex": tables.latex(text, note),
-        "tables/runs.csv": tables.csv(run_table),
-        "tables/runs.md": tables.markdown(tables.display_runs(run_table), f"{tables.RUN_NOTE} {foreign}".strip()),
-        "tables/classes.csv": tables.csv(classes),
+        "tables/runs.csv": tables.csv(all_runs),
+        "tables/runs.md": tables.markdown(tables.display_runs(all_runs), f"{tables.RUN_NOTE} {foreign}".strip()),
+        "tables/terms.csv": tables.csv(worth),
+        "tables/terms.md": tables.markdown(terms.display(worth), terms.note(settings.confidence)),
+        "tables/classes.csv": tables.csv(by_class),
+        "tables/clips.csv": tables.csv(by_clip),
         "tables/data.csv": tables.data_table(data.frames).to_csv(index=False),
         "tables/pseudo_labels.csv": audits.to_csv(index=False, float_format="%.4f"),
     }
     dpi = settings.plots.dpi
     drawings = {
         "plots/schemes.png": lambda: plots.png(plots.scheme_scatter(run_table, settings.baseline), dpi),
+        "plots/clips.png": lambda: plots.png(plots.clip_dots(_main(by_clip, runs), order), dpi),
         "plots/losses.png": lambda: plots.png(plots.loss_curves(history, settings.plots.smoothing), dpi),
         "plots/learning.png": lambda: plots.png(plots.learning_curves(history, "iterations"), dpi),
         "plots/pseudo_labels.png": lambda: plots.png(plots.pseudo_label_bars(audit), dpi),
@@ -110,15 +129,18 @@ def run(dataset: str) -> str:
     runs_shown = [one.name for one in shown.values()]
     judged = bool(history[list(plots.JUDGED)].notna().any(axis=None))
     captions = page.pictures(sample.clip, runs_shown, settings.plots.smoothing, labelled, audited, judged)
-    class_text = tables.display_classes(classes) if labelled else None
-    files["index.html"] = page.render(dataset, text, note, class_text, tables.CLASS_NOTE, captions, list(files))
+    measures = {"IoU": "iou", "TC": "tc"} if labelled else {"TC": "tc"}
+    further = {"What each term is worth": page.Block(terms.display(worth), terms.note(settings.confidence))}
+    for title, measure in measures.items():
+        block = page.Block(classes.display(by_class, measure, settings.baseline), classes.NOTE)
+        further[f"{title} per class"] = block
+    files["index.html"] = page.render(dataset, page.Block(text, note), further, captions, labelled, list(files))
     with together():
         for name, content in {**{name: text.encode() for name, text in files.items()}, **pictures}.items():
             _write(output / name, content)
         write_json(output / "metrics.json", tables.metrics(schemes))
-    return (
-        f"{len(schemes)} schemes, {len(runs)} runs compared; tables and plots in {output}, page {output / 'index.html'}"
-    )
+    number = len({(one.architecture, one.scheme) for one in runs})
+    return f"{number} schemes, {len(runs)} runs compared; tables and plots in {output}, page {output / 'index.html'}"
 
 
 def set_aside(folder: Path, keep: set[str], target: Path) -> None:
@@ -139,19 +161,50 @@ def set_aside(folder: Path, keep: set[str], target: Path) -> None:
 
 
 def _evaluation(data: Dataset, one: Run, iterations: int) -> Evaluation:
-    folder = data.folder
-    remedy = f"run: etc evaluate {data.name} {one.options}"
+    return _counts(data, one.name, one, iterations, f"run: etc evaluate {data.name} {one.options}")
+
+
+def _networks(data: Dataset, networks: list[Network], architectures: list[str]) -> list[Evaluation]:
+    """What the students learn from, once for each architecture of students."""
+    found = []
+    for one in networks:
+        option = f" --seed {one.seed}"
+        path = data.folder / "history" / f"{one.name}.parquet"
+        steps = _parquet(path, ["step"], f"run: etc {one.kind} {data.name}{option}", may_be_empty=True)["step"]
+        # A network that was taken as it is has no history here.
+        iterations = int(steps.max()) + 1 if len(steps) else 0
+        remedy = f"run: etc evaluate {data.name} --network {one.kind}{option}"
+        for architecture in architectures:
+            row = Run(architecture, one.kind, one.seed)
+            found.append(_counts(data, one.name, row, iterations, remedy))
+    # By architecture, as the rows of students.
+    return sorted(found, key=lambda one: architectures.index(one.run.architecture))
+
+
+def _main(by_clip: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
+    """The rows of the students of as many chains as any."""
+    students = by_clip[by_clip["scheme"].isin([one.scheme for one in runs])]
+    chains = students.groupby("scheme")["seed"].nunique()
+    return students[students["scheme"].isin(chains.index[chains == chains.max()])]
+
+
+def _counts(data: Dataset, name: str, row: Run, iterations: int, remedy: str) -> Evaluation:
+    """The evaluation called ``name``, as the row ``row`` of the tables."""
+    folder = data.folder / "evaluation" / name
     # Data without labels has no IoU.
-    iou = _parquet(folder / "evaluation" / one.name / "iou.parquet", IOU, remedy, may_be_empty=True)
-    tc = _parquet(folder / "evaluation" / one.name / "tc.parquet", TC, remedy)
-    return Evaluation.from_tables(one, iou, tc, data.label_set.count, iterations)
+    iou = _parquet(folder / "iou.parquet", IOU, remedy, may_be_empty=True)
+    tc = _parquet(folder / "tc.parquet", TC, remedy)
+    made = _made(folder / "made.json", remedy)
+    return Evaluation.from_tables(row, iou, tc, data.label_set.count, iterations, made)
 
 
-def _portable(data: Dataset, one: Run) -> bool:
-    path = data.folder / "evaluation" / one.name / "made.json"
-    _require(path, f"run: etc evaluate {data.name} {one.options}")
+def _made(path: Path, remedy: str) -> Made:
+    _require(path, remedy)
     made = read_json(path)
-    return isinstance(made, dict) and made.get("portable") is True
+    for name in Made._fields:
+        if not isinstance(made, dict) or name not in made:
+            raise UserError(f"{path}: no key '{name}'; {remedy}")
+    return Made(**{name: made[name] for name in Made._fields})
 
 
 def _history(data: Dataset, one: Run) -> pd.DataFrame:

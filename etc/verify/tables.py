@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 # Columns that name a row.
-KEYS = ("architecture", "scheme", "seed", "split", "class")
+KEYS = ("architecture", "scheme", "against", "clip", "seed", "split", "class")
 # A difference has its interval in columns of these endings, and may have the spread between chains.
 LOW, HIGH, SPREAD = "_low", "_high", "_spread"
 Rows = dict[tuple[str, ...], dict[str, str]]
@@ -39,7 +39,8 @@ class Difference:
         row: architecture and scheme.
         quantity: e.g. ``delta_tc``.
         committed: with its interval from ``low`` to ``high``.
-        spread: between chains, by which the interval is widened on both sides; None where the table has none.
+        spread: standard deviation of this difference between chains, by which the interval is widened on both sides;
+            for a scheme with one chain the largest that the table has; None where it has none.
         here: the value on this machine.
     """
 
@@ -75,13 +76,17 @@ def compare(name: str, committed: str, here: str) -> Table:
 
 def differences(committed: str, here: str) -> list[Difference]:
     """The differences of a table of schemes, CSV, that have a value in its committed version."""
-    found, new = [], _rows(here)
-    for row, values in _rows(committed).items():
+    found, old, new = [], _rows(committed), _rows(here)
+    for row, values in old.items():
         for name in values:
             value = _number(values[name])
             if f"{name}{LOW}" not in values or value is None:
                 continue
-            low, high, spread = (_number(values.get(f"{name}{end}")) for end in (LOW, HIGH, SPREAD))
+            low, high = (_number(values.get(f"{name}{end}")) for end in (LOW, HIGH))
+            spread = _number(values.get(f"{name}{SPREAD}"))
+            if spread is None:
+                measured = (_number(other.get(f"{name}{SPREAD}")) for other in old.values())
+                spread = max((one for one in measured if one is not None), default=None)
             one = _number(new.get(row, {}).get(name))
             found.append(Difference(" ".join(row), name, value, low, high, spread, one))
     return found

@@ -54,7 +54,7 @@ def findings(found: Sequence[Difference]) -> str:
         verdict += f": no interval for {', '.join(unknown)}" if unknown else ""
     else:
         verdict = "The findings hold"
-    rule = "widened by the spread between chains"
+    rule = "widened by the spread between chains; for one chain, the largest of the others"
     if all(one.spread is None for one in found):
         rule = f"not widened: the committed table has no spread between chains, columns *{SPREAD}"
     return f"{grid}\n\n{verdict}. {inside} of {len(found)} differences are in their committed interval ({rule})."

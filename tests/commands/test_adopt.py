@@ -401,7 +401,7 @@ street:  # the first
   compare:
   - etc
 
-  bootstrap: {samples: 2000, confidence: 0.95, seed: 0}
+  confidence: 0.95
   plots: &plots
     dpi: 110
     smoothing: 25

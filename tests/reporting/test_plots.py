@@ -86,7 +86,7 @@ def test_each_architecture_has_its_panel():
 
 
 def test_schemes_differ_in_colour_and_marker():
-    looks = list(plots._looks(CROWDED).values())
+    looks = list(plots._looks(CROWDED["scheme"].unique()).values())
     assert len({colour for colour, _, _ in looks[:8]}) == len({marker for _, marker, _ in looks[:8]}) == 8
     assert len(set(looks)) == len(looks)
 

@@ -16,6 +16,7 @@ from etc.core.errors import UserError
 from etc.core.files import read_json, write_json
 from etc.dataset import manifest
 from etc.params import report as params
+from etc.params import student
 from etc.reporting import plots
 from etc.stages import report
 from tests.reporting import world
@@ -23,11 +24,14 @@ from tests.reporting import world
 OUTPUTS = {
     *{
         f"tables/{name}"
-        for name in ("schemes.csv", "schemes.md", "schemes.tex", "runs.csv", "runs.md", "classes.csv", "data.csv")
+        for name in ("schemes.csv", "schemes.md", "schemes.tex", "runs.csv", "runs.md", "terms.csv", "terms.md")
     },
-    *{f"plots/{name}.png" for name in ("schemes", "losses", "learning", "strip", "pseudo_labels")},
-    "plots/overlay.webp",
-    *{"metrics.json", "index.html", "tables/pseudo_labels.csv"},
+    *{f"tables/{name}.csv" for name in ("classes", "clips", "data")},
+    *{
+        f"plots/{name}"
+        for name in ("schemes.png", "clips.png", "losses.png", "learning.png", "strip.png", "pseudo_labels.png")
+    },
+    *{"metrics.json", "index.html", "plots/overlay.webp", "tables/pseudo_labels.csv"},
 }
 
 
@@ -39,7 +43,6 @@ def original(tmp_path_factory):
     """A project before the report, only to be copied."""
     root = tmp_path_factory.mktemp("original")
     world.make(root, qualities=QUALITIES)
-    edit(root, "samples: 2000", "samples: 200")
     edit(root, "dpi: 110", "dpi: 50")
     return root
 
@@ -116,12 +119,9 @@ def test_repeats_exactly_and_ignores_what_is_not_declared(project, finished, cap
     extra.mkdir()
     (extra / "iou.parquet").write_bytes(b"old")
     curves = project / "data/street/history"
-    # What the students learn from is judged too, and kept though no table shows it.
-    networks = {f"{kind}-{seed}" for kind in ("labeller", "teacher") for seed in (0, 1)}
-    for name in ("pspnet18-etc-7", "teacher-7", *networks):
+    for name in ("pspnet18-etc-7", "teacher-7"):
         (curves / f"{name}.parquet").write_bytes(b"old")
-    for name in ("teacher-7", *networks):
-        (project / "data/street/evaluation" / name).mkdir()
+    (project / "data/street/evaluation/teacher-7").mkdir()
     shutil.copytree(project / "data/street/pseudo_labels/0", project / "data/street/pseudo_labels/7")
     report.run("street")
     assert contents(project) == contents(finished[0])
@@ -129,12 +129,13 @@ def test_repeats_exactly_and_ignores_what_is_not_declared(project, finished, cap
     assert (project / "work/undeclared/street/pspnet18-etc-7/iou.parquet").read_bytes() == b"old"
     assert (project / "work/undeclared/street/pspnet18-etc-7.parquet").exists()
     left = {path.stem for path in curves.iterdir()}
+    networks = {f"{kind}-{seed}" for kind in ("labeller", "teacher") for seed in (0, 1)}
     assert not {"pspnet18-etc-7", "teacher-7"} & left and {*networks, "pspnet18-etc-0"} <= left
     judged = {path.name for path in (project / "data/street/evaluation").iterdir()}
     assert "teacher-7" not in judged and networks <= judged
     assert (project / "work/undeclared/street/pseudo_labels/7/audit.csv").exists()
     assert {path.name for path in (project / "data/street/pseudo_labels").iterdir()} == {"0", "1"}
-    notices = capsys.readouterr().err.strip().splitlines()
+    notices = [one for one in capsys.readouterr().err.splitlines() if "not declared" in one]
     assert len(notices) == 3 and all("7" in one and "work/undeclared/street" in one for one in notices)
 
 
@@ -205,9 +206,11 @@ def test_tables_agree_with_the_counts_on_disk(finished):
     tables = root / "results/street/tables"
     runs = pd.read_csv(tables / "runs.csv")
     names = [f"{row.scheme}-{row.seed}" for row in runs.itertuples()]
-    assert names == ["baseline-0", "baseline-1", "etc-0", "etc-1", "tl-0"]
-    for row in runs.itertuples():
-        tc = pd.read_parquet(root / f"data/street/evaluation/pspnet18-{row.scheme}-{row.seed}/tc.parquet")
+    networks = ["labeller-0", "labeller-1", "teacher-0", "teacher-1"]
+    assert names == ["baseline-0", "baseline-1", "etc-0", "etc-1", "tl-0", *networks]
+    for row, name in zip(runs.itertuples(), names, strict=True):
+        folder = name if name in networks else f"pspnet18-{name}"
+        tc = pd.read_parquet(root / f"data/street/evaluation/{folder}/tc.parquet")
         pooled = (
             tc[(tc["protocol"] == "corrected") & (tc["flow"] == "evaluate")]
             .groupby("class")[["intersection", "union"]]
@@ -221,6 +224,15 @@ def test_tables_agree_with_the_counts_on_disk(finished):
         assert metrics[scheme]["tc"] == schemes.loc[scheme, "tc_mean"]
     assert schemes.loc["etc", "delta_tc_low"] < schemes.loc["etc", "delta_tc"] < schemes.loc["etc", "delta_tc_high"]
     assert schemes.loc["etc", "iterations"] == 400
+    assert list(schemes.index) == ["baseline", "etc", "tl", "labeller", "teacher"]
+    teacher = schemes.loc["teacher"]
+    assert [teacher[name] for name in ("iterations", "parameters", "gmac")] == [900, 2_800_000, 1.75]
+    assert teacher["delta_miou"] == pytest.approx(teacher["miou_mean"] - schemes.loc["baseline", "miou_mean"], abs=0.02)
+    clips = pd.read_csv(tables / "clips.csv")
+    assert set(clips["scheme"]) == {"etc", "tl", "labeller", "teacher"} and set(clips["clip"]) == set(world.CLIPS)
+    worth = pd.read_csv(tables / "terms.csv").set_index(["scheme", "against"])
+    assert worth.loc[("etc", "baseline"), "delta_tc"] == schemes.loc["etc", "delta_tc"]
+    assert worth.loc[("tl", "baseline"), "term"] == "tl" and worth.loc[("etc", "tl"), "chains"] == 1
 
 
 def test_page_needs_no_network_and_its_links_exist(finished):
@@ -298,11 +310,37 @@ def test_scheme_that_is_not_declared_is_named(project):
         report.run("street")
 
 
+def test_an_evaluation_of_an_earlier_version_is_to_be_made_again(project):
+    path = project / f"data/street/evaluation/{RUN}/made.json"
+    write_json(path, {"portable": True})
+    with pytest.raises(UserError, match=f"{RUN}/made.json: no key 'parameters'; run: etc evaluate street {OPTIONS} 1"):
+        report.run("street")
+    path.unlink()
+    with pytest.raises(UserError, match=f"{RUN}/made.json: no such file; run: etc evaluate street {OPTIONS} 1"):
+        report.run("street")
+
+
+def test_a_labeller_that_was_taken_as_it_is_has_no_iterations(project):
+    path = project / "data/street/history/labeller-0.parquet"
+    pd.read_parquet(path).iloc[:0].to_parquet(path)
+    report.run("street")
+    runs = pd.read_csv(project / "results/street/tables/runs.csv")
+    assert runs.loc[runs["scheme"] == "labeller", "iterations"].tolist() == [0, 900]
+
+
+@pytest.mark.parametrize("name", ["labeller", "teacher"])
+def test_a_scheme_may_not_be_called_as_what_students_learn_from(project, name):
+    path = project / "params/student.yaml"
+    path.write_text(path.read_text().replace("    sf_mf: {", f"    {name}: {{", 1))
+    with pytest.raises(UserError, match=rf"the tables call the {name} itself '{name}'; give the scheme another name"):
+        student.load("street")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
         ("compare: [etc]", "compare: [etc, baseline]", "street.compare' = .*named twice"),
-        ("confidence: 0.95", "confidence: 95", r"street.bootstrap.confidence' = 95.*<= 0.999"),
+        ("confidence: 0.95", "confidence: 95", r"street.confidence' = 95.*<= 0.999"),
         ("panel_width: 256", "panel_wdith: 256", "street.strip.panel_wdith"),
         ("quality: 70", "quality: best", "street.overlay.quality' = 'best'"),
     ],
@@ -377,7 +415,7 @@ def test_pseudo_labels_without_truth_have_no_word_of_accuracy(project):
 def test_a_report_that_cannot_be_written_leaves_the_last_one(project, finished, monkeypatch, name):
     shutil.copytree(finished[0] / "results", project / "results", dirs_exist_ok=True)
     before = contents(project)
-    edit(project, "samples: 200", "samples: 100")
+    edit(project, "confidence: 0.95", "confidence: 0.9")
     write = report.write_json if name == "metrics.json" else report._write
 
     def full(path, content):
@@ -398,12 +436,13 @@ def test_reporting_needs_no_torch():
 
 
 def test_runs_without_the_portable_settings_are_named_in_tables_and_page(project):
-    write_json(project / "data/street/evaluation/pspnet18-etc-1/made.json", {"portable": False, "gmac": 0.5})
+    made = project / "data/street/evaluation/pspnet18-etc-1/made.json"
+    write_json(made, {**read_json(made), "portable": False})
     report.run("street")
     said = "Computed without the portable settings, so that other processors give other bits: pspnet18-etc-1."
     output = project / "results/street"
     for name in ("tables/schemes.md", "tables/runs.md", "index.html"):
         assert said in (output / name).read_text().replace("\n", " ")
-    write_json(project / "data/street/evaluation/pspnet18-etc-1/made.json", {"portable": True, "gmac": 0.5})
+    write_json(made, {**read_json(made), "portable": True})
     report.run("street")
     assert "portable" not in (output / "tables/schemes.md").read_text()

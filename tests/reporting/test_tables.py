@@ -6,20 +6,21 @@ from io import StringIO
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from etc.core.errors import UserError
 from etc.dataset.label_sets import STREET
 from etc.evaluation.consistency import PairResult
 from etc.evaluation.counts import counts_table, pair_records
+from etc.evaluation.iou import IouCounts
 from etc.evaluation.tc import pair_counts
 from etc.params.experiment import Run
-from etc.params.report import Bootstrap
 from etc.reporting import tables
-from etc.reporting.differences import deltas
-from etc.reporting.evaluations import ClipCounts, Evaluation
+from etc.reporting.evaluations import ClipCounts, Evaluation, Made
 from tests.reporting.world import iou_rows, random_counts, tc_rows
 
-BOOTSTRAP = Bootstrap(samples=1000, confidence=0.95, seed=3)
+CONFIDENCE = 0.95
+MADE = Made(portable=True, parameters=183_412, gmac=0.1234567)
 
 
 def evaluation(scheme, seed, clips, iterations=100, architecture="pspnet18"):
@@ -35,7 +36,7 @@ def evaluation(scheme, seed, clips, iterations=100, architecture="pspnet18"):
 
 
 def from_tables(run, iou, tc, iterations=1):
-    return Evaluation.from_tables(run, iou, tc, STREET.count, iterations)
+    return Evaluation.from_tables(run, iou, tc, STREET.count, iterations, MADE)
 
 
 def two_clips(scheme, seed, first, second, **kwargs):
@@ -93,12 +94,11 @@ def test_tables_of_the_stage_give_tc_and_agreement_of_all_pixels():
 def test_scheme_rows_have_the_promised_columns_and_order():
     runs = [two_clips("baseline", 0, 50, 60), two_clips("tl", 0, 55, 65), two_clips("etc", 0, 60, 70)]
     runs += [two_clips("etc", 0, 70, 80, architecture="other")]
-    table = tables.scheme_table(runs, "baseline", BOOTSTRAP)
-    table = table.drop(columns=tables.CLIP_COLUMNS)
+    table = tables.scheme_table(runs, "baseline", CONFIDENCE)
     assert tables.csv(table).splitlines()[0] == (
         "architecture,scheme,seeds,miou_mean,miou_std,pixel_accuracy_mean,tc_mean,tc_std,tc_visible_mean,agreement_mean,"
-        "iterations,delta_tc,delta_tc_low,delta_tc_high,delta_miou,delta_miou_low,delta_miou_high,"
-        "tc_compare_mean"
+        "iterations,parameters,gmac,delta_chains,delta_tc,delta_tc_low,delta_tc_high,delta_tc_spread,"
+        "delta_miou,delta_miou_low,delta_miou_high,delta_miou_spread,tc_compare_mean"
     )
     rows = list(zip(table["architecture"], table["scheme"], strict=True))
     assert rows == [("pspnet18", "baseline"), ("pspnet18", "tl"), ("pspnet18", "etc"), ("other", "etc")]
@@ -109,14 +109,14 @@ def test_scheme_rows_have_the_promised_columns_and_order():
 def test_means_and_spread_over_seeds():
     runs = [two_clips("baseline", seed, 50 + 2 * seed, 60 + 2 * seed) for seed in range(3)]
     runs += [two_clips("etc", 0, 70, 80, iterations=200)]
-    baseline, etc = tables.scheme_table(runs, "baseline", BOOTSTRAP).to_dict("records")
+    baseline, etc = tables.scheme_table(runs, "baseline", CONFIDENCE).to_dict("records")
     assert [baseline["seeds"], etc["seeds"]] == [3, 1]
     assert baseline["miou_mean"] == pytest.approx(np.mean([55, 57, 59]))
     assert baseline["miou_std"] == baseline["tc_std"] == pytest.approx(2.0)
     assert baseline["tc_visible_mean"] == pytest.approx(61.0)
     assert etc["iterations"] == 200
     assert np.isnan(etc["miou_std"]) and np.isnan(etc["tc_std"])
-    line = tables.csv(tables.scheme_table(runs, "baseline", BOOTSTRAP)).splitlines()[2]
+    line = tables.csv(tables.scheme_table(runs, "baseline", CONFIDENCE)).splitlines()[2]
     assert line.startswith("pspnet18,etc,1,75.00,,")
 
 
@@ -142,115 +142,111 @@ def test_difference_uses_shared_seeds_only():
     # Seed 9 of the baseline would move its mean by far; it has no partner and must not enter the difference.
     runs = [two_clips("baseline", 0, 50, 60), two_clips("baseline", 1, 52, 62), two_clips("baseline", 9, 0, 0)]
     runs += [two_clips("etc", 0, 53, 63), two_clips("etc", 1, 57, 67), two_clips("etc", 5, 99, 99)]
-    baseline, etc = tables.scheme_table(runs, "baseline", BOOTSTRAP).to_dict("records")
+    baseline, etc = tables.scheme_table(runs, "baseline", CONFIDENCE).to_dict("records")
     assert etc["delta_tc"] == etc["delta_miou"] == pytest.approx((3 + 5) / 2)
     assert all(np.isnan(baseline[name]) for name in tables.DELTA_COLUMNS)
 
 
-def test_interval_over_two_clips_ends_at_the_single_clips():
-    # Each clip alone is a quarter of the resamples, so 95 % reach from one clip's difference to the other's.
+def test_one_chain_has_the_t_interval_over_clips_and_is_marked():
+    # Clips of one size, of differences 2 and 10: t of 1 degree of freedom is 12.706, the standard error 4.
     runs = [two_clips("baseline", 0, 50, 60), two_clips("etc", 0, 52, 70)]
-    etc = tables.scheme_table(runs, "baseline", BOOTSTRAP).iloc[1]
-    assert [etc["delta_tc_low"], etc["delta_tc"], etc["delta_tc_high"]] == pytest.approx([2.0, 6.0, 10.0])
-    assert [etc["delta_miou_low"], etc["delta_miou"], etc["delta_miou_high"]] == pytest.approx([2.0, 6.0, 10.0])
-
-
-@pytest.mark.parametrize(("clips", "few"), [(1, False), (2, True), (5, True), (6, False), (30, False)])
-def test_an_interval_from_few_clips_is_said_to_be_too_narrow(clips, few):
-    runs = [
-        evaluation(scheme, seed, {f"c{one}": ([base + one] * 2, [base + one] * 2) for one in range(clips)})
-        for scheme, base in (("baseline", 50), ("etc", 52))
-        for seed in range(2)
-    ]
-    table = tables.scheme_table(runs, "baseline", BOOTSTRAP)
-    assert list(table.columns) == [*tables.SCHEME_COLUMNS, *(tables.CLIP_COLUMNS if few else [])]
+    table = tables.scheme_table(runs, "baseline", CONFIDENCE)
+    for metric in ("tc", "miou"):
+        ends = [table.iloc[1][f"delta_{metric}{end}"] for end in ("_low", "", "_high")]
+        assert ends == pytest.approx([6 - 12.7062 * 4, 6, 6 + 12.7062 * 4], abs=1e-3)
+        assert np.isnan(table.iloc[1][f"delta_{metric}_spread"])
     read = pd.read_csv(StringIO(tables.csv(table)))
     for one in (table, read):
-        shown = tables.display(one)[["ΔTC", "ΔmIoU"]].iloc[1]
-        assert [text.endswith("]*") for text in shown] == [few, few], shown
-        said = f"* From {clips} clips: an interval from fewer than 6 clips is too narrow."
-        assert tables.few_clips_note(one) == (said if few else "")
-    assert tables.terminal_table(read).endswith("is too narrow.") == few
+        assert one["delta_chains"].iloc[1] == 1
+        assert tables.display(one)["ΔTC"].tolist() == ["", "+6.00 [-44.82, +56.82]†"]
+    assert tables.terminal_table(read).endswith("holds for this labeller, teacher and start.")
 
 
-def test_labels_on_few_clips_mark_the_difference_of_miou_alone():
-    clips = {f"c{one}": ([50] * 2, [50] * 2) for one in range(6)}
-    runs = [evaluation(scheme, 0, clips) for scheme in ("baseline", "etc")]
-    runs = [replace(one, iou=ClipCounts(one.iou.clips[:3], first(one.iou.counts, 3))) for one in runs]
-    shown = tables.display(tables.scheme_table(runs, "baseline", BOOTSTRAP)).iloc[1]
-    assert shown["ΔmIoU"].endswith("]*") and shown["ΔTC"].endswith("]")
+def test_one_clip_has_the_t_interval_over_chains():
+    runs = [evaluation("baseline", seed, {"a": ([50] * 2, [50] * 2)}) for seed in range(3)]
+    runs += [evaluation("etc", seed, {"a": ([52 + 2 * seed] * 2, [56] * 2)}) for seed in range(3)]
+    etc = tables.scheme_table(runs, "baseline", CONFIDENCE).iloc[1]
+    margin = 4.30265 * 2 / np.sqrt(3)
+    assert [etc["delta_miou_low"], etc["delta_miou_high"]] == pytest.approx([4 - margin, 4 + margin], abs=1e-4)
+    assert [etc[f"delta_tc{end}"] for end in ("_low", "", "_high", "_spread")] == pytest.approx([6, 6, 6, 0])
+    assert etc["delta_miou_spread"] == pytest.approx(2.0) and etc["delta_chains"] == 3
 
 
-def first(counts, clips):
-    return type(counts)(*(part if part is None else part[:clips] for part in counts))
+def test_one_chain_and_one_clip_have_no_interval():
+    runs = [evaluation(scheme, 0, {"a": ([50 + i] * 2, [50] * 2)}) for i, scheme in enumerate(("baseline", "etc"))]
+    table = tables.scheme_table(runs, "baseline", CONFIDENCE)
+    assert tables.display(table)["ΔmIoU"].tolist() == ["", "+1.00"]
 
 
-def test_interval_over_two_seeds_ends_at_the_single_seeds():
-    runs = [two_clips("baseline", seed, 50, 50) for seed in (0, 1)]
-    runs += [two_clips("etc", 0, 51, 51), two_clips("etc", 1, 58, 58)]
-    etc = tables.scheme_table(runs, "baseline", BOOTSTRAP).iloc[1]
-    assert [etc["delta_tc_low"], etc["delta_tc"], etc["delta_tc_high"]] == pytest.approx([1.0, 4.5, 8.0])
+def test_chains_and_clips_by_the_analysis_of_variance():
+    """Clips of one size: the jackknife's values are the differences themselves."""
+    draw = np.random.default_rng(2)
+    gains = draw.integers(0, 12, (3, 7))
+    runs = [
+        evaluation(scheme, seed, {f"c{i}": ([50 + on * gain] * 2, [50 + on * gain] * 2) for i, gain in enumerate(row)})
+        for on, scheme in enumerate(("baseline", "etc"))
+        for seed, row in enumerate(gains)
+    ]
+    etc = tables.scheme_table(runs, "baseline", CONFIDENCE).iloc[1]
+    rows, columns = gains.mean(axis=1, keepdims=True), gains.mean(axis=0, keepdims=True)
+    square = ((gains - rows - columns + gains.mean()) ** 2).sum() / 12
+    chains, clips = rows.var(ddof=1) / 3, columns.var(ddof=1) / 7 - square / 21
+    freedom = (chains + clips) ** 2 / (chains**2 / 2 + clips**2 / 6)
+    assert clips > 0
+    for metric in ("tc", "miou"):
+        margin = (etc[f"delta_{metric}_high"] - etc[f"delta_{metric}_low"]) / 2
+        assert margin == pytest.approx(stats.t.ppf(0.975, freedom) * np.sqrt(chains + clips))
+        assert etc[f"delta_{metric}"] == pytest.approx(gains.mean())
+        assert etc[f"delta_{metric}_spread"] == pytest.approx(rows.std(ddof=1))
+
+
+def test_a_clip_that_holds_all_there_is_gives_no_interval():
+    runs = [evaluation(scheme, seed, {"a": ([60] * 2, [60] * 2)}) for scheme in ("baseline", "etc") for seed in (0, 1)]
+    empty = IouCounts(*(np.zeros_like(part) for part in runs[0].tc.counts[:4]))
+    both = [IouCounts(*map(np.concatenate, zip(one.tc.counts[:4], empty[:4], strict=True))) for one in runs]
+    runs = [replace(one, tc=ClipCounts(("a", "b"), counts)) for one, counts in zip(runs, both, strict=True)]
+    etc = tables.scheme_table(runs, "baseline", CONFIDENCE).iloc[1]
+    assert etc["delta_tc"] == 0 and np.isnan(etc["delta_tc_low"]) and np.isnan(etc["delta_tc_high"])
 
 
 def test_pairing_removes_what_clips_and_seeds_have_in_common():
     # Clips and seeds differ widely, the gain is 5 points everywhere: the paired interval is a point.
     runs = [two_clips("baseline", seed, 20 + 10 * seed, 60 + 10 * seed) for seed in range(3)]
     runs += [two_clips("etc", seed, 25 + 10 * seed, 65 + 10 * seed) for seed in range(3)]
-    etc = tables.scheme_table(runs, "baseline", BOOTSTRAP).iloc[1]
+    etc = tables.scheme_table(runs, "baseline", CONFIDENCE).iloc[1]
     assert [etc["delta_tc_low"], etc["delta_tc"], etc["delta_tc_high"]] == pytest.approx([5.0, 5.0, 5.0])
 
 
-def test_interval_covers_the_true_difference_about_as_often_as_it_says():
-    draw, bootstrap = np.random.default_rng(1), Bootstrap(samples=200, confidence=0.8, seed=0)
-    covered, trials = 0, 40
-    for _ in range(trials):
-        gains = np.rint(draw.normal(4, 3, 12)).astype(int)
-        levels = draw.integers(40, 60, 12)
-        clips = {f"c{i:02}": ([level] * 2, [level] * 2) for i, level in enumerate(levels)}
-        better = {f"c{i:02}": ([level] * 2, [level] * 2) for i, level in enumerate(levels + gains)}
-        etc = deltas([(evaluation("baseline", 0, clips), evaluation("etc", 0, better))], bootstrap)
-        covered += etc["delta_tc_low"] <= 4 <= etc["delta_tc_high"]
-    # 80 % of 40 are 32; four standard deviations of a binomial are 10.
-    assert 22 <= covered < 40
-
-
-def test_interval_repeats_exactly_and_follows_its_seed():
+def test_a_higher_confidence_is_wider():
     draw = np.random.default_rng(5)
     runs = [
         from_tables(Run("pspnet18", scheme, seed), *random_counts(draw, quality))
         for scheme, quality in (("baseline", 0.6), ("etc", 0.65))
         for seed in (0, 1)
     ]
-    first, again = (tables.scheme_table(runs, "baseline", BOOTSTRAP) for _ in range(2))
-    pd.testing.assert_frame_equal(first, again, check_exact=True)
-    other = tables.scheme_table(runs, "baseline", Bootstrap(samples=1000, confidence=0.95, seed=4))
-    assert first.iloc[1]["delta_tc"] == other.iloc[1]["delta_tc"]
-    assert first.iloc[1]["delta_tc_low"] != other.iloc[1]["delta_tc_low"]
+    narrow, wide = (tables.scheme_table(runs, "baseline", level).iloc[1] for level in (0.8, 0.95))
+    assert narrow["delta_tc"] == wide["delta_tc"]
+    assert wide["delta_tc_low"] < narrow["delta_tc_low"] < narrow["delta_tc_high"] < wide["delta_tc_high"]
 
 
 def test_runs_on_different_clips_are_refused():
     other = evaluation("etc", 0, {"a": ([50] * 2, [50] * 2), "c": ([50] * 2, [50] * 2)})
     with pytest.raises(UserError, match="'pspnet18-etc-0' was evaluated on 2 clips.*run the evaluate stage"):
-        tables.scheme_table([two_clips("baseline", 0, 50, 60), other], "baseline", BOOTSTRAP)
+        tables.scheme_table([two_clips("baseline", 0, 50, 60), other], "baseline", CONFIDENCE)
 
 
-def test_class_table_names_classes_and_leaves_absent_ones_empty():
-    table = tables.class_table([two_clips("etc", 2, 50, 60)], STREET)
-    assert list(table.columns) == ["architecture", "scheme", "seed", *STREET.names]
-    assert table["road"].item() == pytest.approx(55.0)
-    assert np.isnan(table["truck"].item())
-    assert tables.csv(table).splitlines()[1] == "pspnet18,etc,2,55.00,55.00,,,,,,,"
-
-
-def test_class_means_for_readers_are_over_seeds():
-    classes = tables.class_table([two_clips("etc", 0, 50, 60), two_clips("etc", 1, 60, 70)], STREET)
-    shown = tables.display_classes(classes)
-    assert shown["road"].tolist() == ["60.00"] and shown["truck"].tolist() == [""]
+def test_networks_are_given_with_their_size():
+    table = tables.scheme_table([two_clips("baseline", 0, 50, 60)], "baseline", CONFIDENCE)
+    assert ",183412,0.1235," in tables.csv(table).splitlines()[1]
+    shown = tables.display(pd.read_csv(StringIO(tables.csv(table))))
+    assert shown[["params, M", "GMAC"]].iloc[0].tolist() == ["0.183", "0.123"]
+    before = tables.display(table.drop(columns=tables.COST))
+    assert "GMAC" not in before, "results of an earlier version have no such columns"
 
 
 def test_metrics_are_nested_by_architecture_and_scheme():
     runs = [two_clips("baseline", 0, 50, 60), two_clips("etc", 0, 53, 63)]
-    tree = tables.metrics(tables.scheme_table(runs, "baseline", BOOTSTRAP))
+    tree = tables.metrics(tables.scheme_table(runs, "baseline", CONFIDENCE))
     assert tree["pspnet18"]["etc"] == {"miou": 58.0, "tc": 58.0, "tc_visible": 62.0, "agreement": 73.42}
 
 
@@ -262,7 +258,7 @@ def test_csv_has_no_negative_zero():
 def schemes():
     runs = [two_clips("baseline", seed, 50 + seed, 60) for seed in (0, 1)]
     runs += [two_clips("sf_pf", 0, 49, 58), *(two_clips("etc", seed, 53, 64) for seed in (0, 1))]
-    return tables.scheme_table(runs, "baseline", BOOTSTRAP)
+    return tables.scheme_table(runs, "baseline", CONFIDENCE)
 
 
 def test_terminal_table_reads_back_from_csv(schemes):
@@ -270,9 +266,9 @@ def test_terminal_table_reads_back_from_csv(schemes):
     assert "pspnet18" not in text, "one architecture needs no column"
     assert "\x1b" not in text and not text.endswith("\n")
     rows = {line.split()[0]: line for line in text.splitlines()[2:]}
-    assert list(rows) == ["baseline", "sf_pf", "etc", "*"]
+    assert list(rows) == ["baseline", "sf_pf", "etc", "†"]
     assert "55.25 ± 0.35" in rows["baseline"] and "[" not in rows["baseline"]
-    assert "-1.50 [-2.00, -1.00]" in rows["sf_pf"] and "±" not in rows["sf_pf"]
+    assert "-1.50 [-7.85, +4.85]†" in rows["sf_pf"] and "±" not in rows["sf_pf"]
     assert max(map(len, text.splitlines())) <= 160
 
 
@@ -295,5 +291,5 @@ def test_markdown_and_latex_have_all_cells(schemes):
 
 
 def test_note_names_the_confidence():
-    assert "90 % bootstrap" in tables.note(0.9)
-    assert "99.5 % bootstrap" in tables.note(0.995)
+    assert "90 % interval" in tables.note(0.9)
+    assert "99.5 % interval" in tables.note(0.995)

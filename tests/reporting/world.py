@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from etc.core.files import write_json
 from etc.dataset import manifest
 from etc.dataset.label_sets import STREET
 from etc.params.experiment import Run
@@ -71,7 +72,7 @@ def write_run(data: Path, run: Run, iou: pd.DataFrame, tc: pd.DataFrame, draw: n
     np.savez_compressed(
         folder / "sample.npz", clip=np.array(CLIPS[0]), frames=np.int32(FRAMES), predictions=predictions
     )
-    (folder / "made.json").write_text('{"portable": true, "parameters": 1000, "gmac": 0.5}')
+    write_made(folder)
     steps = np.arange(1, 401)
     terms = [term for term in ("tl", "sf", "pf", "mf") if term in run.scheme or run.scheme == "etc"]
     curves = {"ce": 2 * np.exp(-steps / 80) + 0.2} | {term: 0.3 * np.exp(-steps / 150) + 0.02 for term in terms}
@@ -82,6 +83,23 @@ def write_run(data: Path, run: Run, iou: pd.DataFrame, tc: pd.DataFrame, draw: n
     history["total"] = history[["ce", "tl", "sf", "pf", "mf"]].sum(axis=1)
     (data / "history").mkdir(parents=True, exist_ok=True)
     history.to_parquet(data / "history" / f"{run.name}.parquet")
+
+
+def write_made(folder: Path, parameters: int = 180_000, gmac: float = 0.125) -> None:
+    """What an evaluation says of itself."""
+    write_json(folder / "made.json", {"portable": True, "parameters": parameters, "gmac": gmac})
+
+
+def write_network(data: Path, name: str, quality: float, draw: np.random.Generator) -> None:
+    """All that the report reads of a labeller or teacher."""
+    folder = data / "evaluation" / name
+    folder.mkdir(parents=True)
+    iou, tc = random_counts(draw, quality)
+    iou.to_parquet(folder / "iou.parquet")
+    tc.to_parquet(folder / "tc.parquet")
+    write_made(folder, 2_800_000, 1.75)
+    steps = pd.DataFrame({"step": np.arange(900.0), "total": 1.0, "ce": 1.0})
+    steps.to_parquet(data / "history" / f"{name}.parquet")
 
 
 def label_map(frame: int) -> np.ndarray:
@@ -114,7 +132,8 @@ def make(root: Path, groups: dict[str, tuple[list[str], list[int]]] = SMALL, qua
     """
     draw = np.random.default_rng(7)
     (root / "params").mkdir()
-    shutil.copy(ROOT / "params" / "report.yaml", root / "params")
+    for name in ("report.yaml", "student.yaml"):
+        shutil.copy(ROOT / "params" / name, root / "params")
     declare(root, groups)
     data = root / "data" / "street"
     for schemes, seeds in groups.values():
@@ -122,6 +141,9 @@ def make(root: Path, groups: dict[str, tuple[list[str], list[int]]] = SMALL, qua
             quality = (qualities or {}).get(run.scheme, 0.7)
             iou, tc = random_counts(draw, quality)
             write_run(data, run, iou, tc, draw)
+    for kind, quality in (("labeller", 0.75), ("teacher", 0.8)):
+        for seed in sorted({seed for _, seeds in groups.values() for seed in seeds}):
+            write_network(data, f"{kind}-{seed}", quality, draw)
     write_frames(data, draw)
     for seed in groups["plain"][1]:
         folder = data / "pseudo_labels" / str(seed)

@@ -48,7 +48,7 @@ TOY = {
         "street.schemes.tl": {"tl": 3.0},
         "street.iterations_factor": {"tl": 4.0},
     },
-    "report.yaml": {"street.baseline": "tl", "street.bootstrap.samples": 100, "street.overlay.frames": 2},
+    "report.yaml": {"street.baseline": "tl", "street.overlay.frames": 2},
 }
 CHECK = {"check@params"}
 TRAINED = ("labeller.yaml", "pretrain.yaml", "teacher.yaml", "student.yaml")

@@ -103,7 +103,7 @@ CHANGES = {
         {"student_ablation@street-pspnet18-sf-0", "evaluate_ablation@street-pspnet18-sf-0", "report@street"},
     ),
     "evaluate": ("evaluate.yaml", "street.split", "dev", EVALUATIONS | NETWORKS | {"report@street"}),
-    "report": ("report.yaml", "street.bootstrap.seed", 5, {"report@street"}),
+    "report": ("report.yaml", "street.confidence", 0.9, {"report@street"}),
     "data": ("experiment.yaml", "seeds", [0, 1], CHAIN | {"report@street"}),
 }
 # The tools take turns, so that each has to agree with what the other has just done. The walks are short, so that test

@@ -55,6 +55,6 @@ def test_own_frames_go_through_the_chain_with_one_block_and_one_command(project,
     assert len(list((project.folder / "work/seen/ride").iterdir())) == 5
     project.assert_settled()
     # One's parameters are not the other's business.
-    project.change("report.yaml", "mine.bootstrap.seed", 5)
+    project.change("report.yaml", "mine.confidence", 0.9)
     assert project.repro().ran == {"report@mine"}
     project.assert_settled()

@@ -33,7 +33,6 @@ def project(name, tmp_path, command_server, monkeypatch):
     for purpose in ("train", "compare"):
         project.change("flow.yaml", f"{name}.{purpose}.preset", "ultrafast")
     project.change("report.yaml", f"{name}.baseline", "tl")
-    project.change("report.yaml", f"{name}.bootstrap.samples", 100)
     project.change("report.yaml", f"{name}.overlay.frames", 2)
     return project
 
@@ -49,7 +48,7 @@ def test_real_frames_go_through_the_chain(project, name):
     held = {path.name for path in (project.folder / "data" / name / "root").iterdir()}
     assert held == {"external.json"}
     project.assert_settled()
-    project.change("report.yaml", f"{name}.bootstrap.seed", 5)
+    project.change("report.yaml", f"{name}.confidence", 0.9)
     assert project.snakemake().ran == {f"report@{name}"}
     project.assert_settled()
 

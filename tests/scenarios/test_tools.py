@@ -6,7 +6,7 @@ import pytest
 
 
 def test_dvc_exp_run_changes_a_parameter_and_keeps_the_experiment(project):
-    result = project.run("dvc exp run -n trial -S 'params/report.yaml:street.bootstrap.seed=11'")
+    result = project.run("dvc exp run -n trial -S 'params/report.yaml:street.confidence=0.9'")
     assert result.ran == {"report@street"}
     assert "trial" in project.run("dvc exp show --csv").text
 
@@ -50,9 +50,9 @@ def test_snakemake_lint_finds_nothing(project):
 
 @pytest.mark.parametrize("command", ["snakemake --cores 1", "etc report street"])
 def test_a_typo_in_params_stops_before_anything_runs(project, command):
-    project.change("report.yaml", "street.bootstrap", {"samplse": 100, "confidence": 0.95, "seed": 0})
+    project.change("report.yaml", "street.plots", {"dpi": 110, "smoothnig": 25})
     result = project.run(command, check=False)
     assert result.code != 0 and not result.ran
-    assert "params/report.yaml" in result.text and "street.bootstrap.samplse" in result.text
-    assert "allowed here: samples" in result.text
+    assert "params/report.yaml" in result.text and "street.plots.smoothnig" in result.text
+    assert "allowed here: dpi" in result.text
     assert "Traceback" not in result.text

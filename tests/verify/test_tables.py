@@ -65,6 +65,15 @@ def test_the_spread_between_chains_widens_the_interval(here, holds):
     assert tc.holds == holds
 
 
+def test_one_chain_is_given_the_largest_spread_of_the_table():
+    first, *rest = SCHEMES.splitlines()
+    spreads = ["", "", "0.30", "0.10"]
+    rows = [*rest, rest[1].replace(",tl,", ",etc,"), rest[1].replace(",tl,", ",sf,")]
+    text = "\n".join([f"{first},delta_tc_spread", *(f"{row},{one}" for row, one in zip(rows, spreads, strict=True))])
+    found = {one.row: one.spread for one in differences(text, text) if one.quantity == "delta_tc"}
+    assert found == {"pspnet18 tl": 0.3, "pspnet18 etc": 0.3, "pspnet18 sf": 0.1}
+
+
 def test_without_an_interval_nothing_can_be_said_of_another_value():
     bare = SCHEMES.replace(",1.04,1.55", ",,")
     assert differences(bare, SCHEMES)[0].holds
