@@ -41,8 +41,9 @@ STAGES = {
 EXPERIMENT = {
     "run": ["street"],
     "architectures": ["pspnet18"],
-    "plain": {"schemes": ["tl"], "seeds": [0]},
-    "distilled": {"schemes": ["etc"], "seeds": [0]},
+    "seeds": [0],
+    "plain": ["tl"],
+    "distilled": ["etc"],
     "ablation": {"schemes": [], "seeds": [0]},
 }
 
