@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.scenarios.project import TOY, Project
 
 # One more job is due whenever this changes, and no run with a new value can come from the cache.
-FILE, KEY = "report.yaml", "street.bootstrap.seed"
+FILE, KEY = "report.yaml", "street.confidence"
 COMMAND, STAGE = "etc report street", "report@street"
 
 
@@ -35,13 +35,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = build(Path(folder) / "project", options.small)
         stages = len(project.run("dvc stage list --name-only").text.split())
-        seeds = itertools.count(1)
+        levels = (0.9 + number / 1e6 for number in itertools.count(1))
 
         def seconds(command: str, prepare: Callable[[], None] = lambda: None) -> float:
             return statistics.median(timed(project, command, prepare) for _ in range(options.repeat))
 
         def make_due() -> None:
-            project.change(FILE, KEY, next(seeds))
+            project.change(FILE, KEY, next(levels))
 
         idle = {command: seconds(command) for command in ("snakemake --cores 1", "dvc repro", "dvc status", "etc show")}
         direct = seconds(COMMAND, make_due)
@@ -60,7 +60,7 @@ def main() -> None:
 
 def build(folder: Path, small: bool) -> Project:
     """A toy pipeline in which everything is up to date."""
-    kept = {} if small else {"experiment.yaml": {}, "report.yaml": {"street.bootstrap.samples": 100}}
+    kept = {} if small else {"experiment.yaml": {}, "report.yaml": {}}
     project = Project.toy(folder, changes={**TOY, **kept})
     print(f"building a toy copy in {folder} ...", flush=True)
     project.run(f"snakemake --cores {os.cpu_count()}", timeout=3600)

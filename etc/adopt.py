@@ -147,8 +147,14 @@ def _wanted(module: ModuleType, block: Block, settings: Settings, keeps_weights:
     wanted: Values = {}
     if "training" in block and not keeps_weights:
         wanted["training", "class_weights"] = None
+    # The new data set may have nothing on its split dev to judge by.
+    if _get(block, ("training", "judge_every")) is not None:
+        wanted["training", "judge_every"] = None
     if "sampling" in block and not is_labelled(settings):
         wanted["sampling", "pseudo_share"] = 1.0
+    if "pseudo_shares" in block and not is_labelled(settings):
+        # A scheme that shows what pseudo-labels are worth needs other labels beside them.
+        wanted["pseudo_shares",] = {}
     spacing = settings.annotated if isinstance(settings, FolderParams) else 0
     if module is pseudo_labels and spacing > 1 and block["stride"] % spacing == 0:
         # Of a folder, training uses the label of every spacing-th frame; a multiple would reach no other frame.

@@ -79,18 +79,25 @@ def _judged(history: Path, network: Path) -> "pd.DataFrame | None":
     """The judgements of one training with the seconds before each; None where they are not known."""
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
     from etc.reporting.plots import JUDGED
 
     timing = _timing(network / "timing.json", network)
     if not timing or not timing.get("judged") or not history.is_file():
         return None
-    table = pd.read_parquet(history)
+    try:
+        table = pd.read_parquet(history)
+        steps, seconds = np.array(timing["judged"], float).T
+    except (pa.ArrowException, OSError, TypeError, ValueError):
+        return None  # damaged: the report names a history, and this file of times is nobody's input
     if not set(JUDGED) <= set(table.columns):
         return None
-    table = table[table[list(JUDGED)].notna().any(axis=1)]
-    steps, seconds = np.array(timing["judged"], float).T
     # A row is named by its last step, and holds the last judgement up to there.
+    rows = np.flatnonzero(table[list(JUDGED)].notna().any(axis=1))
+    if not np.array_equal(rows, np.unique(np.searchsorted(table["step"], steps))):
+        return None  # the history came from a cache: equal weights, judged at other steps
+    table = table.iloc[rows]
     return table.assign(seconds=seconds[np.searchsorted(steps, table["step"], side="right") - 1])
 
 

@@ -22,7 +22,7 @@ def table(evaluations: Sequence[Evaluation], baseline: str, labels: LabelSet) ->
     """One row per architecture, scheme and class, columns ``COLUMNS``, in percent and points, not rounded.
 
     Values are means over seeds, differences over the seeds that the scheme shares with the baseline. NaN where a class
-    is neither in the truth nor predicted (IoU), in no prediction (TC), and for differences of the baseline itself.
+    is neither in the truth nor predicted (IoU) or in no prediction (TC) of a seed, and for differences of the baseline.
     """
     tables = []
     for architecture, scheme in dict.fromkeys((one.run.architecture, one.run.scheme) for one in evaluations):

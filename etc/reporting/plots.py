@@ -20,8 +20,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from matplotlib.transforms import Bbox
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart. Grey replaces their yellow, unreadable on white;
-# Paul Tol's wine is added because the shipped experiment has nine schemes.
-COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#808080", "#882255")
+# Paul Tol's wine and olive are added because the shipped experiment has ten schemes, and one more is welcome.
+COLOURS = (
+    *("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#808080", "#882255", "#999933"),
+    "#332288",
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 LINES = ("-", "--", "-.", ":")
 TERMS = {

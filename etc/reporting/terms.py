@@ -2,7 +2,8 @@
 
 Two schemes are compared
 
-- when one has exactly one term more, their common terms have the same weights, and both train as long;
+- when one has exactly one term more, their common terms have the same weights, and both train as long, on the same
+  share of pseudo-labels;
 - when one learns from the teacher and the other does not, and the first is trained in as many chains as any: this holds
   what the method does against what can be had without a teacher, training longer included.
 """
@@ -37,6 +38,7 @@ def comparisons(
     runs: Mapping[str, int],
     schemes: Mapping[str, Mapping[str, float]],
     factors: Mapping[str, float],
+    pseudo_shares: Mapping[str, float],
     distilled: Collection[str],
 ) -> list[Comparison]:
     """The pairs of schemes to compare, in the order of ``runs``.
@@ -45,13 +47,17 @@ def comparisons(
         runs: number of seeds of each trained scheme.
         schemes: weights of the terms by scheme.
         factors: how many times longer schemes train that do not train as long as the others.
+        pseudo_shares: share of pseudo-labels of each trained scheme.
         distilled: the schemes that learn from the teacher.
     """
     found = []
     for scheme, seeds in runs.items():
         for against in runs:
             term = _one_term(schemes[scheme], schemes[against])
-            if term and factors.get(scheme, 1) == factors.get(against, 1):
+            alike = (
+                factors.get(scheme, 1) == factors.get(against, 1) and pseudo_shares[scheme] == pseudo_shares[against]
+            )
+            if term and alike:
                 found.append(Comparison(scheme, against, term))
             elif scheme in distilled and against not in distilled and seeds == max(runs.values()):
                 found.append(Comparison(scheme, against, ""))
@@ -85,9 +91,9 @@ def note(confidence: float) -> str:
     """What the rows and columns are, in a few sentences."""
     return (
         "Differences in percentage points, scheme minus against, mean over the chains that both have. Rows with a "
-        "term: the schemes are the same but for this one, and train as long. Rows without: the scheme learns from the "
-        f"teacher, the other does not. In brackets the {100 * confidence:g} % interval over chains and clips. "
-        f"{tables.ONE_CHAIN}"
+        "term: the schemes are the same but for this one, and train as long on the same labels. Rows without: the "
+        "scheme learns from the teacher, the other does not. In brackets the "
+        f"{100 * confidence:g} % interval over chains and clips. {tables.ONE_CHAIN}"
     )
 
 

@@ -92,6 +92,7 @@ def run(dataset: str) -> str:
         run_table.groupby("scheme", sort=False)["seed"].nunique().to_dict(),
         weights,
         students.iterations_factor,
+        {name: students.pseudo_shares.get(name, students.sampling.pseudo_share) for name in order},
         [name for name, scheme in weights.items() if student.needs_teacher(scheme)],
     )
     worth = terms.table(evaluations, compared, settings.confidence)

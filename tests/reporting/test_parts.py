@@ -10,25 +10,32 @@ from etc.reporting.terms import Comparison
 from tests.reporting.test_tables import CONFIDENCE, evaluation, two_clips
 from tests.reporting.world import ROOT
 
-SHIPPED = {"baseline": 3, "tl": 3, "etc": 3, "baseline_long": 1} | dict.fromkeys(
+SHIPPED = {"baseline": 3, "tl": 3, "etc": 3, "baseline_long": 1, "pseudo": 1} | dict.fromkeys(
     ("sf", "sf_pf", "sf_mf", "sf_pf_mf", "sf_tl"), 1
 )
 
 
-def compared(runs, schemes, factors=None):
+def compared(runs, schemes, factors=None, shares=None):
     distilled = [name for name, weights in schemes.items() if student.needs_teacher(weights)]
-    return terms.comparisons(runs, schemes, factors or {}, distilled)
+    return terms.comparisons(runs, schemes, factors or {}, dict.fromkeys(runs, 0.0) | (shares or {}), distilled)
+
+
+def test_schemes_with_other_labels_do_not_show_what_a_term_is_worth():
+    runs, schemes = {"baseline": 1, "pseudo": 1, "tl": 1}, {"baseline": {}, "pseudo": {}, "tl": {"tl": 2.0}}
+    assert compared(runs, schemes, shares={"pseudo": 0.5}) == [("tl", "baseline", "tl")]
+    assert compared(runs, schemes)[1:] == [("tl", "pseudo", "tl")]
 
 
 def test_the_shipped_ablation_is_taken_apart():
     params = student.load("street", ROOT / "params" / "student.yaml")
-    found = compared(SHIPPED, params.schemes, params.iterations_factor)
+    found = compared(SHIPPED, params.schemes, params.iterations_factor, params.pseudo_shares)
     assert {(one.scheme, one.against, one.term) for one in found} == {
         *[("tl", "baseline", "tl"), ("sf", "baseline", "sf"), ("sf_pf", "sf", "pf"), ("sf_mf", "sf", "mf")],
         *[("sf_pf_mf", "sf_pf", "mf"), ("sf_pf_mf", "sf_mf", "pf"), ("sf_tl", "sf", "tl"), ("sf_tl", "tl", "sf")],
         *[("etc", "sf_pf_mf", "tl"), ("etc", "baseline", ""), ("etc", "tl", ""), ("etc", "baseline_long", "")],
+        ("etc", "pseudo", ""),
     }
-    assert len(found) == 12
+    assert len(found) == 13
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,6 @@ def test_own_frames_go_through_the_chain_with_one_block_and_one_command(project,
     project.edit("params/experiment.yaml", "run:\n- street\n", "run: [street, mine]\n")
     project.change("student.yaml", "mine.training.iterations", 2)
     project.change("student.yaml", "mine.iterations_factor", {})
-    project.change("student.yaml", "mine.pseudo_shares", {})
     made = project.contents()
 
     ran = project.snakemake().ran
