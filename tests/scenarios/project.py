@@ -44,6 +44,8 @@ TOY = {
     "student.yaml": {
         "street.training.iterations": 8,
         "street.training.machine.checkpoint_every": 1,
+        # So that what comes of the pseudo-labels reaches all students.
+        "street.sampling.pseudo_share": 0.5,
         "street.schemes.sf": {"sf": 1.0},
         "street.schemes.tl": {"tl": 3.0},
         "street.iterations_factor": {"tl": 4.0},

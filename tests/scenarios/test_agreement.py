@@ -82,12 +82,12 @@ CHANGES = {
         # The flow that judges would train everything again (docs/decisions/judging-on-dev.md).
         "street.compare.steps_per_pixel",
         64,
-        {"flow@street-compare", *EVALUATIONS, "report@street"},
+        {"flow@street-compare", *EVALUATIONS, *NETWORKS, "report@street"},
     ),
     "teacher": (
         "teacher.yaml",
         "street.training.lr",
-        0.05,
+        0.02,
         {
             "teacher@street-0",
             "evaluate_network@street-teacher-0",

@@ -46,7 +46,7 @@ def test_own_frames_go_through_the_chain_with_one_block_and_one_command(project,
     now = project.contents()
     assert all(now[name] == content for name, content in made.items())
     table = pd.read_csv(project.folder / "results/mine/tables/schemes.csv")
-    assert set(table["scheme"]) == {"tl", "etc", "sf"}
+    assert set(table["scheme"]) == {"tl", "etc", "sf", "labeller", "teacher"}
     assert table["tc_mean"].between(0, 100).all() and table["miou_mean"].isna().all()
     for place in ("labeller/0", "pretrained/pspnet18-0"):
         assert now[f"mine/{place}/weights.safetensors"] == now[f"street/{place}/weights.safetensors"]

@@ -19,7 +19,7 @@ def test_dvc_params_diff_names_the_changed_key(project):
 def test_dvc_metrics_show_has_every_scheme(project):
     text = project.run("dvc metrics show --json").text
     metrics = json.loads(text)[""]["data"]["results/street/metrics.json"]["data"]
-    assert set(metrics["pspnet18"]) == {"tl", "etc", "sf"}
+    assert set(metrics["pspnet18"]) == {"tl", "etc", "sf", "labeller", "teacher"}
 
 
 def test_dvc_plots_show_makes_a_page(project):
