@@ -19,6 +19,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
+from etc.reporting.clips import MEAN
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart. Grey replaces their yellow, unreadable on white;
 # Paul Tol's wine and olive are added because the shipped experiment has ten schemes, and one more is welcome.
 COLOURS = (
@@ -207,7 +209,7 @@ def clip_dots(clips: pd.DataFrame, schemes: list[str]) -> Figure:
         for number, (scheme, (colour, marker, _)) in enumerate(looks.items()):
             shift = 0.7 * ((number + 0.5) / len(looks) - 0.5)
             held = clips[(clips["architecture"] == architecture) & (clips["scheme"] == scheme)]
-            mean = held["seed"] == "mean"
+            mean = held["seed"] == MEAN
             for part, mark, size, alpha in ((~mean, ".", 4.5, 0.55), (mean, marker, 7, 1.0)):
                 places = [names.index(one) + shift for one in held.loc[part, "clip"]]
                 axes.plot(places, held.loc[part, name], mark, color=colour, markersize=size, alpha=alpha, zorder=3)

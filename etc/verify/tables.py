@@ -5,12 +5,12 @@ import io
 import math
 from dataclasses import dataclass
 
+from etc.params.student import RESERVED
+
 # Columns that name a row.
 KEYS = ("architecture", "scheme", "against", "clip", "seed", "split", "class")
 # A difference has its interval in columns of these endings, and may have the spread between chains.
 LOW, HIGH, SPREAD = "_low", "_high", "_spread"
-# Rows of networks that are no students.
-LEARNED_FROM = ("labeller", "teacher")
 Rows = dict[tuple[str, ...], dict[str, str]]
 
 
@@ -88,7 +88,7 @@ def differences(committed: str, here: str) -> list[Difference]:
             spread = _number(values.get(f"{name}{SPREAD}"))
             if spread is None:
                 # Those of the networks that students learn from are not of this kind.
-                students = (values for key, values in old.items() if not set(LEARNED_FROM) & set(key))
+                students = (values for key, values in old.items() if not set(RESERVED) & set(key))
                 measured = (_number(other.get(f"{name}{SPREAD}")) for other in students)
                 spread = max((one for one in measured if one is not None), default=None)
             one = _number(new.get(row, {}).get(name))
