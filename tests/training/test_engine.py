@@ -116,10 +116,7 @@ def source(path):
 
 @pytest.mark.parametrize("scheme", [name for name, terms in SHIPPED.schemes.items() if {"sf", "mf"} <= set(terms)])
 def test_mf_of_the_shipped_schemes_is_not_inert(scheme):
-    """Weighted as shipped, its gradient on the student's features is within three orders of magnitude of SF's.
-
-    With sf 3 and mf 0.3 it has 0.5 % of it: little, as docs/experiments.md says.
-    """
+    """Weighted as shipped, its gradient on the student's features is within two orders of magnitude of SF's."""
     torch.manual_seed(0)
     small, large = registry.build("pspnet18", 5, 12).train(), registry.build("pspnet18", 5, 16).eval()
     batch, weights = batch_of(4), SHIPPED.schemes[scheme]
@@ -133,4 +130,4 @@ def test_mf_of_the_shipped_schemes_is_not_inert(scheme):
         loss = weights[name] * terms[name](batch, outputs, teacher)
         gradients = torch.autograd.grad(loss, features, retain_graph=True, allow_unused=True)
         norms[name] = sum(g.square().sum() for g in gradients if g is not None).sqrt().item()
-    assert 0.001 < norms["mf"] / norms["sf"] < 100, norms
+    assert 0.01 < norms["mf"] / norms["sf"] < 100, norms
