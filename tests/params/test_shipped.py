@@ -45,8 +45,8 @@ def edit(project, name, old, new):
 
 def test_all_files_pass_the_check(project):
     assert check.check_all().run == ["street"]
-    edit(project, "experiment.yaml", "run: [street]", "run: [street, camvid, cityscapes, cityscapes_small]")
-    assert len(check.check_all().run) == 4
+    edit(project, "experiment.yaml", "run: [street]", "run: [street, street_long, camvid, cityscapes, cityscapes_small]")
+    assert len(check.check_all().run) == 5
 
 
 @pytest.mark.parametrize("both", [True, False])
@@ -185,7 +185,7 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
         ),
         (
             [
-                ("experiment", "plain: [baseline, tl]", "plain: [baseline, sf_tl]"),
+                ("experiment", "baseline_long, tl]", "baseline_long, sf_tl]"),
                 ("experiment", "sf_pf_mf, sf_tl]", "sf_pf_mf]"),
             ],
             "'sf_tl' learns from the teacher",
@@ -279,8 +279,8 @@ def test_without_tl_the_partner_needs_no_flow(project):
             "architectures: [pspnet18, pspnet18]",
             "'architectures' = .*'pspnet18' is listed twice",
         ),
-        ("[baseline, tl]", "[baseline, tl-3]", "'plain.1' = 'tl-3': use only letters"),
-        ("[baseline, tl]", "[baseline, tl, tl]", "'plain' = .*'tl' is listed twice"),
+        ("[baseline, baseline_long, tl]", "[baseline, tl-3]", "'plain.1' = 'tl-3': use only letters"),
+        ("[baseline, baseline_long, tl]", "[baseline, tl, tl]", "'plain' = .*'tl' is listed twice"),
         ("[0, 1, 2]", "[0, true]", "'seeds.1' = True: .*valid integer"),
         ("[0, 1, 2]", "[0, 1.0]", "'seeds.1' = 1.0: .*valid integer"),
         ("[0, 1, 2]", "['0']", "'seeds.0' = '0': .*valid integer"),
@@ -313,11 +313,11 @@ def test_an_experiment_of_before_is_answered_with_what_to_write(project, groups)
 
 
 def test_there_need_be_no_ablation(project):
-    edit(project, "experiment.yaml", "[baseline_long, pseudo, sf, sf_pf, sf_mf, sf_pf_mf, sf_tl]", "[]")
-    assert {run.scheme for run in check.check_all().runs()} == {"baseline", "tl", "etc"}
+    edit(project, "experiment.yaml", "[pseudo, sf, sf_pf, sf_mf, sf_pf_mf, sf_tl]", "[]")
+    assert {run.scheme for run in check.check_all().runs()} == {"baseline", "baseline_long", "tl", "etc"}
     edit(project, "experiment.yaml", "distilled: [etc]", "distilled: []")
     edit(project, "report.yaml", "compare: [etc]", "compare: [tl]")
-    assert {run.scheme for run in check.check_all().runs()} == {"baseline", "tl"}
+    assert {run.scheme for run in check.check_all().runs()} == {"baseline", "baseline_long", "tl"}
 
 
 @pytest.mark.parametrize(
