@@ -225,8 +225,9 @@ def _networks(
     networks = {}
     # One of the owner's chains is enough: it labels and starts all chains of the new data set.
     seed = plan.seeds[0]
-    for module, place in ((labeller, f"labeller/{seed}"), (pretrain, f"pretrained/{architecture}-{seed}")):
-        folder = Dataset(owner).folder / place
+    trained = ((labeller, experiment.Network("labeller", seed)), (pretrain, experiment.Start(architecture, seed)))
+    for module, one in trained:
+        folder = Dataset(owner).folder / one.folder
         config = _config(folder, owner, name, classes)
         if module in starting:
             path, key, network = starting[module]

@@ -96,6 +96,16 @@ def content_key(checksums: Iterable[str], method: str, parameters: dict[str, Any
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def content_hash(paths: Iterable[Path]) -> str:
+    """Hash of the content keys of flow files, 32 hex digits; it changes with what they were made from.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    keys = [f"{path.name} {StoredFlow(path).key}" for path in paths]
+    return hashlib.blake2b("\n".join(keys).encode(), digest_size=16).hexdigest()
+
+
 class FlowWriter:
     """Writes the flow file of a clip; a context manager. The file appears only when the block ends without error.
 

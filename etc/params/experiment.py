@@ -67,6 +67,23 @@ class Network(NamedTuple):
         return f"{self.kind}/{self.seed}"
 
 
+class Start(NamedTuple):
+    """Where the students of one architecture and chain start: their network, trained by the stage ``pretrain``."""
+
+    architecture: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its training, e.g. ``pretrained-pspnet18-0``."""
+        return f"pretrained-{self.architecture}-{self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """Where the network is, below the folder of the data set."""
+        return f"pretrained/{self.architecture}-{self.seed}"
+
+
 class Ablation(Params):
     """Distilled schemes that are trained in some of the chains."""
 
@@ -106,6 +123,11 @@ class ExperimentParams(Params):
             except ValueError as error:
                 remedy = "give a Hugging Face model such a name under 'widths' in params/student.yaml"
                 raise ValueError(f"key 'architectures' = '{name}': {error}; {remedy}") from error
+            if name == "pretrained":
+                # Its run pretrained-SCHEME-SEED would have the name of the start of an architecture SCHEME.
+                raise ValueError(
+                    "key 'architectures' = 'pretrained': the start of the students has this name; choose another"
+                )
         try:
             check_distinct([scheme for schemes, _ in self.groups().values() for scheme in schemes])
         except ValueError as error:
@@ -134,6 +156,10 @@ class ExperimentParams(Params):
             for scheme in schemes
             for seed in seeds
         ]
+
+    def starts(self) -> list[Start]:
+        """What the students start from, in all chains."""
+        return [Start(architecture, seed) for architecture in self.architectures for seed in self.seeds]
 
     def networks(self) -> list[Network]:
         """What the students learn from, in all chains."""

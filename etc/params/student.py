@@ -120,6 +120,10 @@ class StudentParams(Params):
             raise UserError(f"{PATH}: no scheme '{name}'; known: {', '.join(self.schemes)}")
         return self.schemes[name]
 
+    def pseudo_share(self, scheme: str) -> float:
+        """Share of a scheme's samples whose label is a pseudo-label."""
+        return self.pseudo_shares.get(scheme, self.sampling.pseudo_share)
+
     def network(self, architecture: str) -> NetworkParams:
         """The network with this name: one of this package with its width, or a Hugging Face model.
 

@@ -107,7 +107,9 @@ class TrainingParams(Params):
     warmup: int = Field(ge=0, le=10**9, description="iterations over which the learning rate first rises linearly")
     clip_gradient: float | None = Field(gt=0, description="largest norm of the gradient; null does not clip")
     backbone: str | None = Field(description="file with ImageNet weights of the backbone; null: random weights")
-    class_weights: list[float] | None = Field(description="weight of each class in the cross-entropy; null: all 1")
+    class_weights: list[Annotated[float, Field(ge=0, le=1000)]] | None = Field(
+        description="weight of each class in the cross-entropy, 0 to 1000; null: all 1"
+    )
     ohem_threshold: float | None = Field(
         gt=0, le=1, description="only pixels whose true class has at most this probability count; null: all count"
     )
@@ -126,6 +128,8 @@ class TrainingParams(Params):
             raise ValueError(f"batch {self.batch} cannot be cut into {self.accumulate} equal parts")
         if self.warmup >= self.iterations:
             raise ValueError(f"warmup {self.warmup} must be shorter than the {self.iterations} iterations")
+        if self.class_weights is not None and not any(self.class_weights):
+            raise ValueError("class_weights: all are 0, so that nothing would be learnt; give some class a weight")
         return self
 
 

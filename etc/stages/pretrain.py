@@ -3,6 +3,7 @@
 from etc.dataset.dataset import Dataset
 from etc.params import pretrain as params
 from etc.params import student
+from etc.params.experiment import Start
 from etc.stages import annotated
 
 
@@ -26,5 +27,5 @@ def run(dataset: str, architecture: str, seed: int) -> str:
     """
     network = student.load(dataset).network(architecture)
     data = Dataset(dataset)
-    output = data.folder / "pretrained" / f"{architecture}-{seed}"
-    return annotated.run(data, f"pretrained-{output.name}", output, network, params.load(dataset), seed)
+    start = Start(architecture, seed)
+    return annotated.run(data, start.name, data.folder / start.folder, network, params.load(dataset), seed)

@@ -80,8 +80,7 @@ def run(dataset: str) -> str:
     records = _records(data, sample)
     declared, aside = {one.name for one in (*runs, *networks)}, Path("work") / "undeclared" / dataset
     set_aside(data.folder / "evaluation", declared, aside)
-    starts = {f"pretrained-{architecture}-{seed}" for architecture in plan.architectures for seed in plan.seeds}
-    set_aside(data.folder / "history", declared | starts, aside)
+    set_aside(data.folder / "history", declared | {one.name for one in plan.starts()}, aside)
     set_aside(data.folder / "pseudo_labels", {str(seed) for seed in plan.seeds}, aside / "pseudo_labels")
 
     run_table, all_runs = tables.run_table(evaluations), tables.run_table(every)
@@ -92,7 +91,7 @@ def run(dataset: str) -> str:
         run_table.groupby("scheme", sort=False)["seed"].nunique().to_dict(),
         weights,
         students.iterations_factor,
-        {name: students.pseudo_shares.get(name, students.sampling.pseudo_share) for name in order},
+        {name: students.pseudo_share(name) for name in order},
         [name for name, scheme in weights.items() if student.needs_teacher(scheme)],
     )
     worth = terms.table(evaluations, compared, settings.confidence)

@@ -11,7 +11,7 @@ from etc.core.errors import UserError
 from etc.dataset.dataset import Dataset
 from etc.models import weights
 from etc.params import student as params
-from etc.params.experiment import Network, Run
+from etc.params.experiment import Network, Run, Start
 from etc.terms import flow as flows
 from etc.terms.scheme import build_terms
 from etc.training import session
@@ -45,7 +45,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
     term_weights = dict(settings.scheme(scheme))
     network = settings.network(architecture)
     iterations = max(1, round(settings.training.iterations * settings.iterations_factor.get(scheme, 1.0)))
-    share = settings.pseudo_shares.get(scheme, settings.sampling.pseudo_share)
+    share = settings.pseudo_share(scheme)
     sampling = settings.sampling.model_copy(update={"pseudo_share": share})
     pseudo = pseudo_label_file(data, seed) if share > 0 else None
     flow = "tl" in term_weights
@@ -83,7 +83,7 @@ def run(dataset: str, architecture: str, scheme: str, seed: int) -> str:
             terms=lambda: build_terms(term_weights, settings.losses, settings.training.class_weights),
             term_weights=term_weights,
             teacher=partial(_read_teacher, data, seed) if distils else None,
-            start=data.folder / "pretrained" / f"{architecture}-{seed}" if settings.start == "pretrained" else None,
+            start=data.folder / Start(architecture, seed).folder if settings.start == "pretrained" else None,
             warning=_weak_teacher(data, architecture, seed) if distils and settings.start == "pretrained" else "",
             reach=sampling.partner_reach,
             pseudo_share=sampling.pseudo_share,
@@ -97,7 +97,7 @@ def _weak_teacher(data: Dataset, architecture: str, seed: int) -> str:
     It reads what was made together with the weights that the student depends on, and changes no output, so that
     dvc.yaml need not name it.
     """
-    histories = {"teacher": Network("teacher", seed).name, "start": f"pretrained-{architecture}-{seed}"}
+    histories = {"teacher": Network("teacher", seed).name, "start": Start(architecture, seed).name}
     found = {who: _last_dev_miou(data.folder / "history" / f"{name}.parquet") for who, name in histories.items()}
     if None in found.values() or found["teacher"] >= found["start"]:
         return ""

@@ -1,13 +1,12 @@
 """The flow files of the training clips."""
 
-import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from etc.core.errors import UserError
 from etc.dataset.dataset import Dataset
-from etc.flow.store import StoredFlow
+from etc.flow.store import StoredFlow, content_hash
 from etc.training.data import ReadFlow
 
 
@@ -28,8 +27,7 @@ def flow_inputs(dataset: Dataset) -> dict[str, str]:
     paths = sorted(_flows(dataset).glob("*.arrow"))
     if not paths:
         raise UserError(f"{_flows(dataset)}: no flow; run the stage 'flow' for 'train', or train without the term tl")
-    keys = [f"{path.name} {StoredFlow(path).key}" for path in paths]
-    return {"flow": hashlib.blake2b("\n".join(keys).encode(), digest_size=16).hexdigest()}
+    return {"flow": content_hash(paths)}
 
 
 def _open(flows: Path, clip: str) -> ReadFlow:

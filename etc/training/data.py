@@ -161,15 +161,21 @@ class Samples(Dataset):
 
     def _check(self) -> None:
         if self.pseudo_share < 1 and not self.clips.annotated:
-            raise UserError("no annotated frame in the training split: nothing to learn from")
+            raise UserError(
+                "no annotated frame in the training split: nothing to learn from; annotate some, or train on "
+                "pseudo-labels alone ('sampling.pseudo_share': 1), and give labeller and start a 'checkpoint'"
+            )
         if self.pseudo_share > 0 and not self.clips.pseudo:
-            raise UserError(f"no pseudo-labels, but pseudo_share is {self.pseudo_share}: make them, or set it to 0")
+            raise UserError(
+                f"no pseudo-labels, but 'sampling.pseudo_share' is {self.pseudo_share}: make them, or set it to 0"
+            )
         used = [*self.clips.annotated] * (self.pseudo_share < 1) + [*self.clips.pseudo] * (self.pseudo_share > 0)
         self.alone = sum(len(self.clips.images[item.clip]) == 1 for item in used) if self.frames > 1 else 0
         if self.alone == len(used):
             raise UserError(
                 f"none of the {len(used)} labelled frames has a neighbour in its clip, but the losses of this training "
-                f"look at {self.frames} frames; give frames of a video, or train without the terms tl, pf, mf"
+                f"look at {self.frames} frames; give frames of a video, raise 'sampling.pseudo_share' "
+                f"({self.pseudo_share}) for pseudo-labelled ones, or train without the terms tl, pf, mf"
             )
 
 

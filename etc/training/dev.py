@@ -1,7 +1,6 @@
 """Judging a network on the split ``dev`` while it trains: mIoU and TC, for learning curves."""
 
 import copy
-import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from etc.core.errors import UserError
 from etc.dataset.dataset import Dataset
 from etc.evaluation.iou import iou_counts, mean_ratio, tp_fp_fn
 from etc.evaluation.tc import DEFAULT_PROTOCOL, pool, temporal_consistency
-from etc.flow.store import StoredFlow
+from etc.flow.store import content_hash
 from etc.inference import fused
 from etc.judging import judge_clip
 
@@ -65,8 +64,7 @@ class DevJudge:
         Raises:
             UserError: a file is missing or damaged.
         """
-        keys = [f"{path.name} {StoredFlow(path).key}" for path in self._flows]
-        return {"judging flow": hashlib.blake2b("\n".join(keys).encode(), digest_size=16).hexdigest()}
+        return {"judging flow": content_hash(self._flows)}
 
     def __call__(self, network: nn.Module) -> tuple[float | None, float | None]:
         """mIoU over all labelled frames and TC over all pairs, percent; the network stays as it is, in training mode.

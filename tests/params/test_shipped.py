@@ -45,8 +45,9 @@ def edit(project, name, old, new):
 
 def test_all_files_pass_the_check(project):
     assert check.check_all().run == ["street"]
-    edit(project, "experiment.yaml", "run: [street]", "run: [street, street_long, camvid, cityscapes, cityscapes_small]")
-    assert len(check.check_all().run) == 5
+    blocks = ["street", "street_long", "camvid", "cityscapes", "cityscapes_small"]
+    edit(project, "experiment.yaml", "run: [street]", f"run: [{', '.join(blocks)}]")
+    assert check.check_all().run == blocks
 
 
 @pytest.mark.parametrize("both", [True, False])
@@ -201,6 +202,18 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
         (
             [("student", "{baseline_long: 3.5}", "{baseline_lang: 3.5}")],
             "iterations_factor: scheme 'baseline_lang' is not in 'schemes'; known: base",
+        ),
+        (
+            [("experiment", "architectures: [pspnet18]", "architectures: [pretrained]")],
+            "key 'architectures' = 'pretrained': the start of the students has this name",
+        ),
+        (
+            [("teacher", "class_weights: [0.6, ", "class_weights: [-0.6, ")],
+            r"teacher.yaml: key 'street.training.class_weights.0' = -0.6: .*greater than or equal to 0",
+        ),
+        (
+            [("teacher", "class_weights: [0.6, 1.2, 0.7, 1.8, 1.0, 1.0, 2.2, 1.4, 1.3]", "class_weights: [0, 0.0]")],
+            "class_weights: all are 0",
         ),
         (
             [("student", "pseudo_shares: {pseudo: 0.5}", "pseudo_shares: {pseuda: 0.5}")],

@@ -47,7 +47,12 @@ def edit(project, name, old, new):
     ("name", "old", "new", "message"),
     [
         ("experiment.yaml", "run: [street]", 'run: ["street;touch pwned"]', "'run.0' = 'street;touch pwned': use only"),
-        ("experiment.yaml", "[baseline, baseline_long, tl]", '["$(touch pwned)"]', "'plain.0' = '$(touch pwned)': use only"),
+        (
+            "experiment.yaml",
+            "[baseline, baseline_long, tl]",
+            '["$(touch pwned)"]',
+            "'plain.0' = '$(touch pwned)': use only",
+        ),
         ("teacher.yaml", "    tl: 3.0", "    tl: 3.0\n    seed: 1", "'street.seed' = 1 is unknown; allowed here"),
     ],
 )

@@ -190,7 +190,12 @@ def test_flow_is_that_of_the_labelled_frame_to_its_partner():
     ("clips", "frames", "share", "message"),
     [
         (Clips({}, []), 1, 0.0, "no annotated frame"),
-        (Clips({"a": {0: None}}, [Labelled("a", 0, None)]), 1, 0.5, "no pseudo-labels, but pseudo_share is 0.5"),
+        (
+            Clips({"a": {0: None}}, [Labelled("a", 0, None)]),
+            1,
+            0.5,
+            "no pseudo-labels, but 'sampling.pseudo_share' is 0.5",
+        ),
         (Clips({"a": {0: None}}, [Labelled("a", 0, None)]), 2, 0.0, "none of the 1 labelled .* look at 2 frames"),
     ],
 )
