@@ -45,8 +45,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-lock:  ## resolve requirements.lock again from pyproject.toml; optional extras are not in it
-	@$(BIN)/python -m piptools compile --quiet --extra dev --strip-extras --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
+lock:  ## resolve requirements.lock again from pyproject.toml; other optional extras are not in it
+	@$(BIN)/python -m piptools compile --quiet --extra dev --extra cityscapes --extra efficientnet --strip-extras --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 	@# A CPU build resolves to 2.13.0+cpu, a name that exists on that index alone.
 	@sed -i.bak 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock && rm requirements.lock.bak
 

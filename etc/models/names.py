@@ -1,6 +1,12 @@
 """Names of the networks, readable without importing torch."""
 
-NETWORKS = ("pspnet18", "pspnet34", "pspnet50", "pspnet101", "mobilenetv2", "hrnet_w18_small", "bisenetv2")
+_EFFICIENTNET_LITE = tuple(
+    f"efficientnet_lite{variant}{stride}" for variant in "012" for stride in ("", "_os16", "_os8")
+)
+NETWORKS = (
+    *("pspnet18", "pspnet34", "pspnet50", "pspnet101", "mobilenetv2", "hrnet_w18_small", "bisenetv2"),
+    *_EFFICIENTNET_LITE,
+)
 HUGGINGFACE = "hf:"
 # Narrower layers run into a bug of oneDNN, see etc.models.resnet.NarrowProjection.
 SMALLEST_WIDTH, LARGEST_WIDTH = 8, 512

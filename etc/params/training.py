@@ -106,7 +106,10 @@ class TrainingParams(Params):
     power: float = Field(ge=0, le=10, description="power of the polynomial schedule")
     warmup: int = Field(ge=0, le=10**9, description="iterations over which the learning rate first rises linearly")
     clip_gradient: float | None = Field(gt=0, description="largest norm of the gradient; null does not clip")
-    backbone: str | None = Field(description="file with ImageNet weights of the backbone; null: random weights")
+    backbone: str | None = Field(
+        description="file with ImageNet weights of the backbone, or installed: of a package; null: random weights"
+    )
+    freeze_bn: bool = Field(description="keep the statistics of the backbone's batch normalisation as they were loaded")
     class_weights: list[Annotated[float, Field(ge=0, le=1000)]] | None = Field(
         description="weight of each class in the cross-entropy, 0 to 1000; null: all 1"
     )

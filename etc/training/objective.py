@@ -50,6 +50,8 @@ class Objective(nn.Module):
         segmentation: loss of the labelled frame.
         terms: further terms by name.
         weights: their weights.
+        freeze_bn: keep the statistics of the batch normalisation in the student's backbone, which then uses them in
+            training as it does in evaluation.
     """
 
     def __init__(
@@ -58,12 +60,23 @@ class Objective(nn.Module):
         segmentation: SegmentationLoss,
         terms: Mapping[str, Term],
         weights: Mapping[str, float],
+        freeze_bn: bool = False,
     ) -> None:
         super().__init__()
         self.student = student
         self.segmentation = segmentation
         self.terms = nn.ModuleDict(terms)
         self.weights = dict(weights)
+        self.freeze_bn = freeze_bn
+
+    def train(self, mode: bool = True) -> "Objective":
+        """Training or evaluation mode, as of every module, but for frozen statistics."""
+        super().train(mode)
+        if self.freeze_bn:
+            for module in self.student.backbone.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     @property
     def names(self) -> list[str]:

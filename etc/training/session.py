@@ -145,7 +145,7 @@ def _inputs(plan: Plan) -> dict[str, str]:
     inputs = dict(plan.inputs)
     # make_objective has read these files by now, and reported what is wrong with them.
     if plan.training.backbone is not None:
-        inputs["backbone"] = hash_files([Path(plan.training.backbone)])
+        inputs["backbone"] = hash_files([_backbone(plan)])
     if plan.start is not None:
         inputs["start"] = hash_files([plan.start / weights.WEIGHTS])
     if is_huggingface(plan.network.architecture):
@@ -167,7 +167,8 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
         tell: called with the report on each loaded weights file.
 
     Raises:
-        UserError: unknown architecture, weights that do not fit, or a wrong number of class weights.
+        UserError: unknown architecture, weights that do not fit, a wrong number of class weights, or frozen statistics
+            of random weights.
     """
     training = plan.training
     if training.class_weights is not None and len(training.class_weights) != plan.dataset.label_set.count:
@@ -175,10 +176,16 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
             f"class_weights {training.class_weights}: give one for each of the {plan.dataset.label_set.count} classes "
             f"{', '.join(plan.dataset.label_set.names)}, or null"
         )
+    trained = is_huggingface(plan.network.architecture) or (training.backbone, plan.start) != (None, None)
+    if training.freeze_bn and not trained:
+        raise UserError(
+            "training.freeze_bn is true, but the network starts from random weights, whose statistics (mean 0, "
+            "variance 1) are not those of its maps; give 'backbone', or set freeze_bn to false"
+        )
     student = registry.build(plan.network.architecture, plan.dataset.label_set.count, plan.network.width)
     reports = [getattr(student, "report", None)]
     if training.backbone is not None:
-        reports.append(weights.load_backbone(student, training.backbone))
+        reports.append(weights.load_backbone(student, _backbone(plan)))
     if plan.start is not None:
         reports.append(weights.load_start(student, plan.start))
     for report in filter(None, reports):
@@ -187,7 +194,11 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
     segmentation = SegmentationLoss(
         training.class_weights, training.ohem_threshold, training.ohem_fraction, training.auxiliary_weight
     )
-    return Objective(student, segmentation, plan.terms(), plan.term_weights or {})
+    return Objective(student, segmentation, plan.terms(), plan.term_weights or {}, training.freeze_bn)
+
+
+def _backbone(plan: Plan) -> Path:
+    return registry.backbone_file(plan.network.architecture, plan.training.backbone)
 
 
 def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path]:

@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState
 from etc.core.errors import UserError
 from etc.models import registry, weights
 from etc.stages import labeller, pretrain, student, teacher
+from tests.models.build import shake
 from tests.training import toy
 
 STUDENTS = Path("data/street/students")
@@ -229,6 +230,12 @@ def test_wrong_names_are_named(project, arguments, message):
     [
         ("training.class_weights", [1.0, 2.0], "give one for each of the 9 classes road"),
         ("training.backbone", "resnet18.pth", "resnet18.pth: no such file"),
+        (
+            "training.freeze_bn",
+            True,
+            "freeze_bn is true, but the network starts from random weights, .* give 'backbone'",
+        ),
+        ("training.backbone", "installed", "no package has weights of pspnet18; give the path of a file"),
         ("training.machine.device", "cuda", "finds no GPU"),
         ("training.machine.precision", "fp16", "needs a GPU"),
         ("training.accumulate", 3, "student.yaml: key 'street.training': batch 4 cannot be cut into 3 equal parts$"),
@@ -252,6 +259,21 @@ def test_weights_of_a_backbone_are_taken(project):
     student.run("street", "pspnet18", "baseline", 0)
     network, _ = weights.load("data/street/students/pspnet18-baseline-0")
     torch.testing.assert_close(network.backbone.conv1.weight, backbone.conv1.weight)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_statistics_of_a_backbone_are_kept_where_asked(project, frozen):
+    """Its weights learn, and the statistics of the head follow its maps."""
+    backbone = registry.build("pspnet18", 9, toy.WIDTH).backbone
+    torch.save(shake(backbone).state_dict(), "backbone.pth")
+    toy.write_params(project, "student", {"training.backbone": "backbone.pth", "training.freeze_bn": frozen})
+    student.run("street", "pspnet18", "baseline", 0)
+    network, _ = weights.load("data/street/students/pspnet18-baseline-0")
+    before, after = backbone.state_dict(), network.backbone.state_dict()
+    statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
+    assert statistics and all(torch.equal(before[name], after[name]) == frozen for name in statistics)
+    assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
+    assert network.bottleneck[1].num_batches_tracked > 0
 
 
 @pytest.mark.parametrize("scheme", ["baseline", "tl"])

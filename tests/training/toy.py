@@ -84,6 +84,7 @@ TUNED = {
     "judge_every": None,
     "lr": 0.02,
     "head_lr_factor": 5,
+    "freeze_bn": False,
     "class_weights": None,
     "clip_gradient": None,
     "weight_decay": 1.0e-4,
