@@ -4,7 +4,7 @@ No ground truth is needed. Intersections and unions of each class are added up o
 averaged over the classes. How a pair is warped and counted is the protocol's, see ``etc.evaluation.protocols``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from etc.evaluation.iou import IouCounts, joint_histogram, stacked, total
 from etc.evaluation.protocols import protocol_named
 
 DEFAULT_PROTOCOL = "corrected"
+# Of the predicted pixels: the share that makes a class frequent, see ``frequent_classes``.
+FREQUENT_SHARE = 0.001
 
 
 def pair_counts(
@@ -64,6 +66,22 @@ def class_consistency(counts: IouCounts, protocol: str = DEFAULT_PROTOCOL) -> np
 def temporal_consistency(counts: IouCounts, protocol: str = DEFAULT_PROTOCOL) -> float:
     """TC of pooled counts, 0 to 1. Classes that do not occur are left out (``etc_released`` counts them as 0)."""
     return float(protocol_named(protocol).mean(*scored(counts)))
+
+
+def frequent_classes(runs: Sequence[IouCounts], share: float = FREQUENT_SHARE) -> np.ndarray:
+    """Classes that make up at least ``share`` of the predictions in every one of several runs, bool (C,).
+
+    TC weighs all classes alike, also one that a run predicts at a handful of flickering pixels and another nowhere.
+    Over the classes that all runs predict often enough, single pixels cannot swing a difference between them. The truth
+    has no say: a class that is frequent there but hardly predicted would bring the flicker back.
+
+    Args:
+        runs: pooled counts of each run, at least one.
+        share: of the compared pixels of both maps, 0 to 1.
+    """
+    # A class has intersection + union pixels in the two maps together.
+    shares = [(one.intersection + one.union) / max(2 * one.counted, 1) for one in runs]
+    return np.min(shares, axis=0) >= share
 
 
 def pixel_agreement(counts: IouCounts) -> float:

@@ -14,7 +14,15 @@ from etc.core.errors import UserError
 from etc.evaluation.consistency import PairResult
 from etc.evaluation.iou import IouCounts, iou_counts, mean_ratio, stacked, total, tp_fp_fn
 from etc.evaluation.protocols import protocol_named
-from etc.evaluation.tc import class_consistency, pixel_agreement, pool, scored, temporal_consistency
+from etc.evaluation.tc import (
+    FREQUENT_SHARE,
+    class_consistency,
+    frequent_classes,
+    pixel_agreement,
+    pool,
+    scored,
+    temporal_consistency,
+)
 from etc.measure.truth import VC_LENGTHS, TruthCounts
 from etc.measure.vc import mean_video_consistency, video_consistency
 from etc.resampling import EXACT_CLIPS, Counts, interval, paired_difference, paired_p_value
@@ -83,8 +91,9 @@ def compare(
 
     Returns:
         ``tc`` (of the other run on these pairs), ``difference`` (one minus other), ``difference_low``,
-        ``difference_high``, ``p_value``, ``method``, ``pairs``, ``left_out`` (pairs counted in one run only) and
-        ``clips`` (their number).
+        ``difference_high``, ``p_value``, ``method``, ``pairs``, ``left_out`` (pairs counted in one run only),
+        ``clips`` (their number) and ``frequent``, the same figures over the classes that both runs predict often
+        enough, with the ids of those that they do not.
 
     Raises:
         UserError: the runs have no pair in common.
@@ -117,6 +126,28 @@ def compare(
         "pairs": len(common),
         "left_out": len(runs[0].keys() ^ runs[1].keys()),
         "clips": number,
+        "frequent": _compare_frequent(counts, protocol, seed),
+    }
+
+
+def _compare_frequent(counts: Sequence[IouCounts], protocol: str, seed: int) -> dict[str, Any]:
+    """The same over the classes that both runs predict often enough, see ``etc.evaluation.tc.frequent_classes``."""
+    pooled = [total(one) for one in counts]
+    frequent = frequent_classes(pooled)
+    predicted = np.any([one.union > 0 for one in pooled], axis=0)
+    mean = protocol_named(protocol).mean
+    chosen = [tuple(part[..., frequent] for part in scored(one)) for one in counts]
+    first, second = (float(mean(*(part.sum(axis=0) for part in one))) for one in chosen)
+    low = high = None
+    if len(chosen[0][0]) > 1:
+        _, low, high = paired_difference(chosen[1], chosen[0], RESAMPLES, LEVEL, seed, mean)
+    return {
+        "share": FREQUENT_SHARE,
+        "left_out": np.flatnonzero(predicted & ~frequent).tolist(),
+        "tc": _number(second),
+        "difference": _number(first - second),
+        "difference_low": _number(low),
+        "difference_high": _number(high),
     }
 
 

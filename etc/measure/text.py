@@ -44,7 +44,7 @@ def print_figures(figures: Figures, names: Sequence[str] | None = None, console:
     if 1 < len(figures["clips"]) <= _CLIPS:
         console.print(_clips(figures))
     warnings = [f"warning: {line}" for line in figures.get("warnings", ())]
-    for line in [*_notes(figures), *warnings, *_skipped(figures["skipped"])]:
+    for line in [*_notes(figures, names), *warnings, *_skipped(figures["skipped"])]:
         console.print(visible(line), markup=False, soft_wrap=True)
 
 
@@ -93,7 +93,7 @@ def _clips(figures: Figures) -> Table:
     return table
 
 
-def _notes(figures: Figures) -> list[str]:
+def _notes(figures: Figures, names: Sequence[str] | None) -> list[str]:
     notes = []
     if figures["tc_low"] is None:
         notes.append("no interval: it shows how far the figures vary between clips, and there is only one")
@@ -108,7 +108,7 @@ def _notes(figures: Figures) -> list[str]:
             f"{many(figures['labelled_frames'], 'labelled frame')}; windows of consecutive labelled frames: {windows}"
         )
     if "against" in figures:
-        notes.append(_comparison(figures["against"]))
+        notes += [_comparison(figures["against"]), *_frequent(figures["against"]["frequent"], names)]
     return notes
 
 
@@ -132,6 +132,22 @@ def _comparison(against: Figures) -> str:
         pairs = many(against["left_out"], "pair that only one folder has is", "pairs that only one folder has are")
         text += f"; {pairs} left out"
     return text
+
+
+def _frequent(frequent: Figures, names: Sequence[str] | None) -> list[str]:
+    """The comparison without rare classes; nothing where there are none."""
+    if not frequent["left_out"]:
+        return []
+    rare = ", ".join(names[one] if names else str(one) for one in frequent["left_out"])
+    share = f"{100 * frequent['share']:g} %"
+    text = f"without the classes that are less than {share} of the predictions of a folder ({rare}): "
+    if frequent["difference"] is None:
+        return [f"{text}no class is left"]
+    text += f"TC {_percent(frequent['tc'])} there, difference {100 * frequent['difference']:+.2f} points"
+    if frequent["difference_low"] is not None:
+        low, high = (100 * frequent[key] for key in ("difference_low", "difference_high"))
+        text += f", 95 % interval {low:+.2f} to {high:+.2f}"
+    return [text]
 
 
 def _skipped(skipped: Sequence[Figures]) -> list[str]:

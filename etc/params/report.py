@@ -43,6 +43,9 @@ class ReportParams(Params):
     confidence: float = Field(
         ge=0.5, le=0.999, description="share of the experiments like this one whose intervals hold the true difference"
     )
+    frequent_share: float = Field(
+        ge=0, le=0.5, description="share of every run's predictions that lets a class count in 'TC frequent'"
+    )
     plots: Plots
     strip: Strip
     overlay: Overlay

@@ -21,12 +21,13 @@ def pairs(evaluations: Sequence[Evaluation], architecture: str, first: str, seco
     return [(by_run[one], by_run[other]) for one, other in wanted if one in by_run]
 
 
-def deltas(paired: Sequence[Pair], confidence: float) -> dict[str, float]:
+def deltas(paired: Sequence[Pair], confidence: float, frequent: np.ndarray | None = None) -> dict[str, float]:
     """Differences of TC and mIoU with their intervals, for pairs (baseline, scheme) of one seed each.
 
     Args:
         paired: at least one.
         confidence: of the intervals, 0..1.
+        frequent: bool (C,), classes of a further ``delta_tc_frequent``; None leaves it out.
 
     Returns:
         ``delta_tc, delta_tc_low, delta_tc_high, delta_tc_spread, delta_miou, …`` in percentage points, see
@@ -47,6 +48,8 @@ def deltas(paired: Sequence[Pair], confidence: float) -> dict[str, float]:
         "tc": _difference([one.tc for one in runs], confidence),
         "miou": _difference([one.iou for one in runs], confidence),
     }
+    if frequent is not None:
+        found["tc_frequent"] = _difference([one.tc.of(frequent) for one in runs], confidence)
     return {"delta_chains": len(paired)} | {
         f"delta_{metric}{end}": 100 * float(value)
         for metric, one in found.items()

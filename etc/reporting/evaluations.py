@@ -25,6 +25,11 @@ class ClipCounts(NamedTuple):
         """Counts over all clips."""
         return total(self.counts)
 
+    def of(self, classes: np.ndarray) -> "ClipCounts":
+        """Intersections and unions of some of the classes, a mask bool (C,)."""
+        chosen = (getattr(self.counts, part)[:, classes] for part in ("intersection", "union"))
+        return ClipCounts(self.clips, IouCounts(*chosen, self.counts.same, self.counts.counted))
+
 
 class Made(NamedTuple):
     """What an evaluation says of itself.

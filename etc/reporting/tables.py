@@ -20,18 +20,20 @@ from etc.reporting.evaluations import Evaluation
 
 # Columns of words; all others hold numbers.
 WORDS = {"architecture", "scheme", "against", "term", "class"}
+# Title of TC over the classes that all runs predict often enough.
+FREQUENT = "TC frequent"
 # Marks an interval that holds for one chain.
 MARK = "†"
 ONE_CHAIN = f"{MARK} One chain: the interval is over clips alone and holds for this labeller, teacher and start."
 RUN_NOTE = "One row per run. Shares in percent."
-SHARES = ["miou", "pixel_accuracy", "tc", "tc_visible", "agreement", "tc_compare"]
+SHARES = ["miou", "pixel_accuracy", "tc", "tc_frequent", "tc_visible", "agreement", "tc_compare"]
 # Of one network, whatever its seed.
 COST = ["parameters", "gmac"]
 RUN_COLUMNS = ["architecture", "scheme", "seed", *SHARES, "iterations", *COST]
-DELTA_COLUMNS = [f"delta_{metric}{end}" for metric in ("tc", "miou") for end in ENDS]
+DELTA_COLUMNS = [f"delta_{metric}{end}" for metric in ("tc", "tc_frequent", "miou") for end in ENDS]
 SCHEME_COLUMNS = [
     *["architecture", "scheme", "seeds", "miou_mean", "miou_std", "pixel_accuracy_mean", "tc_mean", "tc_std"],
-    *["tc_visible_mean", "agreement_mean", "iterations", *COST],
+    *["tc_frequent_mean", "tc_visible_mean", "agreement_mean", "iterations", *COST],
     "delta_chains",
     *DELTA_COLUMNS,
     "tc_compare_mean",
@@ -40,8 +42,13 @@ SCHEME_COLUMNS = [
 FORMS = {"iterations": ".10g", "delta_chains": ".10g", "parameters": ".10g", "gmac": ".4g"}
 
 
-def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
-    """One row per run with the columns ``RUN_COLUMNS``; shares in percent, not rounded, NaN without labels."""
+def run_table(evaluations: list[Evaluation], frequent: np.ndarray) -> pd.DataFrame:
+    """One row per run with the columns ``RUN_COLUMNS``; shares in percent, not rounded, NaN without labels.
+
+    Args:
+        evaluations: the runs.
+        frequent: bool (C,), the classes of ``tc_frequent``.
+    """
     rows = []
     for one in evaluations:
         iou, tc = one.iou.pooled(), one.tc.pooled()
@@ -49,6 +56,7 @@ def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
             "miou": mean_ratio(iou.intersection, iou.union),
             "pixel_accuracy": pixel_agreement(iou),
             "tc": temporal_consistency(tc, "corrected"),
+            "tc_frequent": mean_ratio(tc.intersection[frequent], tc.union[frequent]),
             "tc_visible": temporal_consistency(one.tc_visible.pooled(), "occlusion_aware"),
             "agreement": pixel_agreement(tc),
             "tc_compare": temporal_consistency(one.tc_compare.pooled(), "corrected"),
@@ -58,7 +66,7 @@ def run_table(evaluations: list[Evaluation]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=RUN_COLUMNS)
 
 
-def scheme_table(evaluations: list[Evaluation], baseline: str, confidence: float) -> pd.DataFrame:
+def scheme_table(evaluations: list[Evaluation], baseline: str, confidence: float, frequent: np.ndarray) -> pd.DataFrame:
     """One row per architecture and scheme, in the order of the runs, with the columns ``SCHEME_COLUMNS``; not rounded.
 
     Means and standard deviations (ddof 1, NaN for one seed) are over the scheme's seeds. The delta columns are the mean
@@ -68,7 +76,7 @@ def scheme_table(evaluations: list[Evaluation], baseline: str, confidence: float
     Raises:
         UserError: two runs were evaluated on different clips.
     """
-    runs = run_table(evaluations)
+    runs = run_table(evaluations, frequent)
     rows = []
     for (architecture, scheme), group in runs.groupby(["architecture", "scheme"], sort=False):
         row = {"architecture": architecture, "scheme": scheme, "seeds": len(group)}
@@ -78,7 +86,7 @@ def scheme_table(evaluations: list[Evaluation], baseline: str, confidence: float
         row |= {name: group[name].iloc[0] for name in COST}
         both = pairs(evaluations, architecture, baseline, scheme)
         if scheme != baseline and both:
-            row |= deltas(both, confidence)
+            row |= deltas(both, confidence, frequent)
         rows.append(row)
     return pd.DataFrame(rows, columns=SCHEME_COLUMNS)
 
@@ -141,26 +149,32 @@ def display(schemes: pd.DataFrame) -> pd.DataFrame:
             "mIoU": _spread(schemes["miou_mean"], schemes["miou_std"]),
             "pixel acc.": [decimals(value) for value in schemes["pixel_accuracy_mean"]],
             "TC": _spread(schemes["tc_mean"], schemes["tc_std"]),
+            FREQUENT: _frequent(schemes["tc_mean"], schemes.get("tc_frequent_mean")),
             "TC visible": [decimals(value) for value in schemes["tc_visible_mean"]],
             "agreement": [decimals(value) for value in schemes["agreement_mean"]],
             "TC 2nd flow": [decimals(value) for value in schemes["tc_compare_mean"]],
             "ΔTC": with_interval(schemes, "delta_tc"),
+            f"Δ{FREQUENT}": with_interval(schemes, "delta_tc_frequent"),
             "ΔmIoU": with_interval(schemes, "delta_miou"),
             "iterations": [f"{value:.10g}" for value in schemes["iterations"]],
         }
         | _cost(schemes)
     )
+    if not table[FREQUENT].any():
+        table = table.drop(columns=f"Δ{FREQUENT}")
     return without_empty(table)
 
 
 def display_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """The run table as short texts for readers; columns without any value are left out."""
     shown = {name: [decimals(value) for value in runs[name]] for name in SHARES}
+    shown["tc_frequent"] = _frequent(runs["tc"], runs["tc_frequent"])
     shown |= {"iterations": [f"{value:.10g}" for value in runs["iterations"]]} | _cost(runs)
     names = {
         "miou": "mIoU",
         "pixel_accuracy": "pixel acc.",
         "tc": "TC",
+        "tc_frequent": FREQUENT,
         "tc_visible": "TC visible",
         "tc_compare": "TC 2nd flow",
     }
@@ -168,12 +182,18 @@ def display_runs(runs: pd.DataFrame) -> pd.DataFrame:
     return without_empty(pd.DataFrame(first | shown).rename(columns=names))
 
 
-def note(confidence: float) -> str:
+def note(confidence: float, share: float, left_out: Sequence[str]) -> str:
     """What the columns of the scheme table are, in a few sentences.
 
     Args:
         confidence: of the intervals, 0..1.
+        share: of a run's predictions that makes a class frequent, 0..1.
+        left_out: names of the classes that are predicted, but not frequent in every run.
     """
+    frequent = (
+        f" '{FREQUENT}' is TC over the classes that make up at least {100 * share:g} % of the predictions of every run "
+        f"in this table: all but {', '.join(left_out)}."
+    )
     return (
         "Shares in percent, Δ in percentage points against the baseline. Means over seeds, ± one standard deviation "
         f"over seeds (ddof 1). A seed is a chain: everything that is trained for it, from its labeller on. In brackets "
@@ -182,7 +202,7 @@ def note(confidence: float) -> str:
         "Labeller and teacher are what the students of the architecture learn from, with parameters and GMAC "
         "(1e9 multiply-accumulates a frame) of their own. Iterations are means over seeds. TC is judged by the flow "
         "'evaluate' of params/flow.yaml, 'TC 2nd flow' by the flow 'compare'."
-    )
+    ) + frequent * bool(left_out)
 
 
 def processor_note(runs: Sequence[str]) -> str:
@@ -260,6 +280,12 @@ def _cost(table: pd.DataFrame) -> dict[str, list[str]]:
         return {}
     millions = [f"{value / 1e6:.3g}" for value in table["parameters"]]
     return {"params, M": millions, "GMAC": [f"{value:.3g}" for value in table["gmac"]]}
+
+
+def _frequent(tc: pd.Series, frequent: pd.Series | None) -> list[str]:
+    """TC over the frequent classes; empty where that is TC itself in all rows, and in tables from before it existed."""
+    texts = [decimals(value) for value in tc] if frequent is None else [decimals(value) for value in frequent]
+    return [""] * len(texts) if texts == [decimals(value) for value in tc] else texts
 
 
 def _spread(means: pd.Series, stds: pd.Series) -> list[str]:

@@ -15,6 +15,7 @@ from etc.core.files import atomic, read_json, write_json
 from etc.core.outputs import together
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
+from etc.evaluation.tc import frequent_classes
 from etc.params import experiment, report, student
 from etc.params.experiment import Network, Run
 from etc.reporting import classes, clips, page, plots, strip, tables, terms, video
@@ -83,9 +84,13 @@ def run(dataset: str) -> str:
     set_aside(data.folder / "history", declared | {one.name for one in plan.starts()}, aside)
     set_aside(data.folder / "pseudo_labels", {str(seed) for seed in plan.seeds}, aside / "pseudo_labels")
 
-    run_table, all_runs = tables.run_table(evaluations), tables.run_table(every)
+    counts = [one.tc.pooled() for one in every]
+    frequent = frequent_classes(counts, settings.frequent_share)
+    predicted = np.any([one.union > 0 for one in counts], axis=0)
+    rare = [name for name, here in zip(data.label_set.names, predicted & ~frequent, strict=True) if here]
+    run_table, all_runs = tables.run_table(evaluations, frequent), tables.run_table(every, frequent)
     order = list(dict.fromkeys(one.scheme for one in runs))
-    schemes = tables.scheme_table(every, settings.baseline, settings.confidence)
+    schemes = tables.scheme_table(every, settings.baseline, settings.confidence, frequent)
     weights = {name: students.scheme(name) for name in order}
     compared = terms.comparisons(
         run_table.groupby("scheme", sort=False)["seed"].nunique().to_dict(),
@@ -98,7 +103,7 @@ def run(dataset: str) -> str:
     by_class = classes.table(every, settings.baseline, data.label_set)
     by_clip = clips.table(every, settings.baseline)
     foreign = tables.processor_note([one.run.name for one in every if not one.made.portable])
-    note = f"{tables.note(settings.confidence)} {foreign}".strip()
+    note = f"{tables.note(settings.confidence, settings.frequent_share, rare)} {foreign}".strip()
     text = tables.display(schemes)
     labelled = bool(run_table["miou"].notna().any())
     files = {

@@ -410,6 +410,7 @@ street:  # the first
   - etc
 
   confidence: 0.95
+  frequent_share: 0.001
   plots: &plots
     dpi: 110
     smoothing: 25

@@ -103,6 +103,19 @@ def test_a_run_against_itself():
     assert found["p_value"] == 1.0 and found["left_out"] == 0
 
 
+def test_two_runs_are_also_compared_without_classes_that_one_of_them_hardly_predicts():
+    """Class 1: two flickering pixels of 2,000 in the one run, none in the other; class 2: nowhere."""
+    one = [pair(clip, 0, [900 + i, 0, 0], [1000, 2, 0]) for i, clip in enumerate("abc")]
+    other = [pair(clip, 0, [900, 0, 0], [1000, 0, 0]) for clip in "abc"]
+    found = compare(one, other, "corrected")
+    assert found["difference"] == pytest.approx(0.901 / 2 - 0.9)
+    frequent = found["frequent"]
+    assert frequent["left_out"] == [1] and frequent["share"] == 0.001
+    assert frequent["tc"] == pytest.approx(0.9) and frequent["difference"] == pytest.approx(0.001)
+    assert 0 <= frequent["difference_low"] < 0.001 < frequent["difference_high"]
+    assert compare(other, other, "corrected")["frequent"]["left_out"] == []
+
+
 def test_one_clip_has_a_difference_but_no_p_value():
     found = compare(many(0, clips=1), many(1, clips=1), "corrected")
     assert found["difference"] != 0
