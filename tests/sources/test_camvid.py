@@ -71,6 +71,30 @@ def test_only_the_15_hz_part_is_a_clip_of_several_frames(whole):
     assert len({frame.clip for frame in found}) == 701 - 100
 
 
+def test_a_recording_can_be_held_out_of_training(whole):
+    found = listing(whole, test_sequences=["0001TP"])
+    before = {frame.image: frame for frame in listing(whole).frames}
+    moved = [frame for frame in found.frames if frame.split != before[frame.image].split]
+    assert len(moved) == 62 and {frame.image.rsplit("/", 1)[1][:6] for frame in moved} == {"0001TP"}
+    assert all(frame.split == "test" and not frame.annotated and frame.label for frame in moved)
+    assert not [frame for frame in found.frames if frame.split == "train" and "0001TP" in frame.image]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["Seq05VD"],
+            "test_sequences: no training frame of a recording 'Seq05VD'; name some of 0001TP, 0006R0, 0016E5",
+        ),
+        (["0001TP", "0006R0", "0016E5"], "test_sequences: names every recording of train .*; leave one to train on"),
+    ],
+)
+def test_recordings_that_cannot_be_held_out_are_named(whole, names, message):
+    with pytest.raises(UserError, match=message):
+        listing(whole, test_sequences=names)
+
+
 def test_names_give_the_published_split_of_the_original_form():
     for folder, split in camvid_segnet.FOLDERS.items():
         for name in PUBLISHED[folder]:

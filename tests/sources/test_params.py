@@ -27,6 +27,8 @@ CASES = {
         ),
         ({"split": "video", "train_share": 0.6, "dev_share": 0.4}, "less than a tenth"),
         ({"split": "other"}, "published"),
+        ({"test_sequences": ["0001TP", "0001TP"]}, "test_sequences' = .*'0001TP' is named twice"),
+        ({"split": "video", "test_sequences": ["0001TP"]}, "test_sequences is for split: published"),
     ],
     "cityscapes": [
         (

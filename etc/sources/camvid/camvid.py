@@ -16,7 +16,7 @@ from etc.sources.camvid import segnet as camvid_segnet
 from etc.sources.camvid.clips import to_frames
 from etc.sources.camvid.neighbours import cut
 from etc.sources.camvid.params import CamVidParams
-from etc.sources.camvid.split import nearness, split_for_video
+from etc.sources.camvid.split import held_out, nearness, split_for_video
 from etc.sources.source import Listing, Source
 
 
@@ -52,14 +52,15 @@ class CamVid(Source[CamVidParams]):
         """All frames that the split uses.
 
         Raises:
-            UserError: ``root`` does not hold the form, the parts of the video split are too short, or a video does not
-                belong to the stills.
+            UserError: ``root`` does not hold the form, ``test_sequences`` names no recording of it or all, the parts of
+                the video split are too short, or a video does not belong to the stills.
         """
         params = self.params
         if params.form == "segnet":
             stills, notes = camvid_segnet.find_stills(root)
         else:
             stills, notes = camvid_original.find_stills(root, workers)
+        stills = held_out(stills, params.test_sequences)
         if params.split == "video":
             stills, more = split_for_video(stills, params)
             notes += more

@@ -61,6 +61,32 @@ def split_for_video(stills: Sequence[Still], params: CamVidParams) -> tuple[list
     return used, notes
 
 
+def held_out(stills: Sequence[Still], sequences: Sequence[str]) -> list[Still]:
+    """Make test frames of the training frames of whole recordings, so that test has streets that training never sees.
+
+    Args:
+        stills: in the published split.
+        sequences: recordings, e.g. 0001TP.
+
+    Raises:
+        UserError: a recording has no training frame, or none but these has.
+    """
+    known = sorted({still.sequence for still in stills if still.split == "train"})
+    for name in sequences:
+        if name not in known:
+            raise UserError(
+                f"test_sequences: no training frame of a recording {name!r}; name some of {', '.join(known)}"
+            )
+    if sequences and set(sequences) == set(known):
+        raise UserError(f"test_sequences: names every recording of train ({', '.join(known)}); leave one to train on")
+    return [
+        replace(still, split="test", annotated=False)
+        if still.split == "train" and still.sequence in sequences
+        else still
+        for still in stills
+    ]
+
+
 def nearness(stills: Sequence[Still]) -> list[str]:
     """A note for every recording that is in several splits: measurements there are not independent of training."""
     notes = []
