@@ -68,20 +68,25 @@ def temporal_consistency(counts: IouCounts, protocol: str = DEFAULT_PROTOCOL) ->
     return float(protocol_named(protocol).mean(*scored(counts)))
 
 
-def frequent_classes(runs: Sequence[IouCounts], share: float = FREQUENT_SHARE) -> np.ndarray:
-    """Classes that make up at least ``share`` of the predictions in every one of several runs, bool (C,).
+def frequent_classes(runs: Sequence[IouCounts], share: float = FREQUENT_SHARE) -> tuple[np.ndarray, np.ndarray]:
+    """Classes that make up at least ``share`` of the predictions in every one of several runs, and those that do not.
 
     TC weighs all classes alike, also one that a run predicts at a handful of flickering pixels and another nowhere.
     Over the classes that all runs predict often enough, single pixels cannot swing a difference between them. The truth
     has no say: a class that is frequent there but hardly predicted would bring the flicker back.
 
     Args:
-        runs: pooled counts of each run, at least one.
+        runs: pooled counts of each run, at least one, under ``corrected`` or ``occlusion_aware``: the released
+            protocols compare with maps that hold classes nobody predicted.
         share: of the compared pixels of both maps, 0 to 1.
+
+    Returns:
+        Two masks, bool (C,): the frequent classes, and those that a run predicts and that are not frequent.
     """
     # A class has intersection + union pixels in the two maps together.
     shares = [(one.intersection + one.union) / max(2 * one.counted, 1) for one in runs]
-    return np.min(shares, axis=0) >= share
+    frequent = np.min(shares, axis=0) >= share
+    return frequent, np.any([one.union > 0 for one in runs], axis=0) & ~frequent
 
 
 def pixel_agreement(counts: IouCounts) -> float:

@@ -92,8 +92,9 @@ def compare(
     Returns:
         ``tc`` (of the other run on these pairs), ``difference`` (one minus other), ``difference_low``,
         ``difference_high``, ``p_value``, ``method``, ``pairs``, ``left_out`` (pairs counted in one run only),
-        ``clips`` (their number) and ``frequent``, the same figures over the classes that both runs predict often
-        enough, with the ids of those that they do not.
+        ``clips`` (their number) and ``frequent``: ``tc`` and ``difference`` with its ends over the classes that both
+        runs predict often enough (at least ``share``), and ``rare``, the ids of those that only one or none does; None
+        under the released protocols.
 
     Raises:
         UserError: the runs have no pair in common.
@@ -103,6 +104,8 @@ def compare(
     if not common:
         raise UserError("the two folders of predictions have no pair of frames in common")
     counts = [clip_counts(by_clip(run[key] for key in common), protocol) for run in runs]
+    if not all(total(one).counted for one in counts):
+        raise UserError("no pixel of one of the two folders could be compared: all are ignored or leave the frame")
     scores = [temporal_consistency(total(one), protocol) for one in counts]
     first, second = map(scored, counts)
     number = len(first[0])
@@ -130,22 +133,21 @@ def compare(
     }
 
 
-def _compare_frequent(counts: Sequence[IouCounts], protocol: str, seed: int) -> dict[str, Any]:
-    """The same over the classes that both runs predict often enough, see ``etc.evaluation.tc.frequent_classes``."""
-    pooled = [total(one) for one in counts]
-    frequent = frequent_classes(pooled)
-    predicted = np.any([one.union > 0 for one in pooled], axis=0)
-    mean = protocol_named(protocol).mean
-    chosen = [tuple(part[..., frequent] for part in scored(one)) for one in counts]
-    first, second = (float(mean(*(part.sum(axis=0) for part in one))) for one in chosen)
+def _compare_frequent(counts: Sequence[IouCounts], protocol: str, seed: int) -> dict[str, Any] | None:
+    """The difference over the classes that both runs predict often enough; None under the released protocols."""
+    if protocol_named(protocol).mean is not mean_ratio:
+        return None
+    frequent, rare = frequent_classes([total(one) for one in counts])
+    first, second = ((one.intersection[:, frequent], one.union[:, frequent]) for one in counts)
+    tc = [float(mean_ratio(*(part.sum(axis=0) for part in one))) for one in (first, second)]
     low = high = None
-    if len(chosen[0][0]) > 1:
-        _, low, high = paired_difference(chosen[1], chosen[0], RESAMPLES, LEVEL, seed, mean)
+    if len(first[0]) > 1:
+        _, low, high = paired_difference(second, first, RESAMPLES, LEVEL, seed)
     return {
         "share": FREQUENT_SHARE,
-        "left_out": np.flatnonzero(predicted & ~frequent).tolist(),
-        "tc": _number(second),
-        "difference": _number(first - second),
+        "rare": np.flatnonzero(rare).tolist(),
+        "tc": _number(tc[1]),
+        "difference": _number(tc[0] - tc[1]),
         "difference_low": _number(low),
         "difference_high": _number(high),
     }

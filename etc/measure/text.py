@@ -134,11 +134,11 @@ def _comparison(against: Figures) -> str:
     return text
 
 
-def _frequent(frequent: Figures, names: Sequence[str] | None) -> list[str]:
+def _frequent(frequent: Figures | None, names: Sequence[str] | None) -> list[str]:
     """The comparison without rare classes; nothing where there are none."""
-    if not frequent["left_out"]:
+    if not frequent or not frequent["rare"]:
         return []
-    rare = ", ".join(names[one] if names else str(one) for one in frequent["left_out"])
+    rare = ", ".join(names[one] if names else str(one) for one in frequent["rare"])
     share = f"{100 * frequent['share']:g} %"
     text = f"without the classes that are less than {share} of the predictions of a folder ({rare}): "
     if frequent["difference"] is None:

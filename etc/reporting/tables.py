@@ -25,7 +25,7 @@ FREQUENT = "TC frequent"
 # Marks an interval that holds for one chain.
 MARK = "†"
 ONE_CHAIN = f"{MARK} One chain: the interval is over clips alone and holds for this labeller, teacher and start."
-RUN_NOTE = "One row per run. Shares in percent."
+RUN_NOTE = "One row per run. Shares in percent. The note of schemes.md says what the columns are."
 SHARES = ["miou", "pixel_accuracy", "tc", "tc_frequent", "tc_visible", "agreement", "tc_compare"]
 # Of one network, whatever its seed.
 COST = ["parameters", "gmac"]
@@ -42,12 +42,12 @@ SCHEME_COLUMNS = [
 FORMS = {"iterations": ".10g", "delta_chains": ".10g", "parameters": ".10g", "gmac": ".4g"}
 
 
-def run_table(evaluations: list[Evaluation], frequent: np.ndarray) -> pd.DataFrame:
+def run_table(evaluations: list[Evaluation], frequent: np.ndarray | None = None) -> pd.DataFrame:
     """One row per run with the columns ``RUN_COLUMNS``; shares in percent, not rounded, NaN without labels.
 
     Args:
         evaluations: the runs.
-        frequent: bool (C,), the classes of ``tc_frequent``.
+        frequent: bool (C,), the classes of ``tc_frequent``; None leaves that empty.
     """
     rows = []
     for one in evaluations:
@@ -56,7 +56,7 @@ def run_table(evaluations: list[Evaluation], frequent: np.ndarray) -> pd.DataFra
             "miou": mean_ratio(iou.intersection, iou.union),
             "pixel_accuracy": pixel_agreement(iou),
             "tc": temporal_consistency(tc, "corrected"),
-            "tc_frequent": mean_ratio(tc.intersection[frequent], tc.union[frequent]),
+            "tc_frequent": np.nan if frequent is None else mean_ratio(tc.intersection[frequent], tc.union[frequent]),
             "tc_visible": temporal_consistency(one.tc_visible.pooled(), "occlusion_aware"),
             "agreement": pixel_agreement(tc),
             "tc_compare": temporal_consistency(one.tc_compare.pooled(), "corrected"),
@@ -66,7 +66,9 @@ def run_table(evaluations: list[Evaluation], frequent: np.ndarray) -> pd.DataFra
     return pd.DataFrame(rows, columns=RUN_COLUMNS)
 
 
-def scheme_table(evaluations: list[Evaluation], baseline: str, confidence: float, frequent: np.ndarray) -> pd.DataFrame:
+def scheme_table(
+    evaluations: list[Evaluation], baseline: str, confidence: float, frequent: np.ndarray | None = None
+) -> pd.DataFrame:
     """One row per architecture and scheme, in the order of the runs, with the columns ``SCHEME_COLUMNS``; not rounded.
 
     Means and standard deviations (ddof 1, NaN for one seed) are over the scheme's seeds. The delta columns are the mean
@@ -141,6 +143,7 @@ def display(schemes: pd.DataFrame) -> pd.DataFrame:
 
     A dagger marks an interval that holds for one chain, see :func:`note`. Columns without any value are left out.
     """
+    missing = [np.nan] * len(schemes)  # in tables from before it existed
     table = pd.DataFrame(
         {
             "architecture": schemes["architecture"],
@@ -149,7 +152,7 @@ def display(schemes: pd.DataFrame) -> pd.DataFrame:
             "mIoU": _spread(schemes["miou_mean"], schemes["miou_std"]),
             "pixel acc.": [decimals(value) for value in schemes["pixel_accuracy_mean"]],
             "TC": _spread(schemes["tc_mean"], schemes["tc_std"]),
-            FREQUENT: _frequent(schemes["tc_mean"], schemes.get("tc_frequent_mean")),
+            FREQUENT: [decimals(value) for value in schemes.get("tc_frequent_mean", missing)],
             "TC visible": [decimals(value) for value in schemes["tc_visible_mean"]],
             "agreement": [decimals(value) for value in schemes["agreement_mean"]],
             "TC 2nd flow": [decimals(value) for value in schemes["tc_compare_mean"]],
@@ -160,15 +163,12 @@ def display(schemes: pd.DataFrame) -> pd.DataFrame:
         }
         | _cost(schemes)
     )
-    if not table[FREQUENT].any():
-        table = table.drop(columns=f"Δ{FREQUENT}")
     return without_empty(table)
 
 
 def display_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """The run table as short texts for readers; columns without any value are left out."""
     shown = {name: [decimals(value) for value in runs[name]] for name in SHARES}
-    shown["tc_frequent"] = _frequent(runs["tc"], runs["tc_frequent"])
     shown |= {"iterations": [f"{value:.10g}" for value in runs["iterations"]]} | _cost(runs)
     names = {
         "miou": "mIoU",
@@ -253,7 +253,9 @@ def terminal_table(schemes: pd.DataFrame, further: Mapping[str, Mapping[tuple[st
     for row in shown.itertuples(index=False, name=None):
         table.add_row(*row)
     text = plain_text(table, width=400)
-    return f"{text}\n{ONE_CHAIN}" if MARK in text else text
+    notes = [ONE_CHAIN] * (MARK in text)
+    notes += [f"'{FREQUENT}' leaves classes out: tables/schemes.md names them."] * (FREQUENT in shown)
+    return "\n".join([text, *notes])
 
 
 def plain_text(table: Table, width: int) -> str:
@@ -280,12 +282,6 @@ def _cost(table: pd.DataFrame) -> dict[str, list[str]]:
         return {}
     millions = [f"{value / 1e6:.3g}" for value in table["parameters"]]
     return {"params, M": millions, "GMAC": [f"{value:.3g}" for value in table["gmac"]]}
-
-
-def _frequent(tc: pd.Series, frequent: pd.Series | None) -> list[str]:
-    """TC over the frequent classes; empty where that is TC itself in all rows, and in tables from before it existed."""
-    texts = [decimals(value) for value in tc] if frequent is None else [decimals(value) for value in frequent]
-    return [""] * len(texts) if texts == [decimals(value) for value in tc] else texts
 
 
 def _spread(means: pd.Series, stds: pd.Series) -> list[str]:

@@ -11,6 +11,7 @@ Two schemes are compared
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from etc.reporting import tables
@@ -64,14 +65,19 @@ def comparisons(
     return found
 
 
-def table(evaluations: Sequence[Evaluation], compared: Sequence[Comparison], confidence: float) -> pd.DataFrame:
+def table(
+    evaluations: Sequence[Evaluation],
+    compared: Sequence[Comparison],
+    confidence: float,
+    frequent: np.ndarray | None = None,
+) -> pd.DataFrame:
     """One row per architecture and comparison with a common seed, columns ``COLUMNS``, in points, not rounded."""
     rows = []
     for architecture in dict.fromkeys(one.run.architecture for one in evaluations):
         for one in compared:
             found = pairs(evaluations, architecture, one.against, one.scheme)
             if found:
-                values = deltas(found, confidence)
+                values = deltas(found, confidence, frequent)
                 rows.append({"architecture": architecture, **one._asdict(), "chains": len(found), **values})
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -82,6 +88,7 @@ def display(found: pd.DataFrame) -> pd.DataFrame:
         term=found["term"].str.upper(),
         chains=found["chains"].astype(str),
         ΔTC=tables.with_interval(found, "delta_tc", "chains"),
+        **{f"Δ{tables.FREQUENT}": tables.with_interval(found, "delta_tc_frequent", "chains")},
         ΔmIoU=tables.with_interval(found, "delta_miou", "chains"),
     )
     return tables.without_empty(shown)

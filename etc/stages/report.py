@@ -84,10 +84,10 @@ def run(dataset: str) -> str:
     set_aside(data.folder / "history", declared | {one.name for one in plan.starts()}, aside)
     set_aside(data.folder / "pseudo_labels", {str(seed) for seed in plan.seeds}, aside / "pseudo_labels")
 
-    counts = [one.tc.pooled() for one in every]
-    frequent = frequent_classes(counts, settings.frequent_share)
-    predicted = np.any([one.union > 0 for one in counts], axis=0)
-    rare = [name for name, here in zip(data.label_set.names, predicted & ~frequent, strict=True) if here]
+    frequent, rare = frequent_classes([one.tc.pooled() for one in every], settings.frequent_share)
+    left_out = [data.label_set.names[one] for one in np.flatnonzero(rare)]
+    # Where all are frequent, it would be TC once more.
+    frequent = frequent if left_out else None
     run_table, all_runs = tables.run_table(evaluations, frequent), tables.run_table(every, frequent)
     order = list(dict.fromkeys(one.scheme for one in runs))
     schemes = tables.scheme_table(every, settings.baseline, settings.confidence, frequent)
@@ -99,11 +99,11 @@ def run(dataset: str) -> str:
         {name: students.pseudo_share(name) for name in order},
         [name for name, scheme in weights.items() if student.needs_teacher(scheme)],
     )
-    worth = terms.table(evaluations, compared, settings.confidence)
+    worth = terms.table(evaluations, compared, settings.confidence, frequent)
     by_class = classes.table(every, settings.baseline, data.label_set)
     by_clip = clips.table(every, settings.baseline)
     foreign = tables.processor_note([one.run.name for one in every if not one.made.portable])
-    note = f"{tables.note(settings.confidence, settings.frequent_share, rare)} {foreign}".strip()
+    note = f"{tables.note(settings.confidence, settings.frequent_share, left_out)} {foreign}".strip()
     text = tables.display(schemes)
     labelled = bool(run_table["miou"].notna().any())
     files = {

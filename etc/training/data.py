@@ -172,10 +172,11 @@ class Samples(Dataset):
         used = [*self.clips.annotated] * (self.pseudo_share < 1) + [*self.clips.pseudo] * (self.pseudo_share > 0)
         self.alone = sum(len(self.clips.images[item.clip]) == 1 for item in used) if self.frames > 1 else 0
         if self.alone == len(used):
+            share = f", raise 'sampling.pseudo_share' ({self.pseudo_share}) for pseudo-labelled ones"
             raise UserError(
                 f"none of the {len(used)} labelled frames has a neighbour in its clip, but the losses of this training "
-                f"look at {self.frames} frames; give frames of a video, raise 'sampling.pseudo_share' "
-                f"({self.pseudo_share}) for pseudo-labelled ones, or train without the terms tl, pf, mf"
+                f"look at {self.frames} frames; give frames of a video{share * (self.pseudo_share < 1)}, or train "
+                "without the terms tl, pf, mf"
             )
 
 

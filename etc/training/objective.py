@@ -9,6 +9,9 @@ from etc.models.output import Output
 from etc.training.batches import Batch
 from etc.training.cross_entropy import SegmentationLoss
 
+# nn.BatchNorm2d, what it becomes for several processes on CPUs, and on GPUs (nn.SyncBatchNorm, which is none).
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
+
 
 class Term(nn.Module):
     """One term that is added to the cross-entropy.
@@ -74,7 +77,7 @@ class Objective(nn.Module):
         super().train(mode)
         if self.freeze_bn:
             for module in self.student.backbone.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, BATCH_NORM):
                     module.eval()
         return self
 

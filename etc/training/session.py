@@ -30,7 +30,7 @@ from etc.training.determinism import set_determinism
 from etc.training.dev import DevJudge
 from etc.training.fingerprint import fingerprint, hash_files
 from etc.training.loop import History, start_accelerator, train
-from etc.training.objective import Objective, Term
+from etc.training.objective import BATCH_NORM, Objective, Term
 from etc.training.optimiser import learning_rate
 
 HISTORY = ("step", "lr", "total", "ce", *get_args(TermName))
@@ -176,12 +176,6 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
             f"class_weights {training.class_weights}: give one for each of the {plan.dataset.label_set.count} classes "
             f"{', '.join(plan.dataset.label_set.names)}, or null"
         )
-    trained = is_huggingface(plan.network.architecture) or (training.backbone, plan.start) != (None, None)
-    if training.freeze_bn and not trained:
-        raise UserError(
-            "training.freeze_bn is true, but the network starts from random weights, whose statistics (mean 0, "
-            "variance 1) are not those of its maps; give 'backbone', or set freeze_bn to false"
-        )
     student = registry.build(plan.network.architecture, plan.dataset.label_set.count, plan.network.width)
     reports = [getattr(student, "report", None)]
     if training.backbone is not None:
@@ -191,10 +185,24 @@ def make_objective(plan: Plan, tell: Callable[[LoadReport], None] | None = None)
     for report in filter(None, reports):
         if tell is not None:
             tell(report)
+    if training.freeze_bn:
+        _check_statistics(student)
     segmentation = SegmentationLoss(
         training.class_weights, training.ohem_threshold, training.ohem_fraction, training.auxiliary_weight
     )
     return Objective(student, segmentation, plan.terms(), plan.term_weights or {}, training.freeze_bn)
+
+
+def _check_statistics(student: nn.Module) -> None:
+    """Raise ``UserError`` when the backbone has no statistics that could be kept, or some of a new network."""
+    layers = [one for one in student.backbone.modules() if isinstance(one, BATCH_NORM)]
+    if not layers:
+        raise UserError("training.freeze_bn is true, but the backbone has no batch normalisation; set it to false")
+    if any(bool((one.running_mean == 0).all()) and bool((one.running_var == 1).all()) for one in layers):
+        raise UserError(
+            "training.freeze_bn is true, but the backbone has random weights, whose statistics (mean 0, variance 1) "
+            "are not those of its maps; give it weights ('training.backbone' or 'start'), or set freeze_bn to false"
+        )
 
 
 def _backbone(plan: Plan) -> Path:

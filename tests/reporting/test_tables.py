@@ -15,12 +15,11 @@ from etc.evaluation.counts import counts_table, pair_records
 from etc.evaluation.iou import IouCounts
 from etc.evaluation.tc import frequent_classes, pair_counts
 from etc.params.experiment import Run
-from etc.reporting import tables
+from etc.reporting import tables, terms
 from etc.reporting.evaluations import ClipCounts, Evaluation, Made
 from tests.reporting.world import iou_rows, random_counts, tc_rows
 
 CONFIDENCE = 0.95
-ALL = np.ones(STREET.count, bool)
 MADE = Made(portable=True, parameters=183_412, gmac=0.1234567)
 
 
@@ -61,7 +60,7 @@ def test_run_values_by_hand():
             tc_rows("a", 0, [20, 3, 0, 0], [40, 12, 0, 0], "corrected", "compare"),
         ]
     )
-    row = tables.run_table([from_tables(Run("pspnet18", "tl", 4), iou, tc, 450)], ALL).iloc[0]
+    row = tables.run_table([from_tables(Run("pspnet18", "tl", 4), iou, tc, 450)]).iloc[0]
     assert row["miou"] == pytest.approx(100 * (80 / 160 + 30 / 60 + 0 / 5) / 3)
     assert row["pixel_accuracy"] == pytest.approx(100 * 110 / 160)
     assert row["tc"] == pytest.approx(100 * (80 / 100 + 10 / 30) / 2)
@@ -85,9 +84,7 @@ def test_tables_of_the_stage_give_tc_and_agreement_of_all_pixels():
         maps.append((first[valid], second[valid]))
     first, second = map(np.concatenate, zip(*maps, strict=True))
     iou = iou_rows("a", 0, [1], [0], [0])
-    row = tables.run_table(
-        [from_tables(Run("pspnet18", "tl", 0), iou, counts_table(records, 3).to_pandas())], ALL
-    ).iloc[0]
+    row = tables.run_table([from_tables(Run("pspnet18", "tl", 0), iou, counts_table(records, 3).to_pandas())]).iloc[0]
     assert row["agreement"] == pytest.approx(100 * (first == second).mean())
     shares = [((first == c) & (second == c)).sum() / ((first == c) | (second == c)).sum() for c in range(3)]
     assert row["tc"] == pytest.approx(100 * np.mean(shares))
@@ -97,7 +94,7 @@ def test_tables_of_the_stage_give_tc_and_agreement_of_all_pixels():
 def test_scheme_rows_have_the_promised_columns_and_order():
     runs = [two_clips("baseline", 0, 50, 60), two_clips("tl", 0, 55, 65), two_clips("etc", 0, 60, 70)]
     runs += [two_clips("etc", 0, 70, 80, architecture="other")]
-    table = tables.scheme_table(runs, "baseline", CONFIDENCE, ALL)
+    table = tables.scheme_table(runs, "baseline", CONFIDENCE)
     assert tables.csv(table).splitlines()[0] == (
         "architecture,scheme,seeds,miou_mean,miou_std,pixel_accuracy_mean,tc_mean,tc_std,tc_frequent_mean,"
         "tc_visible_mean,agreement_mean,"
@@ -114,14 +111,14 @@ def test_scheme_rows_have_the_promised_columns_and_order():
 def test_means_and_spread_over_seeds():
     runs = [two_clips("baseline", seed, 50 + 2 * seed, 60 + 2 * seed) for seed in range(3)]
     runs += [two_clips("etc", 0, 70, 80, iterations=200)]
-    baseline, etc = tables.scheme_table(runs, "baseline", CONFIDENCE, ALL).to_dict("records")
+    baseline, etc = tables.scheme_table(runs, "baseline", CONFIDENCE).to_dict("records")
     assert [baseline["seeds"], etc["seeds"]] == [3, 1]
     assert baseline["miou_mean"] == pytest.approx(np.mean([55, 57, 59]))
     assert baseline["miou_std"] == baseline["tc_std"] == pytest.approx(2.0)
     assert baseline["tc_visible_mean"] == pytest.approx(61.0)
     assert etc["iterations"] == 200
     assert np.isnan(etc["miou_std"]) and np.isnan(etc["tc_std"])
-    line = tables.csv(tables.scheme_table(runs, "baseline", CONFIDENCE, ALL)).splitlines()[2]
+    line = tables.csv(tables.scheme_table(runs, "baseline", CONFIDENCE)).splitlines()[2]
     assert line.startswith("pspnet18,etc,1,75.00,,")
 
 
@@ -147,7 +144,7 @@ def test_difference_uses_shared_seeds_only():
     # Seed 9 of the baseline would move its mean by far; it has no partner and must not enter the difference.
     runs = [two_clips("baseline", 0, 50, 60), two_clips("baseline", 1, 52, 62), two_clips("baseline", 9, 0, 0)]
     runs += [two_clips("etc", 0, 53, 63), two_clips("etc", 1, 57, 67), two_clips("etc", 5, 99, 99)]
-    baseline, etc = tables.scheme_table(runs, "baseline", CONFIDENCE, ALL).to_dict("records")
+    baseline, etc = tables.scheme_table(runs, "baseline", CONFIDENCE).to_dict("records")
     assert etc["delta_tc"] == etc["delta_miou"] == pytest.approx((3 + 5) / 2)
     assert all(np.isnan(baseline[name]) for name in tables.DELTA_COLUMNS)
 
@@ -155,7 +152,7 @@ def test_difference_uses_shared_seeds_only():
 def test_one_chain_has_the_t_interval_over_clips_and_is_marked():
     # Clips of one size, of differences 2 and 10: t of 1 degree of freedom is 12.706, the standard error 4.
     runs = [two_clips("baseline", 0, 50, 60), two_clips("etc", 0, 52, 70)]
-    table = tables.scheme_table(runs, "baseline", CONFIDENCE, ALL)
+    table = tables.scheme_table(runs, "baseline", CONFIDENCE)
     for metric in ("tc", "miou"):
         ends = [table.iloc[1][f"delta_{metric}{end}"] for end in ("_low", "", "_high")]
         assert ends == pytest.approx([6 - 12.7062 * 4, 6, 6 + 12.7062 * 4], abs=1e-3)
@@ -170,7 +167,7 @@ def test_one_chain_has_the_t_interval_over_clips_and_is_marked():
 def test_one_clip_has_the_t_interval_over_chains():
     runs = [evaluation("baseline", seed, {"a": ([50] * 2, [50] * 2)}) for seed in range(3)]
     runs += [evaluation("etc", seed, {"a": ([52 + 2 * seed] * 2, [56] * 2)}) for seed in range(3)]
-    etc = tables.scheme_table(runs, "baseline", CONFIDENCE, ALL).iloc[1]
+    etc = tables.scheme_table(runs, "baseline", CONFIDENCE).iloc[1]
     margin = 4.30265 * 2 / np.sqrt(3)
     assert [etc["delta_miou_low"], etc["delta_miou_high"]] == pytest.approx([4 - margin, 4 + margin], abs=1e-4)
     assert [etc[f"delta_tc{end}"] for end in ("_low", "", "_high", "_spread")] == pytest.approx([6, 6, 6, 0])
@@ -179,7 +176,7 @@ def test_one_clip_has_the_t_interval_over_chains():
 
 def test_one_chain_and_one_clip_have_no_interval():
     runs = [evaluation(scheme, 0, {"a": ([50 + i] * 2, [50] * 2)}) for i, scheme in enumerate(("baseline", "etc"))]
-    table = tables.scheme_table(runs, "baseline", CONFIDENCE, ALL)
+    table = tables.scheme_table(runs, "baseline", CONFIDENCE)
     assert tables.display(table)["ΔmIoU"].tolist() == ["", "+1.00"]
 
 
@@ -192,7 +189,7 @@ def test_chains_and_clips_by_the_analysis_of_variance():
         for on, scheme in enumerate(("baseline", "etc"))
         for seed, row in enumerate(gains)
     ]
-    etc = tables.scheme_table(runs, "baseline", CONFIDENCE, ALL).iloc[1]
+    etc = tables.scheme_table(runs, "baseline", CONFIDENCE).iloc[1]
     rows, columns = gains.mean(axis=1, keepdims=True), gains.mean(axis=0, keepdims=True)
     square = ((gains - rows - columns + gains.mean()) ** 2).sum() / 12
     chains, clips = rows.var(ddof=1) / 3, columns.var(ddof=1) / 7 - square / 21
@@ -210,7 +207,7 @@ def test_a_clip_that_holds_all_there_is_gives_no_interval():
     empty = IouCounts(*(np.zeros_like(part) for part in runs[0].tc.counts[:4]))
     both = [IouCounts(*map(np.concatenate, zip(one.tc.counts[:4], empty[:4], strict=True))) for one in runs]
     runs = [replace(one, tc=ClipCounts(("a", "b"), counts)) for one, counts in zip(runs, both, strict=True)]
-    etc = tables.scheme_table(runs, "baseline", CONFIDENCE, ALL).iloc[1]
+    etc = tables.scheme_table(runs, "baseline", CONFIDENCE).iloc[1]
     assert etc["delta_tc"] == 0 and np.isnan(etc["delta_tc_low"]) and np.isnan(etc["delta_tc_high"])
 
 
@@ -218,7 +215,7 @@ def test_pairing_removes_what_clips_and_seeds_have_in_common():
     # Clips and seeds differ widely, the gain is 5 points everywhere: the paired interval is a point.
     runs = [two_clips("baseline", seed, 20 + 10 * seed, 60 + 10 * seed) for seed in range(3)]
     runs += [two_clips("etc", seed, 25 + 10 * seed, 65 + 10 * seed) for seed in range(3)]
-    etc = tables.scheme_table(runs, "baseline", CONFIDENCE, ALL).iloc[1]
+    etc = tables.scheme_table(runs, "baseline", CONFIDENCE).iloc[1]
     assert [etc["delta_tc_low"], etc["delta_tc"], etc["delta_tc_high"]] == pytest.approx([5.0, 5.0, 5.0])
 
 
@@ -229,7 +226,7 @@ def test_a_higher_confidence_is_wider():
         for scheme, quality in (("baseline", 0.6), ("etc", 0.65))
         for seed in (0, 1)
     ]
-    narrow, wide = (tables.scheme_table(runs, "baseline", level, ALL).iloc[1] for level in (0.8, 0.95))
+    narrow, wide = (tables.scheme_table(runs, "baseline", level).iloc[1] for level in (0.8, 0.95))
     assert narrow["delta_tc"] == wide["delta_tc"]
     assert wide["delta_tc_low"] < narrow["delta_tc_low"] < narrow["delta_tc_high"] < wide["delta_tc_high"]
 
@@ -237,11 +234,11 @@ def test_a_higher_confidence_is_wider():
 def test_runs_on_different_clips_are_refused():
     other = evaluation("etc", 0, {"a": ([50] * 2, [50] * 2), "c": ([50] * 2, [50] * 2)})
     with pytest.raises(UserError, match="'pspnet18-etc-0' was evaluated on 2 clips.*run the evaluate stage"):
-        tables.scheme_table([two_clips("baseline", 0, 50, 60), other], "baseline", CONFIDENCE, ALL)
+        tables.scheme_table([two_clips("baseline", 0, 50, 60), other], "baseline", CONFIDENCE)
 
 
 def test_networks_are_given_with_their_size():
-    table = tables.scheme_table([two_clips("baseline", 0, 50, 60)], "baseline", CONFIDENCE, ALL)
+    table = tables.scheme_table([two_clips("baseline", 0, 50, 60)], "baseline", CONFIDENCE)
     assert ",183412,0.1235," in tables.csv(table).splitlines()[1]
     shown = tables.display(pd.read_csv(StringIO(tables.csv(table))))
     assert shown[["params, M", "GMAC"]].iloc[0].tolist() == ["0.183", "0.123"]
@@ -251,7 +248,7 @@ def test_networks_are_given_with_their_size():
 
 def test_metrics_are_nested_by_architecture_and_scheme():
     runs = [two_clips("baseline", 0, 50, 60), two_clips("etc", 0, 53, 63)]
-    tree = tables.metrics(tables.scheme_table(runs, "baseline", CONFIDENCE, ALL))
+    tree = tables.metrics(tables.scheme_table(runs, "baseline", CONFIDENCE))
     assert tree["pspnet18"]["etc"] == {"miou": 58.0, "tc": 58.0, "tc_visible": 62.0, "agreement": 73.42}
 
 
@@ -265,21 +262,25 @@ def rare_and_frequent(scheme, seed, rare):
 def test_a_class_that_one_run_hardly_predicts_moves_tc_but_not_tc_frequent():
     runs = [rare_and_frequent("baseline", seed, 0) for seed in (0, 1)]
     runs += [rare_and_frequent("tl", seed, 2) for seed in (0, 1)]
-    frequent = frequent_classes([one.tc.pooled() for one in runs], 0.01)
-    assert frequent.tolist() == [True] + [False] * 8
+    frequent, rare = frequent_classes([one.tc.pooled() for one in runs], 0.01)
+    assert np.flatnonzero(frequent).tolist() == [0] and np.flatnonzero(rare).tolist() == [1]
     tl = tables.scheme_table(runs, "baseline", CONFIDENCE, frequent).iloc[1]
     assert tl["delta_tc"] == pytest.approx(-98.95 / 2), "half of the mean is the class of two pixels"
     assert tl["tc_frequent_mean"] == pytest.approx(98.95)
     assert tl["delta_tc_frequent"] == tl["delta_tc_frequent_low"] == tl["delta_tc_frequent_high"] == 0
+    worth = terms.table(runs, [terms.Comparison("tl", "baseline", "tl")], CONFIDENCE, frequent)
+    assert worth.loc[0, "delta_tc_frequent"] == 0 and "ΔTC frequent" in terms.display(worth)
 
 
-def test_tc_frequent_is_shown_where_it_is_another_figure_and_says_what_it_leaves_out():
+def test_tc_frequent_is_shown_where_classes_are_left_out_and_says_which():
     runs = [rare_and_frequent("baseline", 0, 0), rare_and_frequent("tl", 0, 2)]
-    frequent = frequent_classes([one.tc.pooled() for one in runs], 0.01)
-    shown = tables.display(tables.scheme_table(runs, "baseline", CONFIDENCE, frequent))
+    frequent, _ = frequent_classes([one.tc.pooled() for one in runs], 0.01)
+    schemes = tables.scheme_table(runs, "baseline", CONFIDENCE, frequent)
+    shown = tables.display(schemes)
     assert shown["TC frequent"].tolist() == ["98.95", "98.95"] and shown["ΔTC frequent"].iloc[1].startswith("+0.00 [")
     assert "TC frequent" in tables.display_runs(tables.run_table(runs, frequent))
-    every = tables.scheme_table(runs, "baseline", CONFIDENCE, ALL)
+    assert tables.terminal_table(schemes).endswith("'TC frequent' leaves classes out: tables/schemes.md names them.")
+    every = tables.scheme_table(runs, "baseline", CONFIDENCE)
     before = every.drop(columns=[name for name in every if "frequent" in name])
     for table in (every, before):
         assert not [name for name in tables.display(table) if "frequent" in name]
@@ -287,6 +288,7 @@ def test_tc_frequent_is_shown_where_it_is_another_figure_and_says_what_it_leaves
         "'TC frequent' is TC over the classes that make up at least 1 % of the predictions of every run in this table: "
         "all but pole, sign."
     )
+    assert "frequent" not in tables.note(0.95, 0.01, [])
 
 
 def test_csv_has_no_negative_zero():
@@ -297,7 +299,7 @@ def test_csv_has_no_negative_zero():
 def schemes():
     runs = [two_clips("baseline", seed, 50 + seed, 60) for seed in (0, 1)]
     runs += [two_clips("sf_pf", 0, 49, 58), *(two_clips("etc", seed, 53, 64) for seed in (0, 1))]
-    return tables.scheme_table(runs, "baseline", CONFIDENCE, ALL)
+    return tables.scheme_table(runs, "baseline", CONFIDENCE)
 
 
 def test_terminal_table_reads_back_from_csv(schemes):

@@ -49,16 +49,17 @@ def project(request, tmp_path, command_server, monkeypatch):
         for key, value in {**size, "clips": {"train": 1, "dev": 0, "test": 1}}.items():
             project.change("frames.yaml", f"{name}.{key}", value)
     project.change("experiment.yaml", "architectures", ["efficientnet_lite0"])
+    project.change("experiment.yaml", "ablation.schemes", [])
     training = {"iterations": 2, "batch": 2, "warmup": 0, "backbone": "installed", "freeze_bn": True}
     for file in TRAINED:
         for key, value in training.items():
             project.change(file, f"{name}.training.{key}", value)
-        project.change(file, f"{name}.training.augment.crop", [512, 512])
+        project.change(file, f"{name}.training.augment.crop", [384, 384])
     for file in ("labeller.yaml", "teacher.yaml"):
         project.change(file, f"{name}.network", {"architecture": "efficientnet_lite2", "width": 64})
     project.change("student.yaml", f"{name}.widths", {"efficientnet_lite0": 64})
     project.change("student.yaml", f"{name}.iterations_factor", {})
-    # At stride 4 every pixel with every other would be 16384 x 16384 numbers.
+    # At stride 4 every pixel with every other would be 9216 x 9216 numbers.
     for term in ("sf", "pf"):
         project.change("student.yaml", f"{name}.losses.{term}.grid", [16, 16])
     for file in ("teacher.yaml", "student.yaml"):

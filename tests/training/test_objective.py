@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from etc.core.params_file import load_block
 from etc.models import registry
@@ -12,7 +13,7 @@ from etc.terms.functional import motion_loss, pair_of_frames_loss, pair_wise_los
 from etc.terms.scheme import build_terms
 from etc.training.batches import Batch
 from etc.training.cross_entropy import SegmentationLoss
-from etc.training.objective import Objective, outputs_per_frame
+from etc.training.objective import BATCH_NORM, Objective, outputs_per_frame
 from etc.training.optimiser import make_optimiser
 from tests.training.toy import ROOT
 
@@ -72,6 +73,17 @@ def test_teacher_sees_the_labelled_frame_alone_when_the_others_weigh_nothing():
 def test_every_scheme_starts_from_the_same_student():
     states = [objective(scheme).student.state_dict() for scheme in ({}, {"mf": 1.0, "sf": 1.0})]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize("convert", [lambda network: network, nn.SyncBatchNorm.convert_sync_batchnorm])
+def test_frozen_statistics_stay_in_evaluation_mode_also_where_gpus_share_a_batch(convert):
+    student = convert(registry.build("pspnet18", CLASSES, 8))
+    made = Objective(student, SegmentationLoss(), {}, {}, freeze_bn=True).train()
+    modes = {name: one.training for name, one in student.named_modules() if isinstance(one, BATCH_NORM)}
+    assert {name for name, training in modes.items() if not training} == {
+        name for name in modes if name.startswith("backbone.")
+    }
+    assert made.training and any(modes.values())
 
 
 def test_outputs_come_frame_by_frame_in_order(batch):

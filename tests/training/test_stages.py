@@ -233,7 +233,7 @@ def test_wrong_names_are_named(project, arguments, message):
         (
             "training.freeze_bn",
             True,
-            "freeze_bn is true, but the network starts from random weights, .* give 'backbone'",
+            "freeze_bn is true, but the backbone has random weights, .*'training.backbone' or 'start'",
         ),
         ("training.backbone", "installed", "no package has weights of pspnet18; give the path of a file"),
         ("training.machine.device", "cuda", "finds no GPU"),
