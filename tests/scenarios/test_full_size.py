@@ -45,9 +45,11 @@ def project(request, tmp_path, command_server, monkeypatch):
         project.change("report.yaml", f"{name}.baseline", "tl")
         project.change("report.yaml", f"{name}.overlay.frames", 2)
     else:
-        size = {"height": SIZE[0], "width": SIZE[1], "frames_per_clip": 3, "annotated": 1, "edge_samples": 1}
-        for key, value in {**size, "clips": {"train": 1, "dev": 0, "test": 1}}.items():
+        size = {"height": SIZE[0], "width": SIZE[1], "frames_per_clip": 3, "annotated": 1, "max_offset": 2}
+        for key, value in {**size, "clips": {"train": 1, "dev": 0, "test": 1}, "edge_samples": 1}.items():
             project.change("frames.yaml", f"{name}.{key}", value)
+        # Finer steps could not hold the flow of such frames.
+        project.change("flow.yaml", f"{name}.evaluate.steps_per_pixel", 16)
     project.change("experiment.yaml", "architectures", ["efficientnet_lite0"])
     project.change("experiment.yaml", "ablation.schemes", [])
     training = {"iterations": 2, "batch": 2, "warmup": 0, "backbone": "installed", "freeze_bn": True}
