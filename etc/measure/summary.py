@@ -25,7 +25,7 @@ from etc.evaluation.tc import (
 )
 from etc.measure.truth import VC_LENGTHS, TruthCounts
 from etc.measure.vc import mean_video_consistency, video_consistency
-from etc.resampling import EXACT_CLIPS, Counts, interval, paired_difference, paired_p_value
+from etc.resampling import EXACT_CLIPS, Counts, Mean, interval, paired_difference, paired_p_value
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -106,20 +106,13 @@ def compare(
     counts = [clip_counts(by_clip(run[key] for key in common), protocol) for run in runs]
     if not all(total(one).counted for one in counts):
         raise UserError("no pixel of one of the two folders could be compared: all are ignored or leave the frame")
-    scores = [temporal_consistency(total(one), protocol) for one in counts]
     first, second = map(scored, counts)
     number = len(first[0])
     mean = protocol_named(protocol).mean
-    low = high = p_value = None
-    if number > 1:
-        _, low, high = paired_difference(second, first, RESAMPLES, LEVEL, seed, mean)
-        p_value = _number(paired_p_value(second, first, seed=seed, mean=mean))
+    p_value = _number(paired_p_value(second, first, seed=seed, mean=mean)) if number > 1 else None
     exchanges = f"all {2**number}" if number <= EXACT_CLIPS else "10,000 random"
     return {
-        "tc": _number(scores[1]),
-        "difference": _number(scores[0] - scores[1]),
-        "difference_low": _number(low),
-        "difference_high": _number(high),
+        **_difference(first, second, seed, mean),
         "p_value": p_value,
         "method": (
             f"{LEVEL:.0%} paired bootstrap over {number} clips; permutation test over clips, {exchanges} exchanges"
@@ -138,14 +131,21 @@ def _compare_frequent(counts: Sequence[IouCounts], protocol: str, seed: int) -> 
     if protocol_named(protocol).mean is not mean_ratio:
         return None
     frequent, rare = frequent_classes([total(one) for one in counts])
-    first, second = ((one.intersection[:, frequent], one.union[:, frequent]) for one in counts)
-    tc = [float(mean_ratio(*(part.sum(axis=0) for part in one))) for one in (first, second)]
-    low = high = None
-    if len(first[0]) > 1:
-        _, low, high = paired_difference(second, first, RESAMPLES, LEVEL, seed)
+    chosen = ((one.intersection[:, frequent], one.union[:, frequent]) for one in counts)
     return {
         "share": FREQUENT_SHARE,
         "rare": np.flatnonzero(rare).tolist(),
+        **_difference(*chosen, seed, mean_ratio),
+    }
+
+
+def _difference(first: Counts, second: Counts, seed: int, mean: Mean) -> dict[str, float | None]:
+    """TC of the second run, and what the first has beyond it, with an interval where there are several clips."""
+    tc = [mean(*(part.sum(axis=0) for part in one)) for one in (first, second)]
+    low = high = None
+    if len(first[0]) > 1:
+        _, low, high = paired_difference(second, first, RESAMPLES, LEVEL, seed, mean)
+    return {
         "tc": _number(tc[1]),
         "difference": _number(tc[0] - tc[1]),
         "difference_low": _number(low),

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from etc.core.errors import UserError, many
-from etc.core.params_file import Params
+from etc.core.params_file import FromList, Params
 from etc.dataset.manifest import SPLITS
 from etc.sources.clip_names import first_names
 
@@ -26,6 +26,17 @@ def _share_or_clips(value: Any) -> Any:
 
 
 Part = Annotated[float | tuple[str, ...], BeforeValidator(_share_or_clips)]
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} is named twice; name it once")
+    return names
+
+
+# Recordings or cities that go to another split than the rest.
+HeldOut = Annotated[tuple[str, ...], FromList, AfterValidator(_each_once)]
 
 
 class Splits(Params):

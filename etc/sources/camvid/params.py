@@ -1,10 +1,11 @@
 """Typed parameters of CamVid as a source of frames."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from etc.core.params_file import FromList, Params
+from etc.core.params_file import Params
+from etc.sources.splits import HeldOut
 
 # Stills are 29 to 31 frames apart: with more neighbours those of two stills, even of two splits, would be the same.
 MOST_NEIGHBOURS = 14
@@ -37,7 +38,7 @@ class CamVidParams(Params):
         "published",
         description="published: 367/101/233 frames; video: train, dev and test from train and the 15 Hz clip",
     )
-    test_sequences: Annotated[tuple[str, ...], FromList] = Field(
+    test_sequences: HeldOut = Field(
         (), description="published split: recordings whose training frames become test, e.g. ['0001TP']: unseen streets"
     )
     train_share: float = Field(
@@ -53,14 +54,6 @@ class CamVidParams(Params):
     clip_frames: int = Field(
         6, ge=2, le=1000, description="video split: dev and test are cut into clips of this many frames, for intervals"
     )
-
-    @field_validator("test_sequences")
-    @classmethod
-    def _each_sequence_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"{name!r} is named twice; name it once")
-        return names
 
     @field_validator("first_frames")
     @classmethod

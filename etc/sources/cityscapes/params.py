@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from etc.core.params_file import FromList, Params
+from etc.sources.splits import HeldOut
 
 Folder = Literal["train", "val", "test", "train_extra"]
 Folders = Annotated[tuple[Folder, ...], FromList]
@@ -56,9 +57,7 @@ class CityscapesParams(Params):
         None, description="its folder; null: ETC_ROOT_<DATA SET>, CITYSCAPES_DATASET, or what was fetched"
     )
     splits: CityscapesSplits = Field(CityscapesSplits(), description="folders of each split")
-    dev_cities: Annotated[tuple[str, ...], FromList] = Field(
-        (), description="cities of folder train that become dev, e.g. [ulm, jena]"
-    )
+    dev_cities: HeldOut = Field((), description="cities of folder train that become dev, e.g. [ulm, jena]")
     sequences: bool = Field(
         True,
         description="true: the clips of 30 frames, which TC and the motion loss need (324 GB); false: annotated frames",
@@ -70,14 +69,6 @@ class CityscapesParams(Params):
         "auto",
         description="label files to read; auto: labelTrainIds where every annotated frame has one, else labelIds",
     )
-
-    @field_validator("dev_cities")
-    @classmethod
-    def _each_city_once(cls, cities: tuple[str, ...]) -> tuple[str, ...]:
-        for city in cities:
-            if cities.count(city) > 1:
-                raise ValueError(f"city {city!r} is named twice; name it once")
-        return cities
 
     @model_validator(mode="after")
     def _together(self) -> Self:
