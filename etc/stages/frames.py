@@ -10,6 +10,7 @@ from etc.core.errors import UserError, many, visible
 from etc.core.files import atomic
 from etc.dataset import location, manifest
 from etc.dataset.dataset import Dataset
+from etc.flow.precision import most_steps
 from etc.flow.store import FlowWriter
 from etc.params import apart
 from etc.params import frames as params
@@ -22,8 +23,8 @@ from etc.sources.source import Listing
 from etc.sources.street import street
 from etc.sources.street.params import StreetParams
 
-# Exact flow is stored finer than estimated flow: it serves as the truth.
-EXACT_STEP = 1 / 128
+# Exact flow is stored finer than estimated flow, where the frames are small enough: it serves as the truth.
+EXACT_STEPS = 128  # per pixel
 
 
 def run(dataset: str, workers: int, agreed: bool = False) -> str:
@@ -139,7 +140,8 @@ def _tell(notes: tuple[str, ...]) -> None:
 def save_exact_flow(path: Path, clip: street.Clip) -> None:
     """Write the exact flow and visibility of a clip to its flow file."""
     shape = clip.images.shape[1:3]
-    with FlowWriter(path, clip.name, shape, EXACT_STEP, "exact") as writer:
+    step = 1 / min(EXACT_STEPS, most_steps(max(shape)))
+    with FlowWriter(path, clip.name, shape, step, "exact") as writer:
         for (source, target), (flow, visible) in sorted(clip.flows.items()):
             writer.write(source, target, flow, visible)
 

@@ -52,7 +52,14 @@ def project(request, tmp_path, command_server, monkeypatch):
         project.change("flow.yaml", f"{name}.evaluate.steps_per_pixel", 16)
     project.change("experiment.yaml", "architectures", ["efficientnet_lite0"])
     project.change("experiment.yaml", "ablation.schemes", [])
-    training = {"iterations": 2, "batch": 2, "warmup": 0, "backbone": "installed", "freeze_bn": True}
+    training = {
+        "iterations": 2,
+        "batch": 2,
+        "warmup": 0,
+        "backbone": "installed",
+        "freeze_bn": True,
+        "judge_every": None,
+    }
     for file in TRAINED:
         for key, value in training.items():
             project.change(file, f"{name}.training.{key}", value)

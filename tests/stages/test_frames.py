@@ -15,6 +15,8 @@ from etc.cli import app
 from etc.core.errors import UserError
 from etc.dataset import location
 from etc.dataset.dataset import Dataset
+from etc.flow.store import StoredFlow
+from etc.sources.street import street
 from etc.stages import frames
 
 CLASSES = """
@@ -254,3 +256,16 @@ def test_frames_of_all_formats_make_one_clip(theirs):
         assert np.abs(mine.image(row).astype(int) - 40 * number).max() <= 2
         assert (mine.label(row) == number % 2).all()
     assert CliRunner().invoke(app, ["frames", "mine", "--verify"]).exit_code == 0
+
+
+@pytest.mark.parametrize(("width", "steps"), [(256, 128), (512, 64), (2048, 16)])
+def test_exact_flow_of_large_frames_is_stored_in_coarser_steps(width, steps, tmp_path):
+    flow = np.zeros((8, width, 2), np.float32)
+    flow[..., 0] = width - 1
+    images = np.zeros((2, 8, width, 3), np.uint8)
+    flows = {(0, 1): (flow, np.ones((8, width), bool))}
+    clip = street.Clip("a", "train", images, images[..., 0], flows)
+    frames.save_exact_flow(tmp_path / "a.arrow", clip)
+    stored = StoredFlow(tmp_path / "a.arrow")
+    assert stored.step == 1 / steps
+    np.testing.assert_array_equal(stored.read(0, 1)[0], flow)
