@@ -11,12 +11,18 @@ SHELL := bash
 # With it, each of the many short processes would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: results verify test lint deps clean distclean environment lock
+.PHONY: results camvid verify test lint deps clean distclean environment lock
 .DEFAULT_GOAL := results
 
 results: $(STAMP)  ## run the whole chain on the data sets of params/experiment.yaml
 	@snakemake --cores $(CORES) || { echo "Stopped: see the reason above and in logs/; the next run continues from here." >&2; exit 1; }
 	@etc show
+
+camvid: $(STAMP)  ## the whole chain on CamVid, downloaded or in the folder ETC_ROOT_CAMVID; `etc adopt street --run` goes back
+	@echo "CamVid: DURATION on two cores; Ctrl-C stops it, and the same command continues." >&2
+	@test -f data/camvid/frames.parquet || etc frames camvid --yes
+	@etc adopt camvid --run
+	@$(MAKE) --no-print-directory results
 
 verify: results  ## the whole chain, then a comparison of what it made with what is committed
 	@etc verify

@@ -1,4 +1,4 @@
-"""The text of a parameter file with one more block, or with another list of data sets to run.
+"""The text of a parameter file with one more block, or with other values in a list.
 
 The rest of the text stays as it is; loaded and dumped, it would lose its comments and its aliases.
 """
@@ -6,6 +6,7 @@ The rest of the text stays as it is; loaded and dumped, it would lose its commen
 import copy
 import functools
 import operator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,11 @@ def with_block(path: Path, text: str, like: str, name: str, values: Values) -> s
     return new
 
 
-def with_run(text: str, name: str) -> str:
-    """The text of params/experiment.yaml with ``name`` as the only data set to run."""
-    key, names = next(pair for pair in yaml.compose(text).value if pair[0].value == "run")
-    end = names.end_mark.index if names.flow_style else names.value[-1].end_mark.index
-    return f"{text[: key.end_mark.index]}: [{name}]{text[end:]}"
+def with_list(text: str, name: str, values: Sequence[str]) -> str:
+    """The text of params/experiment.yaml with other values in the list ``name``, written in one line."""
+    key, old = next(pair for pair in yaml.compose(text).value if pair[0].value == name)
+    end = old.end_mark.index if old.flow_style else old.value[-1].end_mark.index
+    return f"{text[: key.end_mark.index]}: [{', '.join(values)}]{text[end:]}"
 
 
 def _set(path: Path, like: str, block: yaml.MappingNode, keys: Keys, value: Any) -> None:

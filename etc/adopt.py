@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from etc.added_block import Keys, Values, with_block, with_run
+from etc.added_block import Keys, Values, with_block, with_list
 from etc.core.errors import UserError
 from etc.core.files import atomic, read_json, sha256
 from etc.core.names import check_name
@@ -20,7 +20,7 @@ from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.flow.precision import most_steps
 from etc.models import weights
 from etc.params import experiment, flow, frames, labeller, pretrain, pseudo_labels, student, teacher
-from etc.params.check import PER_DATASET, check_all, check_dataset, known_size
+from etc.params.check import PER_DATASET, check_all, check_dataset, known_size, load_block
 from etc.sources import class_file
 from etc.sources.camvid.classes import SEGNET
 from etc.sources.folder.params import FolderParams
@@ -76,8 +76,8 @@ def adopt(name: str, like: str, networks_of: str | None, choose: bool) -> list[A
         raise UserError(f"{name}: {error}") from error
     settings = frames.load(name)
     _check_blocks(name, like)
-    plan = experiment.load()
     copied = {module: module.load(like) for module in MODULES}
+    plan = _fitting(experiment.load(), copied[student])
     labelled, classes, networks = is_labelled(settings), class_names(name, settings), {}
     if networks_of or not labelled:
         networks = _networks(networks_of or like, name, classes, plan, copied[teacher], copied[student])
@@ -98,9 +98,38 @@ def adopt(name: str, like: str, networks_of: str | None, choose: bool) -> list[A
         texts[path] = with_block(path, text, like, name, changed)
         added.append(Added(path, changed, _look_at(block, changed)))
     if choose:
-        texts[experiment.PATH] = with_run(_text(experiment.PATH), name)
+        texts[experiment.PATH] = _with_run(name, plan)
     _write(texts, check_all if choose else lambda: check_dataset(plan, name))
     return added
+
+
+def choose(name: str) -> None:
+    """Make a data set that has its blocks the only one that params/experiment.yaml runs.
+
+    The students' networks stay if its block in params/student.yaml has them all, else they are those of that block.
+
+    Args:
+        name: data set.
+
+    Raises:
+        UserError: it lacks a block, or its blocks fail the check; the file is as it was then.
+    """
+    plan = _fitting(experiment.load(), load_block(student, name))
+    _write({experiment.PATH: _with_run(name, plan)}, check_all)
+
+
+def _fitting(plan: experiment.ExperimentParams, students: student.StudentParams) -> experiment.ExperimentParams:
+    """The plan with networks that a data set has: its own ones where it lacks one of the plan's."""
+    if set(plan.architectures) <= set(students.widths):
+        return plan
+    return plan.model_copy(update={"architectures": list(students.widths)})
+
+
+def _with_run(name: str, plan: experiment.ExperimentParams) -> str:
+    text = with_list(_text(experiment.PATH), "run", [name])
+    if plan.architectures == experiment.load().architectures:
+        return text
+    return with_list(text, "architectures", plan.architectures)
 
 
 def is_labelled(settings: Settings) -> bool:

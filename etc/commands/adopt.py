@@ -10,7 +10,10 @@ from etc.commands.run import run
 
 def adopt(
     name: Annotated[str, typer.Argument(help="Data set: the name of its block in params/frames.yaml.")],
-    like: Annotated[str, typer.Option(help="Data set whose blocks are copied, e.g. street.")],
+    like: Annotated[
+        str | None,
+        typer.Option(help="Data set whose blocks are copied, e.g. street; not for a data set that has its own."),
+    ] = None,
     networks_of: Annotated[
         str | None,
         typer.Option(
@@ -19,28 +22,38 @@ def adopt(
         ),
     ] = None,
     choose: Annotated[
-        bool, typer.Option("--run", help="Also make it the only data set that params/experiment.yaml runs.")
+        bool,
+        typer.Option(
+            "--run", help="Make it the only data set that params/experiment.yaml runs, with networks that its block has."
+        ),
     ] = False,
 ) -> None:
     """Bring in your own data: once its block is in params/frames.yaml, add one to every other file of params/.
 
     The blocks are those of another data set, changed where they must be: no exact flow for real frames, class weights
     only for the same classes, and for data without labels pseudo-labels alone and the trained networks of another data
-    set. Prints what was changed and what to check.
+    set. Prints what was changed and what to check. A data set that has its blocks, as camvid does, is chosen with --run
+    alone.
     """
     from etc.adopt import adopt as add
+    from etc.adopt import choose as choose_alone
+    from etc.core.errors import UserError
     from etc.params import experiment
 
     def action() -> None:
-        for path, changed, look_at in add(name, like, networks_of, choose):
+        if like is None:
+            if networks_of is not None or not choose:
+                raise UserError("say --like DATASET to add blocks, or --run alone to run a data set that has its own")
+            choose_alone(name)
+        for path, changed, look_at in add(name, like, networks_of, choose) if like else ():
             print(f"{path}: block '{name}' like '{like}'{_listed('; changed: ', changed)}")
             if look_at:
                 print(_listed("    look at ", look_at))
-        names = experiment.load().run
-        if name in names:
-            print(f"{experiment.PATH}: run: [{', '.join(names)}]")
+        plan = experiment.load()
+        if name in plan.run:
+            print(f"{experiment.PATH}: run: [{', '.join(plan.run)}], architectures: [{', '.join(plan.architectures)}]")
         else:
-            print(f"To run it, write into {experiment.PATH}: run: [{', '.join([*names, name])}], or [{name}] alone")
+            print(f"To run it alone: etc adopt {name} --run")
 
     run(action)
 

@@ -51,10 +51,9 @@ def check_dataset(plan: experiment.ExperimentParams, dataset: str) -> None:
     Raises:
         UserError: the first complaint, as for :func:`check_all`.
     """
-    block = {module: _load(module, dataset) for module in PER_DATASET}
+    block = {module: load_block(module, dataset) for module in PER_DATASET}
     _check_apart(dataset, block)
-    for architecture in plan.architectures:
-        block[student].network(architecture)
+    _check_networks(plan, dataset, block[student])
     _check_backbones(plan, dataset, block)
     _check_schemes(plan, dataset, block[student].schemes)
     _check_flow(plan, dataset, block[flow].train.max_offset, block[teacher], block[student])
@@ -87,7 +86,16 @@ def known_size(dataset: str, settings: frames.StreetParams | frames.SourceParams
     return (height, width) if height and stated[0] in (None, height) else None
 
 
-def _load(module: ModuleType, dataset: str) -> Any:
+def load_block(module: ModuleType, dataset: str) -> Any:
+    """Read the block of one data set in one parameter file.
+
+    Args:
+        module: of ``etc.params``, the one of the file.
+        dataset: name of the data set.
+
+    Raises:
+        UserError: the file or the block is missing or wrong; a data set of frames.yaml alone is told how to add it.
+    """
     try:
         return module.load(dataset)
     except UserError:
@@ -108,6 +116,17 @@ def _check_apart(dataset: str, block: Mapping[ModuleType, Any]) -> None:
     for module, own in ((labeller, "data/{}/labeller"), (pretrain, "data/{}/pretrained")):
         if (path := block[module].checkpoint) is not None:
             apart.check_path(dataset, f"{module.PATH}: key '{dataset}.checkpoint'", path, (own,))
+
+
+def _check_networks(plan: experiment.ExperimentParams, dataset: str, students: student.StudentParams) -> None:
+    """The block has the networks of all students."""
+    for architecture in plan.architectures:
+        if architecture not in students.widths:
+            raise UserError(
+                f"{student.PATH}: key '{dataset}.widths': no width for '{architecture}', which is in 'architectures' of "
+                f"{experiment.PATH}; given: {', '.join(students.widths)}; `etc adopt {dataset} --run` runs this data set "
+                "alone with what is given"
+            )
 
 
 def _check_backbones(plan: experiment.ExperimentParams, dataset: str, block: Mapping[ModuleType, Any]) -> None:

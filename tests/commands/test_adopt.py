@@ -53,7 +53,7 @@ drive:
   sampling: {<<: *sampling, pseudo_share: 1.0}
   training:
     <<: *training
-    iterations: 200
+    iterations: 100
     batch: 4
     lr: 0.05
     judge_every: null
@@ -144,14 +144,14 @@ def test_data_without_labels_takes_the_networks_of_another_data_set(project):
         "params/pretrain.yaml: block 'drive' like 'street'; changed: checkpoint: data/street/pretrained/"
         in result.output
     )
-    assert "look at training.iterations: 200, training.augment.crop: [96, 192]" in result.output
-    assert "write into params/experiment.yaml: run: [street, drive], or [drive] alone" in result.output
+    assert "look at training.iterations: 100, training.augment.crop: [96, 192]" in result.output
+    assert "To run it alone: etc adopt drive --run" in result.output
 
 
 def test_data_with_labels_and_its_own_classes_is_trained_on():
     result = adopt("walk", "--like", "camvid")
     assert result.exit_code == 0, result.output
-    check_dataset(experiment.load(), "walk")
+    assert adopt("walk", "--run").exit_code == 0 and check_all().architectures == ["efficientnet_lite0"]
     assert "checkpoint" not in block("labeller", "walk")
     assert block("teacher", "walk")["training"]["class_weights"] is None
     assert block("teacher", "walk")["sampling"] == block("teacher", "camvid")["sampling"]
@@ -161,7 +161,7 @@ def test_data_with_labels_and_its_own_classes_is_trained_on():
 
 def test_of_labelled_frames_some_are_left_to_pseudo_label():
     # Every second label is used, so every second frame would be one of these.
-    assert block("pseudo_labels", "street")["stride"] == 2
+    edit("pseudo_labels.yaml", "  stride: 3", "  stride: 2")
     assert adopt("walk", "--like", "street").exit_code == 0
     assert block("pseudo_labels", "walk") == block("pseudo_labels", "street") | {"stride": 1}
 
@@ -205,7 +205,7 @@ def test_the_blocks_and_commands_of_the_documents_work_as_written(project, monke
         assert result.exit_code == 0, result.output
         # Frames of 16:9 of the height that the block of drive asks for: the flow of each purpose can be stored.
         write_manifest(name, 256, 456)
-        check_dataset(experiment.load(), name)
+        assert adopt(name, "--run").exit_code == 0
 
 
 def test_steps_too_fine_for_the_frames_are_refused_with_their_key():
@@ -247,12 +247,13 @@ def test_rendered_frames_keep_their_exact_flow():
 
 
 def test_networks_of_another_data_set_are_taken_on_request():
-    trained("big", CITYSCAPES)
+    trained("big", CITYSCAPES, (64, 64))
+    edit("teacher.yaml", "pspnet101", "pspnet18")
     edit("frames.yaml", "classes: classes.yaml", "classes: cityscapes")
-    assert adopt("walk", "--like", "cityscapes_small", "--networks-of", "big").exit_code == 0
+    assert adopt("walk", "--like", "cityscapes", "--networks-of", "big").exit_code == 0
     assert block("labeller", "walk")["checkpoint"] == "data/big/labeller/0"
     # It has labels; teacher and students are trained on them as before.
-    assert block("teacher", "walk") == block("teacher", "cityscapes_small")
+    assert block("teacher", "walk") == block("teacher", "cityscapes")
 
 
 def test_an_adopted_data_set_can_be_copied_in_turn():
@@ -282,10 +283,32 @@ def test_run_chooses_it_and_keeps_the_comments():
     assert check_all().run == ["drive"]
 
 
+def test_run_alone_chooses_what_has_its_blocks_with_the_networks_that_it_has():
+    before = Path("params/experiment.yaml").read_text()
+    result = adopt("camvid", "--run")
+    line = "params/experiment.yaml: run: [camvid], architectures: [efficientnet_lite0]"
+    assert result.exit_code == 0 and result.output == f"{line}\n"
+    chosen = before.replace("run: [street]", "run: [camvid]").replace("[pspnet18]", "[efficientnet_lite0]")
+    assert Path("params/experiment.yaml").read_text() == chosen
+    assert adopt("camvid", "--run").output == result.output and Path("params/experiment.yaml").read_text() == chosen
+
+
+def test_a_choice_that_fails_the_check_changes_nothing():
+    before = texts()
+    edit("experiment.yaml", "distilled: [etc]", "distilled: [etc, all]")
+    edited = texts()
+    result = adopt("camvid", "--run")
+    assert result.exit_code == 1 and "scheme 'all' is not in params/student.yaml" in result.output
+    assert "params/ is as it was" in result.output and texts() == edited != before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere", "--like", "street"], "params/frames.yaml: no block for data set 'nowhere'"),
+        (["camvid"], "say --like DATASET to add blocks, or --run alone"),
+        (["camvid", "--run", "--networks-of", "street"], "say --like DATASET to add blocks, or --run alone"),
+        (["drive", "--run"], "params/student.yaml: no block for data set 'drive'; `etc adopt drive --like DATASET`"),
         (["My-Walk", "--like", "street"], "My-Walk: use only letters, digits and '_'"),
         (
             ["walk", "--like", "kitti"],
@@ -330,6 +353,7 @@ def test_classes_that_are_not_found_are_named_with_the_block():
 
 def test_one_network_starts_the_students_of_one_architecture():
     edit("experiment.yaml", "architectures: [pspnet18]", "architectures: [pspnet18, bisenetv2]")
+    edit("student.yaml", "    pspnet18: 8", "    pspnet18: 8\n    bisenetv2: 8")
     refused(["drive", "--like", "street"], "key 'architectures' lists pspnet18, bisenetv2, but .* leave one")
 
 

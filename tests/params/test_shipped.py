@@ -45,9 +45,15 @@ def edit(project, name, old, new):
 
 def test_all_files_pass_the_check(project):
     assert check.check_all().run == ["street"]
-    blocks = ["street", "street_long", "camvid", "cityscapes", "cityscapes_small"]
+    blocks = ["street", "street_long", "cityscapes"]
     edit(project, "experiment.yaml", "run: [street]", f"run: [{', '.join(blocks)}]")
     assert check.check_all().run == blocks
+    light = ["camvid", "camvid_images", "cityscapes_small", "cityscapes_lite0"]
+    edit(project, "experiment.yaml", f"run: [{', '.join(blocks)}]", f"run: [{', '.join(light)}]")
+    with pytest.raises(UserError, match=r"student.yaml: key 'camvid.widths': .*'pspnet18', .*`etc adopt camvid --run`"):
+        check.check_all()
+    edit(project, "experiment.yaml", "[pspnet18]", "[efficientnet_lite0]")
+    assert check.check_all().run == light
 
 
 @pytest.mark.parametrize("both", [True, False])
@@ -170,7 +176,7 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
         ),
         (
             [("experiment", "architectures: [pspnet18]", "architectures: [segformer]")],
-            "student.yaml: no width for 'segformer' under 'widths'; given: pspnet18",
+            "student.yaml: key 'street.widths': no width for 'segformer', .*; given: pspnet18; `etc adopt street --run`",
         ),
         (
             [("teacher", "architecture: pspnet18", "architecture: pspnet19")],
@@ -186,7 +192,7 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
         ),
         (
             [
-                ("experiment", "baseline_long, tl]", "baseline_long, sf_tl]"),
+                ("experiment", "baseline, tl]", "baseline, sf_tl]"),
                 ("experiment", "sf_pf_mf, sf_tl]", "sf_pf_mf]"),
             ],
             "'sf_tl' learns from the teacher",
@@ -200,7 +206,7 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
             r"key 'ablation.seeds' = \[0, 3\]: there is no chain 3; choose among \[0, 1, 2\]$",
         ),
         (
-            [("student", "{baseline_long: 3.5}", "{baseline_lang: 3.5}")],
+            [("student", "{baseline_long: 4.5}", "{baseline_lang: 4.5}")],
             "iterations_factor: scheme 'baseline_lang' is not in 'schemes'; known: base",
         ),
         (
@@ -304,8 +310,8 @@ def test_without_tl_the_partner_needs_no_flow(project):
             "architectures: [pspnet18, pspnet18]",
             "'architectures' = .*'pspnet18' is listed twice",
         ),
-        ("[baseline, baseline_long, tl]", "[baseline, tl-3]", "'plain.1' = 'tl-3': use only letters"),
-        ("[baseline, baseline_long, tl]", "[baseline, tl, tl]", "'plain' = .*'tl' is listed twice"),
+        ("[baseline, tl]", "[baseline, tl-3]", "'plain.1' = 'tl-3': use only letters"),
+        ("[baseline, tl]", "[baseline, tl, tl]", "'plain' = .*'tl' is listed twice"),
         ("[0, 1, 2]", "[0, true]", "'seeds.1' = True: .*valid integer"),
         ("[0, 1, 2]", "[0, 1.0]", "'seeds.1' = 1.0: .*valid integer"),
         ("[0, 1, 2]", "['0']", "'seeds.0' = '0': .*valid integer"),
@@ -338,11 +344,11 @@ def test_an_experiment_of_before_is_answered_with_what_to_write(project, groups)
 
 
 def test_there_need_be_no_ablation(project):
-    edit(project, "experiment.yaml", "[pseudo, sf, sf_pf, sf_mf, sf_pf_mf, sf_tl]", "[]")
-    assert {run.scheme for run in check.check_all().runs()} == {"baseline", "baseline_long", "tl", "etc"}
+    edit(project, "experiment.yaml", "[baseline_long, pseudo, sf, sf_mf, sf_pf_mf, sf_tl]", "[]")
+    assert {run.scheme for run in check.check_all().runs()} == {"baseline", "tl", "etc"}
     edit(project, "experiment.yaml", "distilled: [etc]", "distilled: []")
     edit(project, "report.yaml", "compare: [etc]", "compare: [tl]")
-    assert {run.scheme for run in check.check_all().runs()} == {"baseline", "baseline_long", "tl"}
+    assert {run.scheme for run in check.check_all().runs()} == {"baseline", "tl"}
 
 
 @pytest.mark.parametrize(
@@ -366,6 +372,7 @@ def test_there_need_be_no_ablation(project):
 )
 def test_own_files_where_stages_delete_are_refused_before_anything_runs(project, name, old, new, key):
     edit(project, "experiment.yaml", "run: [street]", "run: [camvid]")
+    edit(project, "experiment.yaml", "[pspnet18]", "[efficientnet_lite0]")
     check.check_all()
     edit(project, name, old, new)
     with pytest.raises(UserError, match=f"{name}: key 'camvid.{key}' = '.*': lies in .*, which stages of 'camvid' del"):
@@ -374,6 +381,7 @@ def test_own_files_where_stages_delete_are_refused_before_anything_runs(project,
 
 def test_a_path_that_no_system_takes_is_named(project):
     edit(project, "experiment.yaml", "run: [street]", "run: [camvid]")
+    edit(project, "experiment.yaml", "[pspnet18]", "[efficientnet_lite0]")
     edit(project, "frames.yaml", "root: null  # its", 'root: "a\\0b"  # its')
     with pytest.raises(UserError, match=r"frames.yaml: key 'camvid.root' = 'a\\x00b': no path holds the character"):
         check.check_all()

@@ -49,7 +49,7 @@ def edit(project, name, old, new):
         ("experiment.yaml", "run: [street]", 'run: ["street;touch pwned"]', "'run.0' = 'street;touch pwned': use only"),
         (
             "experiment.yaml",
-            "[baseline, baseline_long, tl]",
+            "[baseline, tl]",
             '["$(touch pwned)"]',
             "'plain.0' = '$(touch pwned)': use only",
         ),

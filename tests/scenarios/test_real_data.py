@@ -21,11 +21,10 @@ def project(name, tmp_path, command_server, monkeypatch):
         pytest.skip(f"no real frames of {name} here")
     monkeypatch.setenv(f"ETC_ROOT_{name.upper()}", str(DATA / name))
     project = Project.toy(tmp_path / "project", command_server)
-    project.change("experiment.yaml", "run", [name])
     for file in TRAINED:
         changes = SHORT | {"training.augment.crop": REAL[name], "training.augment.scale": [0.2, 0.4]}
-        if file in ("labeller.yaml", "teacher.yaml"):
-            changes |= {"network.width": 8}
+        if name == "camvid" and file != "student.yaml":
+            changes |= {"training.judge_every": 2}
         for key, value in changes.items():
             project.change(file, f"{name}.{key}", value)
     project.change("pseudo_labels.yaml", f"{name}.scales", [0.5])
@@ -40,7 +39,14 @@ def project(name, tmp_path, command_server, monkeypatch):
 @pytest.mark.scenario
 def test_real_frames_go_through_the_chain(project, name):
     before = _state(name)
-    assert f"report@{name}" in project.repro().ran
+    if name == "camvid":
+        # The environment stands.
+        project.run("mkdir .venv && touch .venv/.lock-installed")
+        ran = project.run("make camvid CORES=2").ran
+    else:
+        project.run(f"etc adopt {name} --run")
+        ran = project.repro().ran
+    assert f"report@{name}" in ran
     assert _state(name) == before
     table = pd.read_csv(project.folder / "results" / name / "tables/schemes.csv")
     assert table["tc_mean"].between(0, 100).all() and table["miou_mean"].between(0, 100).all()

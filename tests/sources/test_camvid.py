@@ -318,6 +318,17 @@ def test_the_original_form_says_how_to_get_it():
         source.fetch(agreed=True)
 
 
+def test_one_variable_serves_two_splits_of_the_segnet_form(tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    monkeypatch.setenv("ETC_ROOT_CAMVID", str(tmp_path))
+    images = CamVid("camvid_images", CamVidParams())
+    assert images.location.find() == tmp_path
+    monkeypatch.setenv("ETC_ROOT_CAMVID_IMAGES", str(tmp_path / "own"))
+    assert images.location.find() == tmp_path / "own"
+    # A folder of the other form is not meant.
+    assert CamVid("cv", CamVidParams(form="original", mapping="merge")).location.find() is None
+
+
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="no real frames here")
 def test_real_frames():
     found = CamVid("camvid", CamVidParams(root=str(SAMPLE))).list(SAMPLE, Path("unused"), 1)

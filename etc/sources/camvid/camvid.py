@@ -27,13 +27,17 @@ class CamVid(Source[CamVidParams]):
     def location(self) -> Location:
         """``root``, else ETC_ROOT_<DATA SET>, else what :meth:`fetch` got; for a ``root`` that is a .zip, its content.
 
+        In the SegNet form ETC_ROOT_CAMVID serves data sets of other names too, so that one folder serves two splits.
+
         Raises:
             UserError: ``root`` is a .zip that does not exist.
         """
         if archive := camvid_fetch.user_archive(self.params.root):
             return Location(None, (), camvid_fetch.unpacked_name(archive), str(archive))
-        fetched = camvid_fetch.SEGNET if self.params.form == "segnet" else ""
-        return Location(self.params.root, (variable(self.dataset),), fetched)
+        own = variable(self.dataset)
+        if self.params.form == "original":
+            return Location(self.params.root, (own,))
+        return Location(self.params.root, tuple(dict.fromkeys((own, variable("camvid")))), camvid_fetch.SEGNET)
 
     def fetch(self, agreed: bool) -> Path:
         """Unpack the .zip that ``root`` names, or download the SegNet form (some 180 MB).
