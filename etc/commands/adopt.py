@@ -24,7 +24,8 @@ def adopt(
     choose: Annotated[
         bool,
         typer.Option(
-            "--run", help="Make it the only data set that params/experiment.yaml runs, with networks that its block has."
+            "--run",
+            help="Make it the only data set that params/experiment.yaml runs, with networks of its block.",
         ),
     ] = False,
 ) -> None:

@@ -1,37 +1,87 @@
-"""``etc predict``: the predictions of a trained network on the frames of a data set."""
+"""``etc predict``: the predictions of a trained network on a video, on pictures, of a camera or of a data set."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from etc.commands.arguments import Dataset
 from etc.commands.run import run as _run
 
 
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of a trained network, e.g. data/street/students/pspnet18-etc-0.")],
-    dataset: Dataset,
-    to: Annotated[Path, typer.Option(help="Folder to write; files in it that are not from this command are kept.")],
-    split: Annotated[str, typer.Option(help="train, dev, test or all.")] = "test",
+    source: Annotated[str, typer.Argument(help="A video, a folder of frames, the number of a camera, or a data set.")],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Video to write, .mp4 or .webm, or a folder; files in it that are not ours are kept."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of a data set: train, dev, test or all.")] = "test",
     form: Annotated[
-        str, typer.Option(help="ids, labels, colours, overlay, or cityscapes (for its official evaluation).")
-    ] = "ids",
-    labelled: Annotated[bool, typer.Option("--labelled", help="Only frames that have a label.")] = False,
+        str | None,
+        typer.Option(
+            help="overlay, colours or ids; of a data set also labels, or cityscapes (for its official evaluation). "
+            "Default: overlay in a video, ids in a folder."
+        ),
+    ] = None,
+    labelled: Annotated[bool, typer.Option("--labelled", help="Of a data set, only frames that have a label.")] = False,
+    compare: Annotated[Path | None, typer.Option(help="A second network, shown beside the first.")] = None,
+    flicker: Annotated[
+        bool, typer.Option("--flicker", help="Add where the class changes against the motion, now and so far.")
+    ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Also measure pixel agreement and flip rate, as `etc tc` does.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Only show the figures of --measure; write nothing.")] = False,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH that frames are brought to first.")] = None,
+    device: Annotated[str, typer.Option(help="auto (a GPU when there is one), cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the network: slow at first, then faster.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a video that exists.")] = False,
 ) -> None:
-    """Write the predictions of a trained network, one PNG a frame: DIR/CLIP/FRAME.png.
+    """Segment a video, a folder of frames, a camera or a data set.
 
-    ids are train ids, which `etc tc --predictions` reads; labels are the ids of the label files. Run `etc frames
-    DATASET` first.
+    A video shows the classes over its frames; Ctrl-C ends it early, and it plays. A folder gets one PNG a frame,
+    CLIP/FRAME.png: with ids, which `etc tc --predictions` reads. docs/video.md has examples.
     """
     from typing import get_args
 
     from etc.core.errors import UserError
-    from etc.prediction import writing
+    from etc.prediction import outputs, sources, streaming, writing
+
+    def chosen(option: str, value: str, allowed: tuple[str, ...]) -> str:
+        if value not in allowed:
+            raise UserError(f"{option} {value}: choose one of {', '.join(allowed)}")
+        return value
 
     def action() -> None:
-        if form not in get_args(writing.Form):
-            raise UserError(f"--form {form}: choose one of {', '.join(get_args(writing.Form))}")
-        print(writing.write(run, dataset, to, split, form, labelled))
+        if (to is None) != show:
+            raise UserError("say where to write with --to, or --show to write nothing and see the figures")
+        video = to is not None and to.suffix.lower() in outputs.CODES and not to.is_dir()
+        shape = form or ("overlay" if video or flicker or compare else "ids")
+        streamed = (video, show, compare, flicker, measure, size, compiled, device != "auto", precision != "fp32")
+        if sources.is_data_set(source) and not any(streamed):
+            print(writing.write(run, source, to, split, chosen("--form", shape, get_args(writing.Form)), labelled))
+            return
+        if labelled:
+            raise UserError("--labelled: for the frames of a data set, written to a folder")
+        wanted = streaming.Wanted(
+            form=chosen("--form", shape, get_args(streaming.Form)),
+            compare=compare,
+            flicker=flicker,
+            measure=measure or show,
+            device=chosen("--device", device, ("auto", "cpu", "cuda")),
+            precision=chosen("--precision", precision, get_args(streaming.Precision)),
+            compiled=compiled,
+            size=None if size is None else sources.parse_size(size),
+            force=force,
+        )
+        if video and wanted.form == "ids":
+            raise UserError("--form ids: a video would not keep them exactly; write a folder")
+        line, stopped = streaming.stream(run, source, to, split, wanted)
+        print(line)
+        if stopped:
+            raise SystemExit(130)
 
     _run(action)

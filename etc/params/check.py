@@ -123,9 +123,9 @@ def _check_networks(plan: experiment.ExperimentParams, dataset: str, students: s
     for architecture in plan.architectures:
         if architecture not in students.widths:
             raise UserError(
-                f"{student.PATH}: key '{dataset}.widths': no width for '{architecture}', which is in 'architectures' of "
-                f"{experiment.PATH}; given: {', '.join(students.widths)}; `etc adopt {dataset} --run` runs this data set "
-                "alone with what is given"
+                f"{student.PATH}: key '{dataset}.widths': no width for '{architecture}', which is in 'architectures' "
+                f"of {experiment.PATH}; given: {', '.join(students.widths)}; `etc adopt {dataset} --run` runs this "
+                "data set alone with what is given"
             )
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -26,17 +27,19 @@ from tests.commands import world
 from tests.sources import camvid_world
 
 ROOT = Path(__file__).parents[2]
-PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("datasets", "tc")}
+PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("datasets", "tc", "video")}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # Blocks of these languages hold no command; those without a language and these are for a shell.
 OTHER_LANGUAGES, SHELL = {"yaml", "python", "diff"}, {"", "sh", "bash", "shell", "console"}
 PROGRAMS = ("csDownload", "dvc", "etc", "ffmpeg", "git", "make", "pip", "python", "sha256sum", "snakemake")
 
-# The commands in code blocks, by page and in order; each is run by the test that is named.
+# The commands in code blocks, by page and in order; each is run by the test that is named ("make" by
+# tests/scenarios/test_real_data.py).
 RUN = {
     "datasets": {
         "export ETC_ROOT_CAMVID=~/data/camvid": "camvid",
         "etc frames camvid --verify": "camvid",
+        "make camvid     # downloads it, or finds it by ETC_ROOT_CAMVID; then the whole chain": "make",
         "etc predict data/cityscapes/students/pspnet18-etc-0 cityscapes "
         "--labelled --form cityscapes --to predictions": "cityscapes",
         "CITYSCAPES_DATASET=ROOT CITYSCAPES_RESULTS=predictions python -c "
@@ -49,11 +52,22 @@ RUN = {
         "etc tc --predictions ours --against theirs --frames leftImg8bit_sequence/val --label-set cityscapes "
         "--sample cityscapes_tc --workers 8 --json tc.json --parquet tc.parquet": "two_networks",
     },
+    "video": {
+        "etc predict data/street/students/pspnet18-etc-0 drive.mp4 --to seen.mp4": "video",
+        "etc predict data/street/students/pspnet18-etc-0 drive.mp4 --to flicker.mp4 --flicker --compare "
+        "data/street/students/pspnet18-baseline-0": "video",
+        "etc predict data/street/students/pspnet18-etc-0 drive.mp4 --show": "video",
+    },
 }
 # Commands in the text: those that are run as well, by the same tests, and those that are not, with the reason.
-RUN_IN_TEXT = {"etc frames camvid": "camvid", "etc frames cityscapes": "cityscapes"}
+RUN_IN_TEXT = {
+    "etc frames camvid": "camvid",
+    "etc frames cityscapes": "cityscapes",
+    **dict.fromkeys([f"etc adopt {name} --run" for name in ("camvid", "camvid_images", "street")], "adopt"),
+}
 NOT_RUN = {
     "etc frames camvid --yes": "downloads CamVid; tests/sources/test_camvid.py has the download from a local server",
+    "etc predict RUN SOURCE": "RUN and SOURCE are for the reader to fill in",
     "etc predict RUN DATASET --form overlay --to DIR": "RUN, DATASET and DIR are for the reader to fill in; "
     "tests/prediction/test_writing.py writes every form",
     "pip install cityscapesscripts": "needs the network",
@@ -105,7 +119,7 @@ def test_every_command_of_etc_and_its_options_exist(page):
     spans = (" ".join(span.split()) for span in re.findall(r"`([^`]+)`", FENCE.sub("", page)))
     lines = [one for block in blocks(page) for one in commands(block)]
     written = [shlex.split(line, comments=True) for line in (*lines, *spans) if line.startswith("etc ")]
-    assert len(written) > 5
+    assert len(written) > 4
     for _, *words in written:
         command = typer.main.get_command(app)
         while words and hasattr(command, "commands") and words[0] in command.commands:
@@ -213,6 +227,20 @@ def test_a_network_is_judged_by_the_official_tool_of_cityscapes(shell):
     assert re.search(r"^Score Average +: ", printed, re.MULTILINE), printed
 
 
+def test_a_video_goes_through_two_networks(shell):
+    for scheme in ("etc", "baseline"):
+        config = {"architecture": "pspnet18", "width": 8, "classes": 9, "class_names": list(STREET.names)}
+        network = registry.build("pspnet18", 9, 8)
+        weights.save(str(shell.folder / f"data/street/students/pspnet18-{scheme}-0"), network, config)
+    writer = cv2.VideoWriter(str(shell.folder / "drive.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 15, (64, 48))
+    for picture in np.random.default_rng(0).integers(0, 256, (4, 48, 64, 3), np.uint8):
+        writer.write(picture)
+    writer.release()
+    *_, last = shell(*of("video")).splitlines()
+    assert re.fullmatch(r"4 frames by .*-etc-0, \d+\.\d frames a second, agreement [\d.]+ %, flip rate [\d.]+ %", last)
+    assert (shell.folder / "seen.mp4").is_file() and (shell.folder / "flicker.mp4").is_file()
+
+
 def test_blocks_as_written_are_adopted(shell):
     page = PAGES["datasets"]
     with open(shell.folder / "params/frames.yaml", "a") as stream:
@@ -223,8 +251,9 @@ def test_blocks_as_written_are_adopted(shell):
     for place, width in (("labeller/0", 16), ("pretrained/pspnet18-0", 8)):
         config = {"architecture": "pspnet18", "width": width, "classes": 9, "class_names": list(STREET.names)}
         weights.save(str(shell.folder / "data/street" / place), registry.build("pspnet18", 9, width), config)
-    printed = shell(*of("adopt"))
+    printed = shell(*of("adopt"), *texts_of("adopt"))
     assert "block 'walk' like 'camvid'" in printed and "block 'drive' like 'street'" in printed
+    assert printed.endswith("run: [street], architectures: [pspnet18]\n")
 
 
 def test_labels_of_camvid_as_predictions(shell):

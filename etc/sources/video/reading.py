@@ -1,7 +1,7 @@
 """Videos decoded by OpenCV's FFmpeg, frame by frame: seeking is not exact in all formats."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from etc.sources.video.sizes import first_change, quiet
 from etc.sources.video.timeline import interval
 
 FIRST_LOOK = 256
+_ALL = 1 << 31  # more frames than any video has
 REPAIR = "get it whole, convert it (ffmpeg -i IN -c:v libx264 OUT.mp4), or leave it out with !NAME in files"
 
 
@@ -73,6 +74,47 @@ class Reader:
         return pixels
 
 
+class Stream:
+    """Frames of a video in one pass, upright, however long it is: seconds or None, and uint8 (H, W, 3) BGR.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        rate: frames a second, as the file says; 0 when it says nothing.
+        count: frames, as the file says; 0 when it says nothing.
+
+    Raises:
+        UserError: it cannot be opened, or changes the size of its frames; while reading, it has no frame that can be
+            decoded, or ends before its header says.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._capture = _open(path)
+        _refuse_change(path, _ALL)
+        rate, count = self._capture.get(cv2.CAP_PROP_FPS), self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        # A wrong header may say anything.
+        self.rate = rate if 0 < rate <= 1000 else 0.0
+        self.count = int(count) if 0 < count < 1e9 else 0
+
+    def __iter__(self) -> Iterator[tuple[float | None, np.ndarray]]:
+        times: list[float] = []
+        while self._capture.grab():
+            times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            good, pixels = self._capture.retrieve()
+            if not good or pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 3:
+                raise UserError(f"{self.path}: frame {len(times) - 1} is not an 8-bit colour picture; {REPAIR}")
+            rising = math.isfinite(times[-1]) and times[-1] > max(times[-2:-1], default=-1.0)
+            yield times[-1] if rising else None, pixels
+        self._capture.release()
+        if not times:
+            raise UserError(f"{self.path}: the video has no frame that can be decoded; {REPAIR}")
+        seconds, _ = _usable(times, self.rate)
+        if seconds is not None and len(times) > 1:
+            _missing(self.path, len(times), seconds[-1] + interval(seconds), self.count, self.rate)
+
+
 def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False) -> Scan:
     """Decode a video once, for the times of its frames.
 
@@ -108,12 +150,7 @@ def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False)
     capture.release()
     if not times:
         raise UserError(f"{path}: the video has no frame that can be decoded; {REPAIR}")
-    if change := first_change(_open(path), len(times)):
-        before, after = (f"{width}x{height}" for width, height in (change.before, change.after))
-        raise UserError(
-            f"{path}: its frames change from {before} to {after} pixels at frame {change.frame}; cut it there into two "
-            "videos, or leave it out with !NAME in files"
-        )
+    _refuse_change(path, len(times))
     seconds, timed = _usable(times, said)
     if seconds is None:
         raise UserError(f"{path}: the video gives neither the times of its frames nor their rate; {REPAIR}")
@@ -121,6 +158,15 @@ def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False)
     rate = said if abs(said - found) <= 0.01 * found else found
     short = _missing(path, len(times), seconds[-1] + 1 / rate, count, said) if ended else 0.0
     return Scan(seconds, rate, shape, timed, short, square)
+
+
+def _refuse_change(path: Path, frames: int) -> None:
+    if change := first_change(_open(path), frames):
+        before, after = (f"{width}x{height}" for width, height in (change.before, change.after))
+        raise UserError(
+            f"{path}: its frames change from {before} to {after} pixels at frame {change.frame}; cut it there into two "
+            "videos, or leave it out with !NAME in files"
+        )
 
 
 def _usable(times: list[float], said: float) -> tuple[np.ndarray | None, bool]:

@@ -1,0 +1,159 @@
+"""Where ``etc predict`` writes pictures: one after another into a video or a folder, complete or not at all."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import av
+import cv2
+import numpy as np
+
+from etc.core.errors import UserError
+from etc.core.files import atomic
+from etc.core.outputs import check_folder, check_place, together
+from etc.prediction.sources import Frame
+
+# What browsers play: the encoder and its options, fast and close to lossless to the eye.
+CODES = {
+    ".mp4": ("libx264", {"preset": "veryfast", "crf": "18"}),
+    ".webm": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "24", "b:v": "0"}),
+}
+_TICKS = 90_000  # a second has, in the times of frames
+_OTHER = (".avi", ".mov", ".mkv", ".m4v", ".gif")
+# Where the source says no rate.
+USUAL_RATE = 25.0
+
+
+class Output(Protocol):
+    """Takes the pictures of the frames, in order."""
+
+    def write(self, frame: Frame, picture: np.ndarray) -> None:
+        """Add a picture.
+
+        Args:
+            frame: what it shows.
+            picture: uint8 (H, W, 3) RGB, or (H, W) ids.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+
+
+@contextlib.contextmanager
+def opened(to: Path | None, rate: float | None, inputs: Iterable[Path], force: bool) -> Iterator[Output]:
+    """An output that appears under its name when the block ends; on an error nothing of it stays.
+
+    Args:
+        to: a name that ends in .mp4 or .webm, a folder, or None: nothing is written.
+        rate: frames a second of a video; None where it is not known.
+        inputs: what is read.
+        force: replace a video that exists.
+
+    Raises:
+        UserError: a file is in the way, it lies in an input, or no such video can be written here.
+    """
+    if to is None:
+        yield _Nothing()
+    elif to.suffix.lower() in CODES and not to.is_dir():
+        with _video(to, rate or USUAL_RATE, inputs, force) as output:
+            yield output
+    elif to.suffix.lower() in _OTHER and not to.is_dir():
+        raise UserError(f"{to}: videos are written as {' or '.join(CODES)}; choose such a name, or a folder")
+    else:
+        # Which names there will be is not known before a video ends: any picture that is there may be in the way.
+        there = (path.relative_to(to).as_posix() for path in to.rglob("*.png")) if to.is_dir() else ()
+        check_folder(to, there, inputs)
+        with together(to):
+            yield _Folder(to)
+
+
+class _Nothing:
+    def write(self, frame: Frame, picture: np.ndarray) -> None:
+        pass
+
+
+class _Folder:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def write(self, frame: Frame, picture: np.ndarray) -> None:
+        pixels = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        with atomic(self._root / frame.clip / f"{frame.number:06d}.png", durable=False) as stream:
+            stream.write(cv2.imencode(".png", pixels)[1].tobytes())
+
+
+@contextlib.contextmanager
+def _video(to: Path, rate: float, inputs: Iterable[Path], force: bool) -> Iterator[Output]:
+    real = os.path.realpath(to)
+    for one in inputs:
+        if Path(real).is_relative_to(os.path.realpath(one)):
+            raise UserError(f"{to}: the same as, or inside, the input {one}; write to a place outside the inputs")
+    if to.exists() and not force:
+        raise UserError(f"{to}: exists; replace it with --force, or give another name")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    check_place(to)
+    video = _Video(to, rate)
+    try:
+        yield video
+        video.finish()
+    finally:
+        video.discard()
+
+
+class _Video:
+    """A video under a temporary name beside its own, encoded by PyAV."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self._path, self._rate = path, rate
+        self._temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix.lower()}")
+        self._container: av.container.OutputContainer | None = None
+        self._stream: av.VideoStream | None = None
+        self._size, self._last = (0, 0), -1
+
+    def write(self, frame: Frame, picture: np.ndarray) -> None:
+        height, width = picture.shape[:2]
+        if self._container is None:
+            self._size = (height, width)
+            self._open(width + width % 2, height + height % 2)
+        if (height, width) != self._size:
+            raise UserError(
+                f"{self._path}: a picture of {width}x{height} pixels after those of {self._size[1]}x{self._size[0]}; "
+                "give all frames one size with --size, or write a folder"
+            )
+        # Both sides of a video are even.
+        pixels = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        shown = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        place = self._last + round(_TICKS / self._rate) if self._last >= 0 else 0
+        if frame.seconds is not None and round(frame.seconds * _TICKS) > self._last:
+            place = round(frame.seconds * _TICKS)
+        shown.pts, shown.time_base, self._last = place, Fraction(1, _TICKS), place
+        self._container.mux(self._stream.encode(shown))
+
+    def finish(self) -> None:
+        """Give the video its name."""
+        if self._container is None:
+            raise UserError(f"{self._path}: there is no frame to write")
+        self._container.mux(self._stream.encode())
+        self._container.close()
+        os.replace(self._temporary, self._path)
+
+    def discard(self) -> None:
+        """Remove what has no name yet."""
+        if self._container is not None:
+            with contextlib.suppress(av.FFmpegError):
+                self._container.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _open(self, width: int, height: int) -> None:
+        av.logging.set_level(None)
+        code, options = CODES[self._path.suffix.lower()]
+        # The index at the beginning: browsers then play while they load.
+        first = {"movflags": "+faststart"} if self._path.suffix.lower() == ".mp4" else {}
+        self._container = av.open(self._temporary, "w", options=first)
+        self._stream = self._container.add_stream(code, Fraction(self._rate).limit_denominator(1001), options)
+        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
+        self._stream.codec_context.time_base = Fraction(1, _TICKS)

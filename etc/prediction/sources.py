@@ -1,0 +1,166 @@
+"""Where ``etc predict`` takes frames from: a video, a folder, a camera or a data set, one frame after another."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from etc.core.errors import UserError
+from etc.dataset import location, manifest, pictures
+from etc.dataset.dataset import Dataset
+from etc.sources.folder.layouts import FRAME_SUFFIXES, UNNAMED, detected_step, one_step, read_folder
+from etc.sources.video.reading import Stream
+
+SPLITS = (*manifest.SPLITS, "all")
+_CAMERA = re.compile(r"\d{1,3}")
+_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
+_NAME = re.compile(r"[A-Za-z]\w*")
+
+
+class Frame(NamedTuple):
+    """One frame.
+
+    Attributes:
+        clip: its name; frames of a clip follow each other.
+        number: in its clip, rising.
+        image: uint8 (H, W, 3) RGB.
+        follows: whether the frame before is the one before it in time, so that the two can be compared.
+        seconds: since the beginning of the video; None where the source does not say.
+    """
+
+    clip: str
+    number: int
+    image: np.ndarray
+    follows: bool
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class FrameStream:
+    """Frames, decoded when they are asked for.
+
+    Attributes:
+        frames: in order; can be taken once.
+        count: how many, as far as it is known.
+        rate: frames a second; None where the source does not say it.
+        inputs: files and folders that are read.
+    """
+
+    frames: Iterable[Frame]
+    count: int | None
+    rate: float | None
+    inputs: tuple[Path, ...]
+
+
+def open_frames(source: str, split: str = "test") -> FrameStream:
+    """Find out what a source is, and open it.
+
+    Args:
+        source: name of a data set that has been made, path of a video or folder, or number of a camera.
+        split: of a data set: train, dev, test or all.
+
+    Raises:
+        UserError: it is none of them, or cannot be read; while its frames are taken, one of them cannot be read.
+    """
+    path = Path(source)
+    if is_data_set(source):
+        return _data_set(source, split)
+    if path.is_dir():
+        return _folder(path)
+    if path.exists():
+        video = Stream(path)
+        return FrameStream(_of_video(video), video.count or None, video.rate or None, (path,))
+    if _CAMERA.fullmatch(source):
+        return _camera(int(source))
+    raise UserError(
+        f"{source}: no such video, folder of frames or camera, nor a data set that has been made (`etc frames NAME`)"
+    )
+
+
+def is_data_set(source: str) -> bool:
+    """Whether a source is the name of a data set that has been made; a folder of that name is meant by ``./NAME``."""
+    return bool(_NAME.fullmatch(source)) and Dataset(source).manifest.is_file()
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of ``HEIGHTxWIDTH``, pixels, 32 to 8192 each.
+
+    Raises:
+        UserError: it is something else.
+    """
+    found = _SIZE.fullmatch(text)
+    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not all(32 <= side <= 8192 for side in size):
+        raise UserError(f"--size {text}: give HEIGHTxWIDTH in pixels, 32 to 8192 each, e.g. 360x640")
+    return size
+
+
+def resized(frames: Iterable[Frame], size: tuple[int, int] | None) -> Iterator[Frame]:
+    """The frames with ``size`` (height and width); None leaves them as they are."""
+    for frame in frames:
+        if size is not None and frame.image.shape[:2] != size:
+            smaller = size[0] < frame.image.shape[0]
+            way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+            frame = frame._replace(image=cv2.resize(frame.image, size[::-1], interpolation=way))
+        yield frame
+
+
+def _of_video(video: Stream) -> Iterator[Frame]:
+    for number, (seconds, pixels) in enumerate(video):
+        yield Frame(video.path.stem, number, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), number > 0, seconds)
+
+
+def _camera(index: int) -> FrameStream:
+    capture = cv2.VideoCapture(index)
+    if not capture.isOpened():
+        raise UserError(f"camera {index}: cannot be opened; give another number, or a video or folder")
+    rate = capture.get(cv2.CAP_PROP_FPS)
+
+    def frames() -> Iterator[Frame]:
+        number = 0
+        while True:
+            good, pixels = capture.read()
+            if not good:
+                return
+            yield Frame(f"camera{index}", number, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), number > 0)
+            number += 1
+
+    return FrameStream(frames(), None, rate if 0 < rate <= 1000 else None, ())
+
+
+def _folder(root: Path) -> FrameStream:
+    folder = read_folder(root, FRAME_SUFFIXES)
+    if folder.strays:
+        raise UserError(folder.strays[0])
+
+    def frames() -> Iterator[Frame]:
+        for name, files in folder.clips.items():
+            step, before = detected_step(files), None
+            for number, path in files.items():
+                follows = before is not None and step is not None and one_step(before, number, step)
+                yield Frame(root.name if name == UNNAMED else name, number, pictures.read(path, "frame"), follows)
+                before = number
+
+    return FrameStream(frames(), sum(map(len, folder.clips.values())), None, (root,))
+
+
+def _data_set(name: str, split: str) -> FrameStream:
+    if split not in SPLITS:
+        raise UserError(f"--split {split}: choose one of {', '.join(SPLITS)}")
+    data = Dataset(name)
+    chosen = data.frames[(data.frames["split"] == split) | (split == "all")]
+    if chosen.empty:
+        raise UserError(f"{data.manifest}: no such frame in split '{split}'; choose another split")
+
+    def frames() -> Iterator[Frame]:
+        clip = None
+        for row in chosen.to_dict("records"):
+            yield Frame(row["clip"], row["frame"], data.image(row), row["clip"] == clip)
+            clip = row["clip"]
+
+    places = (data.root, location.external(data.root), data.manifest)
+    return FrameStream(frames(), len(chosen), None, tuple(filter(None, places)))

@@ -1,0 +1,191 @@
+"""Predictions on any frames, as a video, as pictures or as two figures; constant memory for a video of any length."""
+
+import colorsys
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from etc.core.errors import UserError, many
+from etc.core.progress import track
+from etc.dataset.label_sets import LABEL_SETS, LabelSet
+from etc.inference import choose_device, fused, predict
+from etc.models import weights
+from etc.prediction.ahead import ahead
+from etc.prediction.flicker import Flicker
+from etc.prediction.measured import Measured
+from etc.prediction.outputs import opened
+from etc.prediction.sources import Frame, FrameStream, open_frames, resized
+from etc.reporting.video import overlay, side_by_side
+from etc.sources.camvid.classes import SEGNET
+
+Form = Literal["overlay", "colours", "ids"]
+Precision = Literal["fp32", "bf16"]
+Result = tuple[Frame, list[np.ndarray]]  # a frame, and its ids by each network
+OPACITY = 0.6  # share of the class colour in an overlay
+_WIDEST = 640  # pixels of one picture among several
+# An angle that does not divide the circle: neighbouring classes get different hues, however many there are.
+_HUE = 0.618034
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made.
+
+    Attributes:
+        form: of one picture.
+        compare: folder of a second network, shown below the first one.
+        flicker: add where the class changes against the motion, in this frame and so far.
+        measure: add up pixel agreement and flip rate of the first network.
+        device: auto, cpu or cuda.
+        precision: of the networks.
+        compiled: compile the networks with torch.compile.
+        size: height and width that frames are brought to; None leaves them.
+        force: replace a video that exists.
+    """
+
+    form: Form = "overlay"
+    compare: Path | None = None
+    flicker: bool = False
+    measure: bool = False
+    device: str = "auto"
+    precision: Precision = "fp32"
+    compiled: bool = False
+    size: tuple[int, int] | None = None
+    force: bool = False
+
+
+def stream(run: Path, source: str, to: Path | None, split: str, wanted: Wanted) -> tuple[str, bool]:
+    """Predict every frame of a source.
+
+    Args:
+        run: folder of a trained network.
+        source: see :func:`etc.prediction.sources.open_frames`.
+        to: name of a video, or a folder; None writes nothing.
+        split: of a data set.
+        wanted: what is to be made.
+
+    Returns:
+        The closing line, and whether it ended before the source did, by Ctrl-C; what was made until then is kept.
+
+    Raises:
+        UserError: the network, the source or the output is wrong; nothing is written then.
+    """
+    runs = [run] if wanted.compare is None else [run, wanted.compare]
+    if wanted.form == "ids" and (wanted.flicker or len(runs) > 1):
+        raise UserError("--form ids: --flicker and --compare show pictures; choose overlay or colours")
+    loaded = [_loaded(one, wanted) for one in runs]
+    names = [tuple(config["class_names"]) for _, config in loaded]
+    for other, folder in zip(names[1:], runs[1:], strict=True):
+        if other != names[0]:
+            raise UserError(
+                f"{folder}: trained on the classes {', '.join(other)}, {run} on {', '.join(names[0])}; compare "
+                "networks of the same classes"
+            )
+    networks = [network for network, _ in loaded]
+    frames = open_frames(source, split)
+    drawing = _Drawing(runs, label_set_of(names[0]), wanted)
+    measured = Measured(len(names[0])) if wanted.measure else None
+    inputs = [*frames.inputs, *(one / name for one in runs for name in (weights.WEIGHTS, weights.CONFIG))]
+    begin, number, stopped = time.monotonic(), 0, False
+    with opened(to, frames.rate, inputs, wanted.force) as output:
+        try:
+            for frame, ids in _shown(_predicted(networks, frames, wanted), frames.count):
+                if measured:
+                    measured(frame, ids[0])
+                if to is not None:
+                    output.write(frame, drawing(frame, ids))
+                number += 1
+        except KeyboardInterrupt:
+            stopped = True
+            if not number:
+                raise
+    seconds = time.monotonic() - begin
+    return _closing(run, to, number, seconds, measured), stopped
+
+
+def label_set_of(names: Sequence[str]) -> LabelSet:
+    """The bundled label set of these classes; for others one with colours as different as can be.
+
+    Args:
+        names: class names, position = train id.
+    """
+    for one in (*LABEL_SETS.values(), SEGNET):
+        if one.names == tuple(names):
+            return one
+    shades = [colorsys.hsv_to_rgb(_HUE * one % 1, 0.85 - 0.25 * (one % 2), 0.95) for one in range(len(names))]
+    palette = tuple(tuple(round(255 * part) for part in shade) for shade in shades)
+    return LabelSet("own", tuple(names), palette, tuple((one,) for one in range(len(names))))
+
+
+def _loaded(run: Path, wanted: Wanted) -> tuple[nn.Module, dict[str, Any]]:
+    if run.is_file():
+        raise UserError(f"{run}: a file; give a trained network's folder, e.g. data/street/students/pspnet18-etc-0")
+    network, config = weights.load(run)
+    network = fused(network).to(choose_device(wanted.device), memory_format=torch.channels_last)
+    if wanted.compiled:
+        network.compile()
+    return network, config
+
+
+def _shown(results: Iterator[Result], count: int | None) -> Iterable[Result]:
+    """The results with their progress; how long a camera will go on is not known."""
+    return track(results, count, "predict") if count else tqdm(results, desc="predict", unit=" frames")
+
+
+def _predicted(networks: Sequence[nn.Module], frames: FrameStream, wanted: Wanted) -> Iterator[Result]:
+    """Frames with the prediction of each network; decoding and networks run in threads of their own."""
+
+    def work() -> Iterator[Result]:
+        for frame in ahead(resized(frames.frames, wanted.size)):
+            device = next(networks[0].parameters()).device.type
+            lower = torch.autocast(device, torch.bfloat16) if wanted.precision == "bf16" else contextlib.nullcontext()
+            with lower:
+                yield frame, [predict(network, frame.image[None], batch=1)[0] for network in networks]
+
+    return ahead(work())
+
+
+class _Drawing:
+    """The picture of a frame: one, or several side by side and one network below the other."""
+
+    def __init__(self, runs: Sequence[Path], label_set: LabelSet, wanted: Wanted) -> None:
+        self._names, self._label_set, self._wanted = [run.name for run in runs], label_set, wanted
+        self._flicker = [Flicker() for _ in runs] if wanted.flicker else []
+
+    def __call__(self, frame: Frame, ids: Sequence[np.ndarray]) -> np.ndarray:
+        if self._wanted.form == "ids":
+            return ids[0]
+        pictures = [self._one(frame.image, one) for one in ids]
+        if len(ids) == 1 and not self._flicker:
+            return pictures[0]
+        width = min(frame.image.shape[1], _WIDEST)
+        if not self._flicker:
+            return side_by_side(pictures, self._names, str(frame.number), width)
+        rows = []
+        for name, picture, one, flicker in zip(self._names, pictures, ids, self._flicker, strict=True):
+            captions = [name, "changes (amber), flips (red)", "changes so far"]
+            rows.append(side_by_side([picture, *flicker(frame, one)], captions, str(frame.number), width))
+        return np.vstack(rows)
+
+    def _one(self, image: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        if self._wanted.form == "colours":
+            return self._label_set.colour(ids)
+        return overlay(image, ids, self._label_set, OPACITY)
+
+
+def _closing(run: Path, to: Path | None, number: int, seconds: float, measured: Measured | None) -> str:
+    line = (
+        f"{many(number, 'frame')} by {run}" + (f" in {to}" if to else "") + f", {number / seconds:.1f} frames a second"
+    )
+    if measured:
+        shown = ("not known" if one is None else f"{100 * one:.2f} %" for one in measured.figures())
+        line += ", agreement {}, flip rate {}".format(*shown)
+    return line

@@ -1,0 +1,225 @@
+"""``etc predict`` on videos and folders: every frame once, the figures of ``etc tc``, complete output or none."""
+
+import json
+import re
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from etc.cli import app
+from etc.dataset.label_sets import CITYSCAPES, STREET
+from etc.inference import fused, predict
+from etc.models import registry, weights
+from etc.prediction import streaming
+from etc.prediction.ahead import ahead
+from etc.prediction.flicker import CHANGED, FLIPPED, Flicker
+from etc.prediction.sources import Frame
+
+RATE = 10
+SECONDS = [0.0, 0.1, 0.2, 0.5, 0.6, 0.9]
+
+
+def save(folder, names=STREET.names, seed=0):
+    torch.manual_seed(seed)
+    network = registry.build("pspnet18", len(names), 8)
+    config = {"architecture": "pspnet18", "width": 8, "classes": len(names), "class_names": list(names)}
+    weights.save(folder, network, config)
+
+
+def pictures(count, height=49, width=65):
+    """A textured picture that moves, so that flow and classes differ from frame to frame."""
+    rng = np.random.default_rng(3)
+    wide = cv2.GaussianBlur(rng.integers(0, 256, (height, width + 4 * count, 3), np.uint8), (0, 0), 2)
+    return [np.ascontiguousarray(wide[:, 3 * one : 3 * one + width]) for one in range(count)]
+
+
+def write_video(path, images, seconds=None):
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264rgb", RATE, {"crf": "0"})
+        stream.height, stream.width, stream.pix_fmt = *images[0].shape[:2], "rgb24"
+        for number, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = number if seconds is None else round(seconds[number] * RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def read_video(path):
+    with av.open(path) as container:
+        frames = list(container.decode(video=0))
+    return [frame.to_ndarray(format="rgb24") for frame in frames], [frame.time for frame in frames]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save("net")
+    (tmp_path / "walk").mkdir()
+    for number, image in enumerate(pictures(6)):
+        cv2.imwrite(f"walk/{number:06d}.png", image[..., ::-1])
+    write_video("walk.mkv", pictures(6, 48, 64))
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["predict", *arguments])
+
+
+def test_a_video_has_every_frame_with_its_time_and_size(project):
+    write_video("uneven.mkv", pictures(6, 48, 64), SECONDS)
+    result = run("net", "uneven.mkv", "--to", "out.mp4")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("6 frames by net in out.mp4, ")
+    images, times = read_video("out.mp4")
+    assert times == pytest.approx(SECONDS, abs=1e-3)
+    assert {image.shape for image in images} == {(48, 64, 3)}
+    network, _ = weights.load("net")
+    expected = predict(fused(network), pictures(6, 48, 64)[5][None], 1)[0]
+    shown = streaming.overlay(pictures(6, 48, 64)[5], expected, STREET, streaming.OPACITY)
+    assert np.abs(images[5].astype(int) - shown).mean() < 4
+
+
+def test_an_odd_size_is_padded_and_given_in_a_folder_as_it_is(project):
+    assert run("net", "walk", "--to", "out.webm", "--form", "colours").exit_code == 0
+    assert read_video("out.webm")[0][0].shape == (50, 66, 3)
+    assert run("net", "walk", "--to", "ids").exit_code == 0
+    network, _ = weights.load("net")
+    for number, image in enumerate(pictures(6)):
+        ids = cv2.imread(f"ids/walk/{number:06d}.png", cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(ids, predict(fused(network), image[None], 1)[0])
+
+
+@pytest.mark.parametrize("size", [None, "40x56"])
+def test_the_figures_are_those_of_etc_tc(project, size):
+    more = [] if size is None else ["--size", size]
+    result = run("net", "walk", "--to", "ids/walk", "--measure", *more)
+    assert result.exit_code == 0, result.output
+    frames = Path("walk")
+    if size:
+        frames = Path("small")
+        frames.mkdir()
+        for path in Path("walk").iterdir():
+            smaller = cv2.resize(cv2.imread(str(path)), (56, 40), interpolation=cv2.INTER_AREA)
+            cv2.imwrite(str(frames / path.name), smaller)
+    arguments = ["--predictions", "ids/walk/walk", "--frames", str(frames), "--classes", "9", "--json", "tc.json"]
+    assert CliRunner().invoke(app, ["tc", *arguments, "--workers", "1"]).exit_code == 0
+    figures = json.loads(Path("tc.json").read_text())
+    expected = f"agreement {100 * figures['agreement']:.2f} %, flip rate {100 * figures['flip_rate']:.2f} %"
+    assert result.stdout.rstrip().endswith(expected) and 0 < figures["agreement"] < 1
+    shown = run("net", "walk", "--show", *more)
+    assert shown.stdout.rstrip().endswith(expected)
+
+
+def test_two_networks_and_their_flicker_are_side_by_side(project):
+    save("other", seed=1)
+    assert run("net", "walk.mkv", "--to", "out.mp4", "--compare", "other", "--flicker").exit_code == 0
+    images, _ = read_video("out.mp4")
+    height, width = images[0].shape[:2]
+    assert len(images) == 6 and width > 3 * 64 and height > 2 * 48
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["net", "walk"], "say where to write with --to, or --show"),
+        (["net", "walk", "--to", "out", "--show"], "say where to write with --to, or --show"),
+        (["net", "nowhere", "--show"], "nowhere: no such video, folder of frames or camera, nor a data set"),
+        (["nothing", "walk", "--show"], "nothing/config.json"),
+        (["net", "walk", "--to", "out.avi"], "out.avi: videos are written as .mp4 or .webm"),
+        (["net", "walk", "--to", "there.mp4"], "there.mp4: exists; replace it with --force"),
+        (["net", "walk", "--to", "walk/out.mp4"], "walk/out.mp4: the same as, or inside, the input walk"),
+        (["net", "walk.mkv", "--to", "walk.mp4", "--form", "ids"], "--form ids: a video would not keep them exactly"),
+        (["net", "walk", "--to", "out", "--form", "ids", "--flicker"], "--form ids: --flicker and --compare show"),
+        (["net", "walk", "--to", "out", "--size", "big"], "--size big: give HEIGHTxWIDTH"),
+        (["net", "walk", "--to", "out", "--precision", "fp16"], "--precision fp16: choose one of fp32, bf16"),
+        (["net", "walk", "--to", "out", "--labelled"], "--labelled: for the frames of a data set"),
+        (["net", "walk", "--to", "out.mp4", "--compare", "city"], "city: trained on the classes road, .*same classes"),
+        (
+            ["net", "cut.mkv", "--to", "out.mp4"],
+            "cut.mkv: damaged or cut off|cut.mkv: the video has no frame|cut.mkv: ",
+        ),
+        (["net", "empty", "--to", "out.mp4"], "empty"),
+        (["net", "mixed", "--to", "out.mp4"], "out.mp4: a picture of 64x48 pixels after those of 65x49"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(project, arguments, message):
+    save("city", CITYSCAPES.names)
+    Path("there.mp4").write_text("mine")
+    whole = Path("walk.mkv").read_bytes()
+    Path("cut.mkv").write_bytes(whole[: len(whole) // 40])
+    Path("empty").mkdir()
+    Path("mixed").mkdir()
+    for number, image in enumerate([pictures(1)[0], pictures(1, 48, 64)[0]]):
+        cv2.imwrite(f"mixed/{number}.png", image)
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert re.search(message, result.output), result.output
+    assert len(result.output.splitlines()) == 1
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+def test_a_video_that_is_there_is_replaced_when_asked(project):
+    Path("out.mp4").write_text("mine")
+    assert run("net", "walk.mkv", "--to", "out.mp4", "--force").exit_code == 0
+    assert len(read_video("out.mp4")[0]) == 6
+
+
+def test_interrupted_it_leaves_a_video_that_plays(project, monkeypatch):
+    drawn = streaming._Drawing.__call__
+
+    def interrupted(self, frame, ids):
+        if frame.number == 4:
+            raise KeyboardInterrupt
+        return drawn(self, frame, ids)
+
+    monkeypatch.setattr(streaming._Drawing, "__call__", interrupted)
+    result = run("net", "walk.mkv", "--to", "out.mp4")
+    assert result.exit_code == 130 and result.stdout.startswith("4 frames by net in out.mp4")
+    assert len(read_video("out.mp4")[0]) == 4
+    assert not list(project.glob(".out*"))
+
+
+def test_what_changes_is_amber_and_what_flips_is_red():
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8), (0, 0), 2)
+    flicker = Flicker()
+    place = (slice(10, 20), slice(30, 40))
+    for number, value in enumerate([0, 0, 1, 0]):
+        ids = np.zeros((40, 60), np.uint8)
+        ids[place] = value
+        shown, total = flicker(Frame("a", number, image, number > 0), ids)
+        colour = {2: CHANGED, 3: FLIPPED}.get(number)
+        assert (shown[place] == colour).all() == (colour is not None)
+        assert not (shown[:8] == CHANGED).all(axis=-1).any() and not (shown[:8] == FLIPPED).all(axis=-1).any()
+    # The square changed in two of three frames, the rest in none.
+    assert total[place].min(axis=(0, 1))[0] > 200 and total[:8].max() < 120
+    _, other = flicker(Frame("b", 0, image, False), ids)
+    assert (other == total).all()
+
+
+def test_work_in_advance_is_bounded_and_ends_with_its_caller():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    first = ahead(items(), held=2)
+    assert next(first) == 0
+    first.close()
+    assert len(taken) < 10
+    assert list(ahead(iter([1, 2]))) == [1, 2]
+    with pytest.raises(ZeroDivisionError):
+        list(ahead(1 / one for one in (1, 0)))
+
+
+def test_unknown_classes_get_colours_of_their_own():
+    assert streaming.label_set_of(STREET.names) is STREET
+    own = streaming.label_set_of([f"class {one}" for one in range(40)])
+    assert len(set(own.palette)) == 40
