@@ -151,7 +151,7 @@ def test_where_other_splits_share_the_folder_the_closing_line_says_what_to_do(sp
         (["--to", "link/images"], "inside the input data/street/root"),
         (["--to", "here"], "000000.png: inside the input"),
         (["--to", "theirs"], "000001.png: exists and was not made by this command"),
-        (["--to", "ov.avi"], "ov.avi: videos are written as .mp4 or .webm"),
+        (["--to", "ov.avi"], "ov.avi: a folder is written here, not a .avi file; name a folder"),
         (["--to", "note.txt"], "note.txt: a file stands in the way"),
         (["--to", "/dev/null"], "/dev/null: a file stands in the way"),
         (["--split", "val"], "--split val: choose one of train, dev, test, all"),
