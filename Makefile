@@ -19,7 +19,7 @@ results: $(STAMP)  ## run the whole chain on the data sets of params/experiment.
 	@etc show
 
 camvid: $(STAMP)  ## the whole chain on CamVid, downloaded or in the folder ETC_ROOT_CAMVID; `etc adopt street --run` goes back
-	@echo "CamVid: DURATION on two cores; Ctrl-C stops it, and the same command continues." >&2
+	@echo "CamVid: about an hour and a half on two cores; Ctrl-C stops it, and the same command continues." >&2
 	@test -f data/camvid/frames.parquet || etc frames camvid --yes
 	@etc adopt camvid --run
 	@$(MAKE) --no-print-directory results
