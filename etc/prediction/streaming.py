@@ -25,6 +25,7 @@ from etc.prediction.outputs import opened
 from etc.prediction.sources import Frame, FrameStream, open_frames, resized
 from etc.reporting.video import overlay, side_by_side
 from etc.sources.camvid.classes import SEGNET
+from etc.workers import single_thread
 
 Form = Literal["overlay", "colours", "ids"]
 Precision = Literal["fp32", "bf16"]
@@ -95,7 +96,8 @@ def stream(run: Path, source: str, to: Path | None, split: str, wanted: Wanted) 
     measured = Measured(len(names[0])) if wanted.measure else None
     inputs = [*frames.inputs, *(one / name for one in runs for name in (weights.WEIGHTS, weights.CONFIG))]
     begin, number, stopped = time.monotonic(), 0, False
-    with opened(to, frames.rate, inputs, wanted.force) as output:
+    # One thread for OpenCV: with more, its flow differs from that of `etc tc`.
+    with opened(to, frames.rate, inputs, wanted.force) as output, single_thread():
         try:
             for frame, ids in _shown(_predicted(networks, frames, wanted), frames.count):
                 if measured:

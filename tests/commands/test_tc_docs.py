@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from etc.cli import app
@@ -32,6 +33,16 @@ def test_the_example_with_folders(tmp_path, monkeypatch):
     variables = {"__name__": "__main__"}
     exec(BLOCKS[1], variables)
     assert variables["outcome"].figures["tc"] > 0.9
+
+
+def test_the_loop_of_one_s_own():
+    images = torch.rand(1, 3, 3, 32, 48, generator=torch.manual_seed(0))
+    clip = [(image, torch.zeros(32, 48, dtype=torch.long)) for image in images[0]]
+    variables = {"clips": [clip], "network": lambda image: torch.cat([image, image], 1)}
+    exec(BLOCKS[2], variables)
+    assert 0 < variables["tc"].compute()["tc"] < 1
+    # The other one is for mmsegmentation, which is not installed here.
+    compile(BLOCKS[3], "docs/tc.md", "exec")
 
 
 def test_all_options_and_keys_are_explained(tmp_path):
