@@ -40,7 +40,7 @@ TOY = {
     "labeller.yaml": {"street.training.iterations": 2},
     "pretrain.yaml": {"street.training.iterations": 2},
     # After two iterations no network is confident, and nothing would be labelled.
-    "pseudo_labels.yaml": {"street.scales": [1.0], "street.min_confidence": 0.0},
+    "pseudo_labels.yaml": {"street.scales": [1.0], "street.min_confidence": 0.0, "street.stride": 2},
     "teacher.yaml": {"street.training.iterations": 2},
     "student.yaml": {
         "street.training.iterations": 8,
