@@ -18,7 +18,8 @@ def tc(
         Path, typer.Option(help="Folder of class id PNGs: a folder per clip, or names of Cityscapes or CamVid.")
     ],
     frames: Annotated[
-        Path | None, typer.Option(help="Folder of the frames (PNG or JPEG), same layout; needed to compute flow.")
+        Path | None,
+        typer.Option(help="Folder of the frames (PNG or JPEG), same layout, or their video; needed to compute flow."),
     ] = None,
     flow: Annotated[
         str, typer.Option(help="dis, farneback, raft, FILE.onnx, or a folder of .flo, KITTI PNG or .arrow files.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,8 @@ import numpy as np
 from etc.core.errors import UserError, first_line, many
 from etc.dataset import arrays, pictures
 from etc.dataset.label_sets import CITYSCAPES, IGNORE
-from etc.sources.folder.layouts import Files, cityscapes_kind
+from etc.sources.folder.layouts import FRAME_SUFFIXES, ClipFolder, Files, cityscapes_kind
+from etc.sources.video.reading import Reader, scan
 
 _LARGEST_LABEL_ID = 33
 
@@ -90,7 +92,11 @@ class IdPictures:
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of one clip, read when they are asked for: frame number to file."""
+    """The frames of one clip, read when they are asked for: frame number to file.
+
+    All may be one file, a video; it is decoded once if its frames are asked for in order, two of them in memory. Can be
+    pickled before that.
+    """
 
     files: Files
 
@@ -100,11 +106,38 @@ class Frames:
         Raises:
             UserError: the file is missing or damaged.
         """
-        return pictures.read(self.files[frame], "frame")
+        path = self.files[frame]
+        if path.suffix.lower() in FRAME_SUFFIXES:
+            return pictures.read(path, "frame")
+        if frame not in self._recent:
+            held = [(number, image) for number, image in self._recent.items() if number == frame - 1]
+            decoded = cv2.cvtColor(self._video.frame(frame), cv2.COLOR_BGR2RGB)
+            self._recent.clear()
+            self._recent.update([*held, (frame, decoded)])
+        return self._recent[frame]
 
     def describe(self, frame: int) -> str:
         """Name of a frame in messages: its file."""
-        return str(self.files[frame])
+        path = self.files[frame]
+        return str(path) if path.suffix.lower() in FRAME_SUFFIXES else f"{path}, frame {frame}"
+
+    @cached_property
+    def _video(self) -> Reader:
+        return Reader(next(iter(self.files.values())))
+
+    @cached_property
+    def _recent(self) -> dict[int, np.ndarray]:
+        return {}
+
+
+def of_video(path: Path) -> ClipFolder:
+    """The frames of a video, numbered from 0, as those of a folder with one clip, which has the video's name.
+
+    Raises:
+        UserError: the video cannot be read to its end.
+    """
+    count = len(scan(path).times)
+    return ClipFolder(path, {path.stem: dict.fromkeys(range(count), path)}, False, ())
 
 
 @dataclass(frozen=True)

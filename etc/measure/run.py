@@ -13,7 +13,7 @@ from etc.evaluation.protocols import protocol_named
 from etc.evaluation.samples import BUNDLED, clip_list, random_share
 from etc.measure.doubts import flow_doubts, label_id_doubts, truth_doubts
 from etc.measure.flow_choice import FlowChoice, choose_flow
-from etc.measure.id_maps import Frames, IdPictures, Probabilities, largest_id, looks_like_label_ids
+from etc.measure.id_maps import Frames, IdPictures, Probabilities, largest_id, looks_like_label_ids, of_video
 from etc.measure.judging import ClipTask, JudgedClip, judge_clip
 from etc.measure.pairing import ClipPlan, SkippedPair, plan_clips, unpredicted_clips
 from etc.measure.summary import clip_truth_figures, compare, pooled_confusion, summarise, truth_figures
@@ -103,7 +103,7 @@ def evaluate_folders(request: Request) -> Outcome:
         raise UserError(f"--flow {request.flow} is computed from the frames: give --frames, or a folder of flow")
     if request.label_offset and request.labels is None:
         raise UserError(f"--label-offset {request.label_offset} is about labels: give --labels, or leave it out")
-    frames = None if request.frames is None else read_folder(request.frames, FRAME_SUFFIXES, vspw=VSPW_FRAMES)
+    frames = _frames(request.frames)
     bad = _Bad(request.skip_bad)
     if frames:
         bad.lines(frames.strays)
@@ -137,6 +137,12 @@ def evaluate_folders(request: Request) -> Outcome:
         "unpredicted": unpredicted,
     }
     return Outcome(about | figures, [one for clip in judged for one in clip.results[0]])
+
+
+def _frames(path: Path | None) -> ClipFolder | None:
+    if path is None:
+        return None
+    return of_video(path) if path.is_file() else read_folder(path, FRAME_SUFFIXES, vspw=VSPW_FRAMES)
 
 
 class _Bad:

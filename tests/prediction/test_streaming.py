@@ -115,6 +115,23 @@ def test_the_figures_are_those_of_etc_tc(project, size):
     assert shown.stdout.rstrip().endswith(expected)
 
 
+def test_etc_tc_takes_the_frames_from_the_video(project):
+    result = run("net", "walk.mkv", "--to", "ids", "--measure")
+    Path("decoded/walk").mkdir(parents=True)
+    for number, image in enumerate(pictures(6, 48, 64)):
+        cv2.imwrite(f"decoded/walk/{number:06d}.png", image[..., ::-1])
+    figures = []
+    for frames in ("walk.mkv", "decoded"):
+        arguments = ["tc", "--predictions", "ids", "--frames", frames, "--classes", "9", "--workers", "1"]
+        assert CliRunner().invoke(app, [*arguments, "--json", "tc.json"]).exit_code == 0
+        figures.append(json.loads(Path("tc.json").read_text()))
+    assert figures[0] == figures[1] and figures[0]["pairs"] == 5
+    assert f"agreement {100 * figures[0]['agreement']:.2f} %" in result.stdout
+    Path("note.mp4").write_text("not a video")
+    refused = CliRunner().invoke(app, ["tc", "--predictions", "ids", "--frames", "note.mp4"])
+    assert refused.exit_code == 1 and "note.mp4: not a video, damaged or truncated" in refused.output
+
+
 def test_two_networks_and_their_flicker_are_side_by_side(project):
     save("other", seed=1)
     assert run("net", "walk.mkv", "--to", "out.mp4", "--compare", "other", "--flicker").exit_code == 0
