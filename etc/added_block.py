@@ -76,6 +76,11 @@ def with_list(text: str, name: str, values: Sequence[str]) -> str:
     """The text of params/experiment.yaml with other values in the list ``name``, written in one line."""
     key, old = next(pair for pair in yaml.compose(text).value if pair[0].value == name)
     end = old.end_mark.index if old.flow_style else old.value[-1].end_mark.index
+    if "#" in text[key.end_mark.index : end]:
+        raise UserError(
+            f"params/experiment.yaml: the list '{name}' has comments, which would be lost; write [{', '.join(values)}] "
+            "there yourself"
+        )
     return f"{text[: key.end_mark.index]}: [{', '.join(values)}]{text[end:]}"
 
 

@@ -114,6 +114,7 @@ def choose(name: str) -> None:
     Raises:
         UserError: it lacks a block, or its blocks fail the check; the file is as it was then.
     """
+    frames.load(name)
     plan = _fitting(experiment.load(), load_block(student, name))
     _write({experiment.PATH: _with_run(name, plan)}, check_all)
 

@@ -13,14 +13,14 @@ def predict(
     source: Annotated[str, typer.Argument(help="A video, a folder of frames, the number of a camera, or a data set.")],
     to: Annotated[
         Path | None,
-        typer.Option(help="Video to write, .mp4 or .webm, or a folder; files in it that are not ours are kept."),
+        typer.Option(help="Video to write, .mp4 or .webm, or a folder."),
     ] = None,
-    split: Annotated[str, typer.Option(help="Of a data set: train, dev, test or all.")] = "test",
+    split: Annotated[str | None, typer.Option(help="Of a data set: train, dev, test or all; default: test.")] = None,
     form: Annotated[
         str | None,
         typer.Option(
             help="overlay, colours or ids; of a data set also labels, or cityscapes (for its official evaluation). "
-            "Default: overlay in a video, ids in a folder."
+            "Default: ids in a folder, overlay in a video and with --compare or --flicker."
         ),
     ] = None,
     labelled: Annotated[bool, typer.Option("--labelled", help="Of a data set, only frames that have a label.")] = False,
@@ -38,7 +38,9 @@ def predict(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the network: slow at first, then faster.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a video that exists.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a video that exists, or pictures that this command made.")
+    ] = False,
 ) -> None:
     """Segment a video, a folder of frames, a camera or a data set.
 
@@ -62,10 +64,17 @@ def predict(
         shape = form or ("overlay" if video or flicker or compare else "ids")
         streamed = (video, show, compare, flicker, measure, size, compiled, device != "auto", precision != "fp32")
         if sources.is_data_set(source) and not any(streamed):
-            print(writing.write(run, source, to, split, chosen("--form", shape, get_args(writing.Form)), labelled))
+            print(
+                writing.write(
+                    run, source, to, split or "test", chosen("--form", shape, get_args(writing.Form)), labelled
+                )
+            )
             return
-        if labelled:
-            raise UserError("--labelled: for the frames of a data set, written to a folder")
+        if labelled or shape in ("labels", "cityscapes"):
+            option = "--labelled" if labelled else f"--form {shape}"
+            raise UserError(f"{option}: only for a data set that is written to a folder, with no other option")
+        if show and (compare or flicker):
+            raise UserError("--show: only shows figures; see --compare and --flicker in a video, with --to")
         wanted = streaming.Wanted(
             form=chosen("--form", shape, get_args(streaming.Form)),
             compare=compare,

@@ -1,5 +1,6 @@
 """Work that a thread does in advance, so that decoding, the network and encoding overlap."""
 
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator
 from queue import Empty, Full, Queue
@@ -55,4 +56,6 @@ def ahead(items: Iterable[T], held: int = 4) -> Iterator[T]:
                 return
     finally:
         stopped.set()
-        thread.join()
+        # Ctrl-C once more changes nothing: the thread ends with its item.
+        with contextlib.suppress(KeyboardInterrupt):
+            thread.join()

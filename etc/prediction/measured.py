@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from etc.core.errors import UserError
 from etc.evaluation.consistency import Clip, ClipJudge
 from etc.evaluation.flips import FlipCounts
 from etc.evaluation.tc import DEFAULT_PROTOCOL
@@ -52,6 +53,12 @@ class Measured:
             UserError: two frames of a clip differ in size.
         """
         if frame.follows:
+            if ids.shape != self._ids[self._last].shape:
+                (height, width), (before_height, before_width) = ids.shape, self._ids[self._last].shape
+                raise UserError(
+                    f"clip {frame.clip}: frame {frame.number} has {width}x{height} pixels, the one before it "
+                    f"{before_width}x{before_height}; give all frames one size with --size"
+                )
             self._images = {self._last: self._images[self._last], frame.number: frame.image}
             self._ids = {self._last: self._ids[self._last], frame.number: ids}
             self._count(self._last, frame.number)

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,7 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.core.files import atomic
 from etc.core.outputs import check_folder, check_place, together
-from etc.prediction.sources import Frame
+from etc.prediction.sources import Frame, FrameStream
 
 # What browsers play: the encoder and its options, fast and close to lossless to the eye.
 CODES = {
@@ -44,14 +44,14 @@ class Output(Protocol):
 
 
 @contextlib.contextmanager
-def opened(to: Path | None, rate: float | None, inputs: Iterable[Path], force: bool) -> Iterator[Output]:
+def opened(to: Path | None, frames: FrameStream, inputs: Sequence[Path], force: bool) -> Iterator[Output]:
     """An output that appears under its name when the block ends; on an error nothing of it stays.
 
     Args:
         to: a name that ends in .mp4 or .webm, a folder, or None: nothing is written.
-        rate: frames a second of a video; None where it is not known.
+        frames: what will be written.
         inputs: what is read.
-        force: replace a video that exists.
+        force: replace a video that exists, or the pictures that such a command made of these clips.
 
     Raises:
         UserError: a file is in the way, it lies in an input, or no such video can be written here.
@@ -59,16 +59,23 @@ def opened(to: Path | None, rate: float | None, inputs: Iterable[Path], force: b
     if to is None:
         yield _Nothing()
     elif to.suffix.lower() in CODES and not to.is_dir():
-        with _video(to, rate or USUAL_RATE, inputs, force) as output:
+        with _video(to, frames.rate or USUAL_RATE, inputs, force) as output:
             yield output
     elif to.suffix.lower() in _OTHER and not to.is_dir():
         raise UserError(f"{to}: videos are written as {' or '.join(CODES)}; choose such a name, or a folder")
     else:
-        # Which names there will be is not known before a video ends: any picture that is there may be in the way.
-        there = (path.relative_to(to).as_posix() for path in to.rglob("*.png")) if to.is_dir() else ()
-        check_folder(to, there, inputs)
+        # Which frames there will be is not known before a video ends, but their folders are.
+        there = {path for clip in frames.clips for path in (to / clip).glob("*.png")}
+        if there and not force:
+            raise UserError(f"{min(there).parent}: holds pictures; replace them with --force, or choose another folder")
+        check_folder(to, [path.relative_to(to).as_posix() for path in there], inputs)
+        for clip in frames.clips:
+            _refuse_inside(to / clip, inputs)
+        folder = _Folder(to)
         with together(to):
-            yield _Folder(to)
+            yield folder
+        for path in there - folder.written:
+            path.unlink()
 
 
 class _Nothing:
@@ -79,29 +86,41 @@ class _Nothing:
 class _Folder:
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.written: set[Path] = set()
 
     def write(self, frame: Frame, picture: np.ndarray) -> None:
         pixels = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-        with atomic(self._root / frame.clip / f"{frame.number:06d}.png", durable=False) as stream:
+        path = self._root / frame.clip / f"{frame.number:06d}.png"
+        with atomic(path, durable=False) as stream:
             stream.write(cv2.imencode(".png", pixels)[1].tobytes())
+        self.written.add(path)
+
+
+def _refuse_inside(path: Path, inputs: Iterable[Path]) -> None:
+    real = Path(os.path.realpath(path))
+    for one in inputs:
+        if real.is_relative_to(os.path.realpath(one)):
+            raise UserError(f"{path}: the same as, or inside, the input {one}; write to a place outside the inputs")
 
 
 @contextlib.contextmanager
 def _video(to: Path, rate: float, inputs: Iterable[Path], force: bool) -> Iterator[Output]:
-    real = os.path.realpath(to)
-    for one in inputs:
-        if Path(real).is_relative_to(os.path.realpath(one)):
-            raise UserError(f"{to}: the same as, or inside, the input {one}; write to a place outside the inputs")
+    _refuse_inside(to, inputs)
     if to.exists() and not force:
         raise UserError(f"{to}: exists; replace it with --force, or give another name")
-    to.parent.mkdir(parents=True, exist_ok=True)
     check_place(to)
-    video = _Video(to, rate)
+    made = [one for one in to.absolute().parents if not one.exists()]
+    to.parent.mkdir(parents=True, exist_ok=True)
+    video = _Video(to.absolute(), rate)
     try:
         yield video
         video.finish()
-    finally:
+    except BaseException:
         video.discard()
+        for one in made:
+            with contextlib.suppress(OSError):
+                one.rmdir()
+        raise
 
 
 class _Video:

@@ -12,8 +12,9 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.dataset import location, manifest, pictures
 from etc.dataset.dataset import Dataset
-from etc.sources.folder.layouts import FRAME_SUFFIXES, UNNAMED, detected_step, one_step, read_folder
+from etc.sources.folder.layouts import FRAME_SUFFIXES, VSPW_FRAMES, detected_step, one_step, read_folder
 from etc.sources.video.reading import Stream
+from etc.sources.video.sizes import quiet
 
 SPLITS = (*manifest.SPLITS, "all")
 _CAMERA = re.compile(r"\d{1,3}")
@@ -45,35 +46,41 @@ class FrameStream:
 
     Attributes:
         frames: in order; can be taken once.
-        count: how many, as far as it is known.
+        clips: names of all clips; folders of these names hold what is written.
+        count: how many frames, as far as it is known.
         rate: frames a second; None where the source does not say it.
         inputs: files and folders that are read.
     """
 
     frames: Iterable[Frame]
+    clips: tuple[str, ...]
     count: int | None
     rate: float | None
     inputs: tuple[Path, ...]
 
 
-def open_frames(source: str, split: str = "test") -> FrameStream:
+def open_frames(source: str, split: str | None = None) -> FrameStream:
     """Find out what a source is, and open it.
 
     Args:
         source: name of a data set that has been made, path of a video or folder, or number of a camera.
-        split: of a data set: train, dev, test or all.
+        split: of a data set: train, dev, test or all; None: test.
 
     Raises:
-        UserError: it is none of them, or cannot be read; while its frames are taken, one of them cannot be read.
+        UserError: it is none of them, a split is given for another source than a data set, or it cannot be read; while
+            its frames are taken, one of them cannot be read.
     """
     path = Path(source)
     if is_data_set(source):
-        return _data_set(source, split)
+        return _data_set(source, split or "test")
+    if split is not None:
+        raise UserError(f"--split {split}: {source} is no data set; leave it out")
     if path.is_dir():
         return _folder(path)
     if path.exists():
         video = Stream(path)
-        return FrameStream(_of_video(video), video.count or None, video.rate or None, (path,))
+        name = _clip_name(path.absolute().stem)
+        return FrameStream(_of_video(video, name), (name,), video.count or None, video.rate or None, (path,))
     if _CAMERA.fullmatch(source):
         return _camera(int(source))
     raise UserError(
@@ -109,13 +116,20 @@ def resized(frames: Iterable[Frame], size: tuple[int, int] | None) -> Iterator[F
         yield frame
 
 
-def _of_video(video: Stream) -> Iterator[Frame]:
+def _clip_name(text: str) -> str:
+    """A name that leads nowhere and hides nothing as that of a folder."""
+    return text.lstrip(".") or "frames"
+
+
+def _of_video(video: Stream, name: str) -> Iterator[Frame]:
     for number, (seconds, pixels) in enumerate(video):
-        yield Frame(video.path.stem, number, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), number > 0, seconds)
+        yield Frame(name, number, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), number > 0, seconds)
 
 
 def _camera(index: int) -> FrameStream:
-    capture = cv2.VideoCapture(index)
+    with quiet():
+        capture = cv2.VideoCapture(index)
+    name = f"camera{index}"
     if not capture.isOpened():
         raise UserError(f"camera {index}: cannot be opened; give another number, or a video or folder")
     rate = capture.get(cv2.CAP_PROP_FPS)
@@ -126,14 +140,15 @@ def _camera(index: int) -> FrameStream:
             good, pixels = capture.read()
             if not good:
                 return
-            yield Frame(f"camera{index}", number, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), number > 0)
+            yield Frame(name, number, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), number > 0)
             number += 1
 
-    return FrameStream(frames(), None, rate if 0 < rate <= 1000 else None, ())
+    return FrameStream(frames(), (name,), None, rate if 0 < rate <= 1000 else None, ())
 
 
 def _folder(root: Path) -> FrameStream:
-    folder = read_folder(root, FRAME_SUFFIXES)
+    folder = read_folder(root, FRAME_SUFFIXES, vspw=VSPW_FRAMES)
+    own = _clip_name(root.resolve().name)
     if folder.strays:
         raise UserError(folder.strays[0])
 
@@ -142,10 +157,11 @@ def _folder(root: Path) -> FrameStream:
             step, before = detected_step(files), None
             for number, path in files.items():
                 follows = before is not None and step is not None and one_step(before, number, step)
-                yield Frame(root.name if name == UNNAMED else name, number, pictures.read(path, "frame"), follows)
+                yield Frame(name or own, number, pictures.read(path, "frame"), follows)
                 before = number
 
-    return FrameStream(frames(), sum(map(len, folder.clips.values())), None, (root,))
+    clips = tuple(name or own for name in folder.clips)
+    return FrameStream(frames(), clips, sum(map(len, folder.clips.values())), None, (root,))
 
 
 def _data_set(name: str, split: str) -> FrameStream:
@@ -162,5 +178,5 @@ def _data_set(name: str, split: str) -> FrameStream:
             yield Frame(row["clip"], row["frame"], data.image(row), row["clip"] == clip)
             clip = row["clip"]
 
-    places = (data.root, location.external(data.root), data.manifest)
-    return FrameStream(frames(), len(chosen), None, tuple(filter(None, places)))
+    places = (data.folder, location.external(data.root))
+    return FrameStream(frames(), tuple(chosen["clip"].unique()), len(chosen), None, tuple(filter(None, places)))

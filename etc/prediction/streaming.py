@@ -2,6 +2,8 @@
 
 import colorsys
 import contextlib
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from etc.core.errors import UserError, many
+from etc.core.errors import UserError, first_line, many
 from etc.core.progress import track
 from etc.dataset.label_sets import LABEL_SETS, LabelSet
 from etc.inference import choose_device, fused, predict
@@ -31,7 +33,7 @@ Form = Literal["overlay", "colours", "ids"]
 Precision = Literal["fp32", "bf16"]
 Result = tuple[Frame, list[np.ndarray]]  # a frame, and its ids by each network
 OPACITY = 0.6  # share of the class colour in an overlay
-_WIDEST = 640  # pixels of one picture among several
+_NARROWEST, _WIDEST = 240, 640  # pixels of one picture among several, so that its caption fits
 # An angle that does not divide the circle: neighbouring classes get different hues, however many there are.
 _HUE = 0.618034
 
@@ -63,18 +65,18 @@ class Wanted:
     force: bool = False
 
 
-def stream(run: Path, source: str, to: Path | None, split: str, wanted: Wanted) -> tuple[str, bool]:
+def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: Wanted) -> tuple[str, bool]:
     """Predict every frame of a source.
 
     Args:
         run: folder of a trained network.
         source: see :func:`etc.prediction.sources.open_frames`.
         to: name of a video, or a folder; None writes nothing.
-        split: of a data set.
+        split: of a data set; None: test.
         wanted: what is to be made.
 
     Returns:
-        The closing line, and whether it ended before the source did, by Ctrl-C; what was made until then is kept.
+        The closing line, and whether Ctrl-C or SIGTERM ended it before the source did; what was made is kept.
 
     Raises:
         UserError: the network, the source or the output is wrong; nothing is written then.
@@ -97,7 +99,7 @@ def stream(run: Path, source: str, to: Path | None, split: str, wanted: Wanted) 
     inputs = [*frames.inputs, *(one / name for one in runs for name in (weights.WEIGHTS, weights.CONFIG))]
     begin, number, stopped = time.monotonic(), 0, False
     # One thread for OpenCV: with more, its flow differs from that of `etc tc`.
-    with opened(to, frames.rate, inputs, wanted.force) as output, single_thread():
+    with opened(to, frames, inputs, wanted.force) as output, single_thread(), _ended_by_signals():
         try:
             for frame, ids in _shown(_predicted(networks, frames, wanted), frames.count):
                 if measured:
@@ -110,7 +112,7 @@ def stream(run: Path, source: str, to: Path | None, split: str, wanted: Wanted) 
             if not number:
                 raise
     seconds = time.monotonic() - begin
-    return _closing(run, to, number, seconds, measured), stopped
+    return _closing(run, to, number, frames.count if stopped else None, seconds, measured), stopped
 
 
 def label_set_of(names: Sequence[str]) -> LabelSet:
@@ -149,10 +151,36 @@ def _predicted(networks: Sequence[nn.Module], frames: FrameStream, wanted: Wante
         for frame in ahead(resized(frames.frames, wanted.size)):
             device = next(networks[0].parameters()).device.type
             lower = torch.autocast(device, torch.bfloat16) if wanted.precision == "bf16" else contextlib.nullcontext()
-            with lower:
-                yield frame, [predict(network, frame.image[None], batch=1)[0] for network in networks]
+            with lower, _compiling(wanted.compiled):
+                ids = [predict(network, frame.image[None], batch=1)[0] for network in networks]
+            yield frame, ids
 
     return ahead(work())
+
+
+@contextlib.contextmanager
+def _compiling(compiled: bool) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # torch.compile fails in many ways, and without a C++ compiler always
+        if not compiled or isinstance(error, UserError):
+            raise
+        raise UserError(f"--compile: {first_line(error)}; install a C++ compiler, or leave it out") from error
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that it tidies up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [one for one in ("SIGTERM", "SIGHUP") if hasattr(signal, one)]
+    before = {one: signal.signal(getattr(signal, one), signal.default_int_handler) for one in names}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(getattr(signal, one), handler)
 
 
 class _Drawing:
@@ -168,7 +196,7 @@ class _Drawing:
         pictures = [self._one(frame.image, one) for one in ids]
         if len(ids) == 1 and not self._flicker:
             return pictures[0]
-        width = min(frame.image.shape[1], _WIDEST)
+        width = min(max(frame.image.shape[1], _NARROWEST), _WIDEST)
         if not self._flicker:
             return side_by_side(pictures, self._names, str(frame.number), width)
         rows = []
@@ -183,10 +211,12 @@ class _Drawing:
         return overlay(image, ids, self._label_set, OPACITY)
 
 
-def _closing(run: Path, to: Path | None, number: int, seconds: float, measured: Measured | None) -> str:
-    line = (
-        f"{many(number, 'frame')} by {run}" + (f" in {to}" if to else "") + f", {number / seconds:.1f} frames a second"
-    )
+def _closing(
+    run: Path, to: Path | None, number: int, stopped_of: int | None, seconds: float, measured: Measured | None
+) -> str:
+    early = f" (stopped early, of about {stopped_of})" if stopped_of else ""
+    line = f"{many(number, 'frame')}{early} by {run}" + (f" in {to}" if to else "")
+    line += f", {number / seconds:.1f} frames a second"
     if measured:
         shown = ("not known" if one is None else f"{100 * one:.2f} %" for one in measured.figures())
         line += ", agreement {}, flip rate {}".format(*shown)

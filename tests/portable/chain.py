@@ -97,7 +97,7 @@ def adamw() -> dict[str, str]:
     torch.manual_seed(0)
     network = registry.build("pspnet18", 9, 8).to(memory_format=torch.channels_last)
     block = yaml.safe_load((toy.ROOT / "params/student.yaml").read_text())["street"]["training"]
-    settings = TrainingParams(**block | {"optimiser": "adamw", "schedule": "cosine", "warmup": 0})
+    settings = TrainingParams(**block | {"optimiser": "adamw", "schedule": "cosine", "warmup": 0, "lr": 0.05})
     optimiser = make_optimiser(Objective(network, SegmentationLoss(), {}, {}), settings)
     for step in range(5):
         for group in optimiser.param_groups:

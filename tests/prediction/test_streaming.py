@@ -1,7 +1,9 @@
 """``etc predict`` on videos and folders: every frame once, the figures of ``etc tc``, complete output or none."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import av
@@ -39,7 +41,7 @@ def pictures(count, height=49, width=65):
 
 
 def write_video(path, images, seconds=None):
-    with av.open(path, "w") as container:
+    with av.open(Path(path).absolute(), "w") as container:
         stream = container.add_stream("libx264rgb", RATE, {"crf": "0"})
         stream.height, stream.width, stream.pix_fmt = *images[0].shape[:2], "rgb24"
         for number, image in enumerate(images):
@@ -154,13 +156,17 @@ def test_two_networks_and_their_flicker_are_side_by_side(project):
         (["net", "walk", "--to", "out", "--form", "ids", "--flicker"], "--form ids: --flicker and --compare show"),
         (["net", "walk", "--to", "out", "--size", "big"], "--size big: give HEIGHTxWIDTH"),
         (["net", "walk", "--to", "out", "--precision", "fp16"], "--precision fp16: choose one of fp32, bf16"),
-        (["net", "walk", "--to", "out", "--labelled"], "--labelled: for the frames of a data set"),
+        (["net", "walk", "--to", "out", "--labelled"], "--labelled: only for a data set that is written"),
         (["net", "walk", "--to", "out.mp4", "--compare", "city"], "city: trained on the classes road, .*same classes"),
         (
             ["net", "cut.mkv", "--to", "out.mp4"],
             "cut.mkv: damaged or cut off|cut.mkv: the video has no frame|cut.mkv: ",
         ),
         (["net", "empty", "--to", "out.mp4"], "empty"),
+        (["net", "0", "--show"], "camera 0: cannot be opened"),
+        (["net", "walk", "--show", "--flicker"], "--show: only shows figures"),
+        (["net", "walk", "--to", "out", "--split", "dev"], "--split dev: walk is no data set"),
+        (["net", "walk", "--to", "out", "--form", "labels"], "--form labels: only for a data set"),
         (["net", "mixed", "--to", "out.mp4"], "out.mp4: a picture of 64x48 pixels after those of 65x49"),
     ],
 )
@@ -187,6 +193,91 @@ def test_a_video_that_is_there_is_replaced_when_asked(project):
     assert len(read_video("out.mp4")[0]) == 6
 
 
+def test_pictures_of_an_earlier_run_are_replaced_when_asked_and_none_is_left(project):
+    Path("short").mkdir()
+    write_video("short/walk.mkv", pictures(2, 48, 64))
+    assert run("net", "walk.mkv", "--to", "ids").exit_code == 0
+    Path("ids/mine").mkdir()
+    Path("ids/mine/000000.png").write_text("mine")
+    refused = run("net", "short/walk.mkv", "--to", "ids")
+    assert refused.exit_code == 1 and "ids/walk: holds pictures; replace them with --force" in refused.output
+    assert run("net", "short/walk.mkv", "--to", "ids", "--force").exit_code == 0
+    assert sorted(path.name for path in Path("ids/walk").iterdir()) == ["000000.png", "000001.png"]
+    assert Path("ids/mine/000000.png").read_text() == "mine"
+    Path("ids/walk/000001.png").write_text("mine")
+    refused = run("net", "walk.mkv", "--to", "ids", "--force")
+    assert refused.exit_code == 1 and "has changed since" in refused.output
+    assert Path("ids/walk/000001.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize("source", ["walk/deep/..", "...mkv", ".walk.mkv"])
+def test_no_name_of_a_source_leads_out_of_the_folder(project, source):
+    Path("walk/deep").mkdir()
+    Path("sub").mkdir()
+    if source.endswith(".mkv"):
+        Path("walk.mkv").rename(source)
+    before = set(project.iterdir())
+    result = run("net", source, "--to", "sub/ids")
+    assert result.exit_code == 0, result.output
+    assert set(project.iterdir()) == before
+    (clip,) = (path for path in Path("sub/ids").iterdir() if path.is_dir())
+    assert clip.name in ("mkv", "walk", "frames") and len(list(clip.iterdir())) == 6
+
+
+def test_output_among_the_input_is_refused(project):
+    before = sorted(project.rglob("*"))
+    result = run("net", "walk", "--to", ".")
+    assert result.exit_code == 1 and len(result.output.splitlines()) == 1
+    assert sorted(project.rglob("*")) == before
+
+
+def test_masks_beside_the_frames_of_vspw_are_no_frames(project):
+    for kind in ("origin", "mask"):
+        Path(f"vspw/v1/{kind}").mkdir(parents=True)
+        for number in range(2):
+            Path(f"vspw/v1/{kind}/{number:08d}.png").write_bytes(Path(f"walk/{number:06d}.png").read_bytes())
+    assert run("net", "vspw", "--to", "ids").stdout.startswith("2 frames")
+    assert [path.name for path in Path("ids").iterdir() if path.is_dir()] == ["v1"]
+
+
+def test_a_video_may_begin_late_and_its_name_may_hold_a_colon(project):
+    write_video("10:30.mkv", pictures(6, 48, 64), [5 + one for one in SECONDS])
+    result = run("net", "10:30.mkv", "--to", "10:31.mp4")
+    assert result.exit_code == 0 and result.stdout.startswith("6 frames"), result.output
+    assert len(read_video(Path("10:31.mp4").absolute())[0]) == 6
+
+
+def test_frames_of_several_sizes_are_named_with_what_to_do(project):
+    cv2.imwrite("walk/000003.png", pictures(1, 32, 40)[0])
+    result = run("net", "walk", "--show")
+    assert result.exit_code == 1 and "frame 3 has 40x32 pixels, the one before it 65x49; give all" in result.output
+    assert run("net", "walk", "--show", "--size", "32x40").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_ends_it_as_ctrl_c_does(project, name, monkeypatch):
+    drawn = streaming._Drawing.__call__
+
+    def ended(self, frame, ids):
+        if frame.number == 3:
+            os.kill(os.getpid(), getattr(signal, name))
+        return drawn(self, frame, ids)
+
+    before = signal.getsignal(getattr(signal, name))
+    monkeypatch.setattr(streaming._Drawing, "__call__", ended)
+    assert run("net", "walk.mkv", "--to", "out.mp4").exit_code == 130
+    assert len(read_video("out.mp4")[0]) >= 3 and not list(project.glob(".out*"))
+    assert signal.getsignal(getattr(signal, name)) == before
+
+
+def test_folders_made_for_a_video_that_fails_are_gone(project):
+    Path("mixed").mkdir()
+    for number, image in enumerate([pictures(1)[0], pictures(1, 48, 64)[0]]):
+        cv2.imwrite(f"mixed/{number}.png", image)
+    assert run("net", "mixed", "--to", "new/deep/out.mp4").exit_code == 1
+    assert not Path("new").exists()
+
+
 def test_interrupted_it_leaves_a_video_that_plays(project, monkeypatch):
     drawn = streaming._Drawing.__call__
 
@@ -197,7 +288,9 @@ def test_interrupted_it_leaves_a_video_that_plays(project, monkeypatch):
 
     monkeypatch.setattr(streaming._Drawing, "__call__", interrupted)
     result = run("net", "walk.mkv", "--to", "out.mp4")
-    assert result.exit_code == 130 and result.stdout.startswith("4 frames by net in out.mp4")
+    assert result.exit_code == 130 and result.stdout.startswith(
+        "4 frames (stopped early, of about 6) by net in out.mp4"
+    )
     assert len(read_video("out.mp4")[0]) == 4
     assert not list(project.glob(".out*"))
 

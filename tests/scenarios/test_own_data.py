@@ -33,7 +33,7 @@ def test_own_frames_go_through_the_chain_with_one_block_and_one_command(project,
         stream.write(BLOCK.format(root=frames))
     before = {path.name: path.read_text() for path in params.iterdir()}
     text = project.run("etc adopt mine --like street").text
-    assert "checkpoint: data/street/labeller" in text and "run: [street, mine]" in text
+    assert "checkpoint: data/street/labeller" in text and "To run it alone: etc adopt mine --run" in text
     for name, old in before.items():
         assert (params / name).read_text().startswith(old)
     project.edit("params/experiment.yaml", "run:\n- street\n", "run: [street, mine]\n")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -16,7 +17,7 @@ from etc.sources.video.timeline import interval
 
 FIRST_LOOK = 256
 _ALL = 1 << 31  # more frames than any video has
-REPAIR = "get it whole, convert it (ffmpeg -i IN -c:v libx264 OUT.mp4), or leave it out with !NAME in files"
+REPAIR = "get it whole, or convert it (ffmpeg -i IN -c:v libx264 OUT.mp4)"
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _refuse_change(path: Path, frames: int) -> None:
         before, after = (f"{width}x{height}" for width, height in (change.before, change.after))
         raise UserError(
             f"{path}: its frames change from {before} to {after} pixels at frame {change.frame}; cut it there into two "
-            "videos, or leave it out with !NAME in files"
+            "videos"
         )
 
 
@@ -181,7 +182,7 @@ def _missing(path: Path, frames: int, seconds: float, count: float, said: float)
     """Seconds that are missing at the end, if only a few."""
     if not said or not frames < count < 1e9:
         return 0.0
-    announced = min(count / said, shown_seconds(path) or math.inf)
+    announced = min(count / said, shown_seconds(path) or math.inf) - _begin(path)
     missing = announced - seconds
     # With a variable rate the announced number is length times rate: the time decides.
     if missing <= 2 / said:
@@ -195,12 +196,25 @@ def _missing(path: Path, frames: int, seconds: float, count: float, said: float)
     return missing
 
 
+def _begin(path: Path) -> float:
+    """Seconds before the first frame that the length in the header counts, as Matroska's does."""
+    try:
+        with av.open(path.absolute()) as container:
+            stream = container.streams.video[0]
+            if "matroska" in container.format.name and stream.start_time is not None:
+                return float(stream.start_time * stream.time_base)
+    except (av.FFmpegError, IndexError):
+        pass  # Whether the file is damaged is found by decoding it.
+    return 0.0
+
+
 def _open(path: Path) -> cv2.VideoCapture:
     if cv2.CAP_FFMPEG not in cv2.videoio_registry.getStreamBackends():
         raise UserError(f"{path}: this OpenCV reads no videos; install opencv-python as in requirements.lock")
     refuse_special(path)
     with quiet():
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        # Before a colon in a relative name there would be a protocol.
+        capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise UserError(f"{path}: not a video, damaged or truncated, or in a codec that OpenCV lacks; {REPAIR}")
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
