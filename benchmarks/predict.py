@@ -41,7 +41,7 @@ def main() -> None:
         def once() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 to = None if suffix is None else Path(folder, f"out{suffix}")
-                stream(options.run, options.video, to, "test", Wanted(**more))
+                stream(options.run, options.video, to, None, Wanted(**more))
 
         return once
 
