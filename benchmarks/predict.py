@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from etc.inference import choose_device, fused, predict
-from etc.models import weights
+from etc.inference import predict
+from etc.prediction.network import load
 from etc.prediction.sources import open_frames
 from etc.prediction.streaming import Wanted, stream
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("video", help="a video, some hundred frames long")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    network = fused(weights.load(options.run)[0]).to(choose_device("auto"), memory_format=torch.channels_last)
+    network, _ = load(options.run)
     images = [frame.image for frame in open_frames(options.video).frames]
 
     def decode() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from etc.core.errors import UserError
 from etc.core.files import atomic
-from etc.core.outputs import check_folder, check_place, together
+from etc.core.outputs import check_files, check_folder, together
 from etc.prediction.sources import Frame, FrameStream
 
 # What browsers play: the encoder and its options, fast and close to lossless to the eye.
@@ -68,9 +68,8 @@ def opened(to: Path | None, frames: FrameStream, inputs: Sequence[Path], force: 
         there = {path for clip in frames.clips for path in (to / clip).glob("*.png")}
         if there and not force:
             raise UserError(f"{min(there).parent}: holds pictures; replace them with --force, or choose another folder")
-        check_folder(to, [path.relative_to(to).as_posix() for path in there], inputs)
-        for clip in frames.clips:
-            _refuse_inside(to / clip, inputs)
+        names = {path.relative_to(to).as_posix() for path in there} | {f"{clip}/{0:06d}.png" for clip in frames.clips}
+        check_folder(to, names, inputs)
         folder = _Folder(to)
         with together(to):
             yield folder
@@ -96,19 +95,11 @@ class _Folder:
         self.written.add(path)
 
 
-def _refuse_inside(path: Path, inputs: Iterable[Path]) -> None:
-    real = Path(os.path.realpath(path))
-    for one in inputs:
-        if real.is_relative_to(os.path.realpath(one)):
-            raise UserError(f"{path}: the same as, or inside, the input {one}; write to a place outside the inputs")
-
-
 @contextlib.contextmanager
 def _video(to: Path, rate: float, inputs: Iterable[Path], force: bool) -> Iterator[Output]:
-    _refuse_inside(to, inputs)
     if to.exists() and not force:
         raise UserError(f"{to}: exists; replace it with --force, or give another name")
-    check_place(to)
+    check_files([(to, lambda path: True)], inputs)
     made = [one for one in to.absolute().parents if not one.exists()]
     to.parent.mkdir(parents=True, exist_ok=True)
     video = _Video(to.absolute(), rate)

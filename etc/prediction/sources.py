@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from etc.core.errors import UserError
 from etc.dataset import location, manifest, pictures
@@ -164,13 +165,29 @@ def _folder(root: Path) -> FrameStream:
     return FrameStream(frames(), clips, sum(map(len, folder.clips.values())), None, (root,))
 
 
-def _data_set(name: str, split: str) -> FrameStream:
+def chosen_frames(data: Dataset, split: str, labelled: bool = False) -> pd.DataFrame:
+    """The rows of one split of a data set, or of all.
+
+    Args:
+        data: the data set.
+        split: train, dev, test or all.
+        labelled: only frames that have a label.
+
+    Raises:
+        UserError: there is no such split, or no such frame in it.
+    """
     if split not in SPLITS:
         raise UserError(f"--split {split}: choose one of {', '.join(SPLITS)}")
-    data = Dataset(name)
-    chosen = data.frames[(data.frames["split"] == split) | (split == "all")]
+    frames = data.frames
+    chosen = frames[((frames["split"] == split) | (split == "all")) & (frames["label"].ne("") | (not labelled))]
     if chosen.empty:
         raise UserError(f"{data.manifest}: no such frame in split '{split}'; choose another split")
+    return chosen
+
+
+def _data_set(name: str, split: str) -> FrameStream:
+    data = Dataset(name)
+    chosen = chosen_frames(data, split)
 
     def frames() -> Iterator[Frame]:
         clip = None

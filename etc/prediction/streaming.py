@@ -2,13 +2,14 @@
 
 import colorsys
 import contextlib
+import math
 import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,13 +19,15 @@ from tqdm import tqdm
 from etc.core.errors import UserError, first_line, many
 from etc.core.progress import track
 from etc.dataset.label_sets import LABEL_SETS, LabelSet
-from etc.inference import choose_device, fused, predict
+from etc.inference import predict
 from etc.models import weights
 from etc.prediction.ahead import ahead
 from etc.prediction.flicker import Flicker
 from etc.prediction.measured import Measured
+from etc.prediction.network import load
 from etc.prediction.outputs import opened
 from etc.prediction.sources import Frame, FrameStream, open_frames, resized
+from etc.prediction.writing import OPACITY
 from etc.reporting.video import overlay, side_by_side
 from etc.sources.camvid.classes import SEGNET
 from etc.workers import single_thread
@@ -32,7 +35,6 @@ from etc.workers import single_thread
 Form = Literal["overlay", "colours", "ids"]
 Precision = Literal["fp32", "bf16"]
 Result = tuple[Frame, list[np.ndarray]]  # a frame, and its ids by each network
-OPACITY = 0.6  # share of the class colour in an overlay
 _NARROWEST, _WIDEST = 240, 640  # pixels of one picture among several, so that its caption fits
 # An angle that does not divide the circle: neighbouring classes get different hues, however many there are.
 _HUE = 0.618034
@@ -84,7 +86,7 @@ def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: W
     runs = [run] if wanted.compare is None else [run, wanted.compare]
     if wanted.form == "ids" and (wanted.flicker or len(runs) > 1):
         raise UserError("--form ids: --flicker and --compare show pictures; choose overlay or colours")
-    loaded = [_loaded(one, wanted) for one in runs]
+    loaded = [load(one, wanted.device) for one in runs]
     names = [tuple(config["class_names"]) for _, config in loaded]
     for other, folder in zip(names[1:], runs[1:], strict=True):
         if other != names[0]:
@@ -93,6 +95,9 @@ def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: W
                 "networks of the same classes"
             )
     networks = [network for network, _ in loaded]
+    if wanted.compiled:
+        for network in networks:
+            network.compile()
     frames = open_frames(source, split)
     drawing = _Drawing(runs, label_set_of(names[0]), wanted)
     measured = Measured(len(names[0])) if wanted.measure else None
@@ -127,16 +132,6 @@ def label_set_of(names: Sequence[str]) -> LabelSet:
     shades = [colorsys.hsv_to_rgb(_HUE * one % 1, 0.85 - 0.25 * (one % 2), 0.95) for one in range(len(names))]
     palette = tuple(tuple(round(255 * part) for part in shade) for shade in shades)
     return LabelSet("own", tuple(names), palette, tuple((one,) for one in range(len(names))))
-
-
-def _loaded(run: Path, wanted: Wanted) -> tuple[nn.Module, dict[str, Any]]:
-    if run.is_file():
-        raise UserError(f"{run}: a file; give a trained network's folder, e.g. data/street/students/pspnet18-etc-0")
-    network, config = weights.load(run)
-    network = fused(network).to(choose_device(wanted.device), memory_format=torch.channels_last)
-    if wanted.compiled:
-        network.compile()
-    return network, config
 
 
 def _shown(results: Iterator[Result], count: int | None) -> Iterable[Result]:
@@ -218,6 +213,6 @@ def _closing(
     line = f"{many(number, 'frame')}{early} by {run}" + (f" in {to}" if to else "")
     line += f", {number / seconds:.1f} frames a second"
     if measured:
-        shown = ("not known" if one is None else f"{100 * one:.2f} %" for one in measured.figures())
+        shown = ("not known" if math.isnan(one) else f"{100 * one:.2f} %" for one in measured.figures())
         line += ", agreement {}, flip rate {}".format(*shown)
     return line

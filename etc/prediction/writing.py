@@ -9,27 +9,27 @@ from typing import Literal
 import cv2
 import numpy as np
 import pandas as pd
-import torch
 from torch import nn
 
 from etc.core.errors import UserError, many
 from etc.core.files import atomic
 from etc.core.outputs import check_folder, together
 from etc.core.progress import track
-from etc.dataset import location, manifest
+from etc.dataset import location
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import LABEL_SETS, LabelSet
 from etc.dataset.manifest import Row
-from etc.inference import choose_device, fused, predict
+from etc.inference import predict
 from etc.measure.pairing import plan_clips, unpredicted_clips
 from etc.models import weights
 from etc.models.memory import is_out_of_memory
 from etc.prediction import cityscapes
+from etc.prediction.network import load
+from etc.prediction.sources import chosen_frames
 from etc.reporting.video import overlay
 from etc.sources.folder.layouts import FRAME_SUFFIXES, ID_SUFFIXES, read_folder
 
 Form = Literal["ids", "labels", "colours", "overlay", "cityscapes"]
-SPLITS = (*manifest.SPLITS, "all")
 OPACITY = 0.6  # share of the class colour in an overlay
 
 
@@ -52,22 +52,14 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
         UserError: the network or the frames are missing, their classes differ, or ``to`` holds a file in the way that
             was not made by this function. Nothing is written then.
     """
-    if split not in SPLITS:
-        raise UserError(f"--split {split}: choose one of {', '.join(SPLITS)}")
-    if run.is_file():
-        raise UserError(f"{run}: a file; give a trained network's folder, e.g. data/street/students/pspnet18-etc-0")
     data = Dataset(dataset)
-    frames, label_set = data.frames, data.label_set
-    network, config = weights.load(run)
+    chosen, label_set = chosen_frames(data, split, labelled), data.label_set
+    network, config = load(run)
     remedy = "give a network of these classes"
     weights.check_classes(run, config, label_set.names, f"the data set '{dataset}'", remedy)
-    chosen = frames[((frames["split"] == split) | (split == "all")) & (frames["label"].ne("") | (not labelled))]
-    if chosen.empty:
-        raise UserError(f"{data.manifest}: no such frame in split '{split}'; choose another split")
     name = cityscapes.file_name if form == "cityscapes" else _file_name
     places = (data.root, location.external(data.root), data.manifest, run / weights.WEIGHTS, run / weights.CONFIG)
     check_folder(to, map(name, chosen.to_dict("records")), filter(None, places))
-    network = fused(network).to(choose_device("auto"), memory_format=torch.channels_last)
     predictions = predicted(network, data, chosen)
     with together(to):
         if form == "cityscapes":

@@ -176,7 +176,8 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
         ),
         (
             [("experiment", "architectures: [pspnet18]", "architectures: [segformer]")],
-            "student.yaml: key 'street.widths': no width for 'segformer', .*; given: pspnet18; `etc adopt ",
+            "student.yaml: key 'street.widths': no width for 'segformer', .*; given: pspnet18; "
+            "`etc adopt street --run` runs this data set alone",
         ),
         (
             [("teacher", "architecture: pspnet18", "architecture: pspnet19")],

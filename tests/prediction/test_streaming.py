@@ -151,7 +151,10 @@ def test_two_networks_and_their_flicker_are_side_by_side(project):
         (["nothing", "walk", "--show"], "nothing/config.json"),
         (["net", "walk", "--to", "out.avi"], "out.avi: videos are written as .mp4 or .webm"),
         (["net", "walk", "--to", "there.mp4"], "there.mp4: exists; replace it with --force"),
-        (["net", "walk", "--to", "walk/out.mp4"], "walk/out.mp4: the same as, or inside, the input walk"),
+        (
+            ["net", "walk", "--to", "walk/out.mp4"],
+            "walk/out.mp4: inside the input walk; write to",
+        ),
         (["net", "walk.mkv", "--to", "walk.mp4", "--form", "ids"], "--form ids: a video would not keep them exactly"),
         (["net", "walk", "--to", "out", "--form", "ids", "--flicker"], "--form ids: --flicker and --compare show"),
         (["net", "walk", "--to", "out", "--size", "big"], "--size big: give HEIGHTxWIDTH"),

@@ -132,7 +132,10 @@ def _plan(params: VideoParams, root: Path, name: str) -> Planned:
     path = root / name
     cut = partial(_cut, params)
     enough: Callable[[np.ndarray], bool] = (lambda times: cut(times).full) if params.limit else (lambda times: False)
-    found = scan(path, enough)
+    try:
+        found = scan(path, enough)
+    except UserError as error:
+        raise UserError(f"{error}, or leave it out with !NAME in files") from error
     if params.rate is not None and params.rate > found.rate * (1 + video_timeline.SAME_RATE):
         raise UserError(
             f"{path}: rate {params.rate:g} in params/frames.yaml is above the {found.rate:.2f} frames a second of this "
