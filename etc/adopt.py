@@ -180,6 +180,7 @@ def _wanted(module: ModuleType, block: Block, settings: Settings, keeps_weights:
     # The new data set may have nothing on its split dev to judge by.
     if _get(block, ("training", "judge_every")) is not None:
         wanted["training", "judge_every"] = None
+        wanted["training", "keep"] = "last"
     if "sampling" in block and not is_labelled(settings):
         wanted["sampling", "pseudo_share"] = 1.0
     if "pseudo_shares" in block and not is_labelled(settings):

@@ -16,10 +16,11 @@ from etc.evaluation.iou import IouCounts, joint_histogram
 from etc.evaluation.protocols import protocol_named, seen_from
 from etc.evaluation.tc import DEFAULT_PROTOCOL, class_consistency, pixel_agreement, pool, temporal_consistency
 from etc.flow import methods
-from etc.measure.vc import WindowCounter, WindowCounts, mean_video_consistency
+from etc.measure.vc import WindowCounter, WindowCounts, mean_video_consistency, released_video_consistency
 from etc.workers import single_thread
 
 Estimate = Callable[[np.ndarray, np.ndarray], np.ndarray]
+_VC = {"paper": mean_video_consistency, "vspw_released": released_video_consistency}
 
 
 class _Pairs:
@@ -182,13 +183,17 @@ class VideoConsistency:
 
     Args:
         length: n, the frames of a window, at least 2; 8 and 16 are usual.
+        protocol: ``paper``, or ``vspw_released`` for what VSPW's script computes, for comparison with published
+            figures (docs/metrics.md says how they differ).
 
     Raises:
-        UserError: n below 2.
+        UserError: n below 2, or an unknown protocol.
     """
 
-    def __init__(self, length: int = 8) -> None:
-        self.length = length
+    def __init__(self, length: int = 8, protocol: str = "paper") -> None:
+        if protocol not in _VC:
+            raise UserError(f"no protocol of VC is called {protocol!r}; use one of {', '.join(_VC)}")
+        self.length, self.protocol = length, protocol
         self.videos: list[WindowCounts] = []
         self._counter = WindowCounter([length])
 
@@ -212,7 +217,7 @@ class VideoConsistency:
 
     def compute(self) -> float:
         """Mean over the windows of a video, then over videos, 0 to 1; NaN when no window is whole."""
-        return mean_video_consistency([*self.videos, self._counter.counts(self.length)])
+        return _VC[self.protocol]([*self.videos, self._counter.counts(self.length)])
 
     def reset(self) -> None:
         """Forget everything."""
@@ -220,13 +225,15 @@ class VideoConsistency:
         self._counter = WindowCounter([self.length])
 
     def merge(self, other: "VideoConsistency") -> None:
-        """Add the videos of another metric of the same length; both are between two videos then.
+        """Add the videos of another metric of the same length and protocol; both are between two videos then.
 
         Raises:
-            UserError: the lengths differ.
+            UserError: length or protocol differ.
         """
-        if other.length != self.length:
-            raise UserError(f"VC_{self.length} and VC_{other.length} cannot be merged")
+        if (other.length, other.protocol) != (self.length, self.protocol):
+            raise UserError(
+                f"VC_{self.length} ({self.protocol}) and VC_{other.length} ({other.protocol}) cannot be merged"
+            )
         self.new_clip()
         other.new_clip()
         self.videos += other.videos

@@ -23,7 +23,10 @@ PINNED = {canonicalize_name(one.name): one for one in LOCK}
 def project_requirements() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     # The other extras are optional; what pip then installs is not locked.
-    extras = [project["optional-dependencies"][name] for name in ("dev", "cityscapes", "efficientnet")]
+    extras = [
+        project["optional-dependencies"][name]
+        for name in ("pipeline", "dev", "cityscapes", "efficientnet", "torchmetrics")
+    ]
     return [Requirement(one) for one in sum(extras, project["dependencies"])]
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from etc.cli import app
 from etc.core.errors import UserError
-from etc.measure.vc import WindowCounter, mean_video_consistency
+from etc.measure.vc import WindowCounter, mean_video_consistency, released_video_consistency
 from etc.metrics import FlipRate, TemporalConsistency, VideoConsistency
 from tests.commands import world
 
@@ -97,9 +97,12 @@ def test_a_new_clip_is_not_compared_with_the_last():
     assert metric.compute()["tc"] == 1.0
 
 
-def test_windows_are_those_of_etc_tc():
+@pytest.mark.parametrize(
+    ("protocol", "joined"), [("paper", mean_video_consistency), ("vspw_released", released_video_consistency)]
+)
+def test_windows_are_those_of_etc_tc(protocol, joined):
     rng = np.random.default_rng(0)
-    metric, counted = VideoConsistency(3), []
+    metric, counted = VideoConsistency(3, protocol), []
     for _ in range(2):
         metric.new_clip()
         counter = WindowCounter([3])
@@ -109,8 +112,8 @@ def test_windows_are_those_of_etc_tc():
             metric.update(torch.from_numpy(prediction), truth)
             counter.add(prediction, truth)
         counted.append(counter.counts(3))
-    assert metric.compute() == mean_video_consistency(counted)
-    other = VideoConsistency(3)
+    assert metric.compute() == joined(counted)
+    other = VideoConsistency(3, protocol)
     other.merge(metric)
     assert other.compute() == metric.compute() and 0 < other.compute() < 1
 
@@ -124,7 +127,10 @@ def test_windows_are_those_of_etc_tc():
         (lambda m: m.update(np.zeros((4, 4), int), np.zeros((5, 4, 3), np.uint8)), "of the prediction's size"),
         (lambda m: [m.update(np.zeros((4, n), int)) for n in (4, 5)], r"follows one of .*call new_clip\(\)"),
         (lambda m: m.merge(TemporalConsistency(3)), "same classes and protocol"),
-        (lambda m: VideoConsistency(3).merge(VideoConsistency(4)), "VC_3 and VC_4 cannot be merged"),
+        (
+            lambda m: VideoConsistency(3).merge(VideoConsistency(4)),
+            r"VC_3 \(paper\) and VC_4 \(paper\) cannot be merged",
+        ),
         (lambda m: VideoConsistency(3).update(np.zeros((4, 4), int), np.zeros((4, 5), int)), "beside a truth of"),
         (lambda m: TemporalConsistency(2, flow="nothing"), "unknown flow method 'nothing'"),
     ],

@@ -52,6 +52,8 @@ def reported(failure: int = 1) -> Iterator[None]:
     except MemoryError as error:
         _fail(f"not enough memory: use a smaller batch, smaller frames or fewer workers ({_kept(error)})", failure)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and not (error.name or __package__).startswith("etc"):
+            _fail(f"{error.name} is not installed: pip install 'etc-segmentation[pipeline]'", failure)
         _fail(f"unexpected {type(error).__name__}: {first_line(error)} ({_kept(error)})", failure)
 
 

@@ -12,13 +12,13 @@ LOG_SECONDS = 10.0
 
 
 def track(
-    items: Iterable[T], total: int, label: str, done: int = 0, note: Callable[[], str] = lambda: ""
+    items: Iterable[T], total: int | None, label: str, done: int = 0, note: Callable[[], str] = lambda: ""
 ) -> Iterator[T]:
     """Yield ``items`` while showing how many of ``total`` are done, the rate and the remaining time.
 
     Args:
         items: what is still to do.
-        total: length of the whole job, including what an earlier run did.
+        total: length of the whole job, including what an earlier run did; None where nobody knows it.
         label: short name in front of the bar.
         done: how many an earlier run did.
         note: returns a few words to append; called after each item.
@@ -32,7 +32,7 @@ def track(
         yield from _logged(items, total, label, done, note)
 
 
-def _logged(items: Iterable[T], total: int, label: str, done: int, note: Callable[[], str]) -> Iterator[T]:
+def _logged(items: Iterable[T], total: int | None, label: str, done: int, note: Callable[[], str]) -> Iterator[T]:
     """A line every ten seconds: several jobs may write to the same log, and none of them owns its last line."""
     start = last = time.monotonic()
     for number, item in enumerate(items, 1):

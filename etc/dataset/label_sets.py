@@ -203,7 +203,8 @@ _STREET = {
 STREET = LabelSet(
     name="street",
     names=tuple(_STREET),
-    palette=tuple(_CITYSCAPES[name][1] for name in _STREET),
+    # The blue of cars and that of trucks can hardly be told apart; trucks here have the colour of trains.
+    palette=tuple(_CITYSCAPES["train" if name == "truck" else name][1] for name in _STREET),
     sources=tuple(tuple(_CITYSCAPES[member][0] for member in members) for members in _STREET.values()),
     void=_VOID,
 )

@@ -23,6 +23,8 @@ _SCORES = (
     ("mIoU", "miou"),
     ("VC8", "vc8"),
     ("VC16", "vc16"),
+    ("VC8, released script", "vc8_released"),
+    ("VC16, released script", "vc16_released"),
 )
 
 

@@ -72,7 +72,7 @@ def truth_counts(
 
 
 def _joined(runs: Sequence[WindowCounts]) -> WindowCounts:
-    empty = WindowCounts(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    empty = np.zeros((len(WindowCounts._fields), 0), np.int64)
     return WindowCounts(*(np.concatenate(parts) for parts in zip(empty, *runs, strict=True)))
 
 

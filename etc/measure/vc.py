@@ -1,7 +1,8 @@
 """Video consistency VC_n (Miao et al., "VSPW", CVPR 2021): right in every frame where the truth holds still.
 
 Over windows of n consecutive frames: of the pixels whose truth stays the same over the window, the share for which the
-prediction is right in every frame. Mean over the windows of a video, then over videos.
+prediction is right in every frame. Mean over the windows of a video, then over videos. What the script released with
+VSPW computes, ``VC_perclip.py``, is another figure, and stands beside it.
 """
 
 from collections.abc import Iterable
@@ -19,10 +20,14 @@ class WindowCounts(NamedTuple):
     Attributes:
         right: int64 (windows,), pixels with unchanged truth and a right prediction in every frame.
         stable: int64 (windows,), pixels with unchanged truth.
+        kept, held: int64, the pixels that the released script counts: prediction and truth unchanged, right or wrong,
+            and truth unchanged, be it 255. It leaves out the last window.
     """
 
     right: np.ndarray
     stable: np.ndarray
+    kept: np.ndarray
+    held: np.ndarray
 
 
 class WindowCounter:
@@ -36,14 +41,15 @@ class WindowCounter:
     """
 
     def __init__(self, lengths: Iterable[int]) -> None:
-        self._found: dict[int, tuple[list[int], list[int]]] = {length: ([], []) for length in lengths}
+        self._found: dict[int, list[tuple[int, ...]]] = {length: [] for length in lengths}
         for length in self._found:
             if length < 2:
                 raise UserError(f"a VC window has at least 2 frames, not {length}")
         self._frames = 0
-        self._previous: np.ndarray | None = None
-        # How many frames, up to the last one, the truth has been the same and the prediction has been right.
-        self._held = self._correct = np.zeros((), np.int32)
+        self._previous: tuple[np.ndarray, np.ndarray] | None = None
+        # For how many frames, up to the last one, the truth has been the same (and no 255), the prediction has been
+        # right, the truth has been the same, the prediction has been the same.
+        self._stable = self._correct = self._held = self._kept = np.zeros((), np.int32)
 
     def add(self, prediction: np.ndarray, truth: np.ndarray) -> None:
         """Take the next frame, two maps uint8 (H, W) of one size; 255 in the truth is not counted.
@@ -51,25 +57,27 @@ class WindowCounter:
         Raises:
             UserError: the frame's size differs from that of the frame before it.
         """
-        previous = self._previous
-        if previous is not None and truth.shape != previous.shape:
-            raise UserError(f"frame {self._frames} of the video is {truth.shape}, the frame before it {previous.shape}")
-        same = np.ones(truth.shape, bool) if previous is None else truth == previous
-        self._held = np.where(same, self._held + 1, 1)
-        self._held[truth == IGNORE] = 0
+        before, truth_before = self._previous or (prediction, truth)
+        if truth.shape != truth_before.shape:
+            raise UserError(
+                f"frame {self._frames} of the video is {truth.shape}, the frame before it {truth_before.shape}"
+            )
+        self._held = np.where(truth == truth_before, self._held + 1, 1)
+        self._kept = np.where(prediction == before, self._kept + 1, 1)
+        self._stable = np.where(truth == IGNORE, 0, self._held)
         self._correct = np.where(prediction == truth, self._correct + 1, 0)
-        self._previous = truth
+        self._previous = prediction, truth
         self._frames += 1
-        for length, (right, stable) in self._found.items():
+        for length, found in self._found.items():
             if self._frames >= length:
-                unchanged = self._held >= length
-                stable.append(np.count_nonzero(unchanged))
-                right.append(np.count_nonzero(unchanged & (self._correct >= length)))
+                stable, held = self._stable >= length, self._held >= length
+                counted = (stable & (self._correct >= length), stable, held & (self._kept >= length), held)
+                found.append(tuple(map(np.count_nonzero, counted)))
 
     def counts(self, length: int) -> WindowCounts:
         """Counts of the T - n + 1 windows of one length n after T frames; empty while the video is shorter."""
-        right, stable = self._found[length]
-        return WindowCounts(np.array(right, np.int64), np.array(stable, np.int64))
+        right, stable, kept, held = np.array(self._found[length], np.int64).reshape(-1, 4).T
+        return WindowCounts(right, stable, kept[:-1], held[:-1])
 
 
 def video_consistency(counts: WindowCounts) -> float:
@@ -85,3 +93,10 @@ def mean_video_consistency(videos: Iterable[WindowCounts]) -> float:
     values = np.array([video_consistency(counts) for counts in videos])
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else float("nan")
+
+
+def released_video_consistency(videos: Iterable[WindowCounts]) -> float:
+    """What ``VC_perclip.py`` computes: mean over the windows of all videos that have one; NaN when none has."""
+    counts = np.concatenate([np.zeros((2, 0)), *(np.stack([one.kept, one.held]) for one in videos)], axis=1)
+    kept, held = counts[:, counts[1] > 0]
+    return float(np.mean(kept / held)) if held.size else float("nan")

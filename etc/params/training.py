@@ -122,11 +122,16 @@ class TrainingParams(Params):
     judge_every: int | None = Field(
         ge=1, le=10**9, description="iterations between two judgements on the split dev; null never judges"
     )
+    keep: Literal["last", "best"] = Field(
+        description="the weights of the last step, or those of the judgement with the highest mIoU"
+    )
     augment: AugmentParams
     machine: MachineParams
 
     @model_validator(mode="after")
     def _divisible(self) -> "TrainingParams":
+        if self.keep == "best" and self.judge_every is None:
+            raise ValueError("keep 'best' needs 'judge_every': without judgements nobody knows which is best")
         if self.batch % self.accumulate:
             raise ValueError(f"batch {self.batch} cannot be cut into {self.accumulate} equal parts")
         if self.warmup >= self.iterations:

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from etc.core.errors import UserError, first_line, many
 from etc.core.progress import track
@@ -106,7 +105,8 @@ def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: W
     # One thread for OpenCV: with more, its flow differs from that of `etc tc`.
     with opened(to, frames, inputs, wanted.force) as output, single_thread(), _ended_by_signals():
         try:
-            for frame, ids in _shown(_predicted(networks, frames, wanted), frames.count):
+            # How long a camera will go on is not known.
+            for frame, ids in track(_predicted(networks, frames, wanted), frames.count or None, "predict"):
                 if measured:
                     measured(frame, ids[0])
                 if to is not None:
@@ -132,11 +132,6 @@ def label_set_of(names: Sequence[str]) -> LabelSet:
     shades = [colorsys.hsv_to_rgb(_HUE * one % 1, 0.85 - 0.25 * (one % 2), 0.95) for one in range(len(names))]
     palette = tuple(tuple(round(255 * part) for part in shade) for shade in shades)
     return LabelSet("own", tuple(names), palette, tuple((one,) for one in range(len(names))))
-
-
-def _shown(results: Iterator[Result], count: int | None) -> Iterable[Result]:
-    """The results with their progress; how long a camera will go on is not known."""
-    return track(results, count, "predict") if count else tqdm(results, desc="predict", unit=" frames")
 
 
 def _predicted(networks: Sequence[nn.Module], frames: FrameStream, wanted: Wanted) -> Iterator[Result]:

@@ -20,6 +20,7 @@ from etc.models.dropout import Part, set_part
 from etc.models.output import Output
 from etc.params.training import MachineParams, TrainingParams
 from etc.training.batches import Batch, Parts, loader
+from etc.training.board import Board
 from etc.training.checkpoint import WorkFolder
 from etc.training.data import Samples
 from etc.training.determinism import seed_step
@@ -43,12 +44,14 @@ class History:
         values: float64 (steps, columns); all but the total are unweighted.
         seconds: time spent on these steps, summed over all restarts, without that of judging.
         judged: judgements on the split ``dev``, in order.
+        kept: step whose weights the student has now.
     """
 
     names: list[str]
     values: Tensor
     seconds: float
     judged: Sequence[Judgement] = ()
+    kept: int = 0
 
 
 def start_accelerator(machine: MachineParams) -> Accelerator:
@@ -93,7 +96,8 @@ def train(
             after the last one, in the main process.
 
     Raises:
-        UserError: a loss or a weight is no longer finite; the last checkpoint is kept.
+        UserError: a loss or a weight is no longer finite; the last checkpoint is kept. Or the weights of the best
+            judgement are to be kept, and the split ``dev`` has no label.
     """
     machine = params.machine
     layout = torch.channels_last if machine.channels_last else torch.contiguous_format
@@ -113,7 +117,8 @@ def train(
     batches = iter(loader(samples, parts, machine.workers, accelerator.device.type == "cuda"))
     masks = torch.Generator(accelerator.device)
     steps: Iterator[int] = iter(range(state.step, iterations))
-    if accelerator.is_main_process:
+    board = Board(work.path, state.step) if accelerator.is_main_process else None
+    if board:
         steps = track(steps, iterations, label, done=state.step, note=lambda: _recent_loss(state.history))
     watch = JumpWatch()
     for values in state.history:
@@ -133,20 +138,29 @@ def train(
         objective.after_step()
         state.history.append(values)
         state.step = step + 1
+        if board and state.step % params.history_every == 0:
+            board(step, {"lr": rate, **dict(zip(objective.names, values, strict=True))})
         jump = watch(values[0])
-        if jump is not None and accelerator.is_main_process:
+        if jump is not None and board:
             print(_jump_notice(label, jump, params.clip_gradient), file=sys.stderr, flush=True)
         if judge is not None and (state.step % params.judge_every == 0 or state.step == iterations):
             state.seconds += time.perf_counter() - started
-            if accelerator.is_main_process:
-                state.judged.append(Judgement(step, *judge(objective.student), state.seconds))
+            if board:
+                found = Judgement(step, *judge(objective.student), state.seconds)
+                board(step, {"dev_miou": found.miou, "dev_tc": found.tc})
+                state.take(found, params.keep)
             started = time.perf_counter()
         if state.step % machine.checkpoint_every == 0 or state.step == iterations:
             now = time.perf_counter()
             state.seconds += now - started
             started = now
             state.save()
-    return History(objective.names, torch.tensor(state.history, dtype=torch.float64), state.seconds, state.judged)
+    if board:
+        board.close()
+    if state.best is not None:
+        objective.student.load_state_dict(state.best)
+    history = torch.tensor(state.history, dtype=torch.float64)
+    return History(objective.names, history, state.seconds, state.judged, state.kept)
 
 
 def _step(
@@ -235,6 +249,8 @@ class _State:
         self.step, self.seconds = 0, 0.0
         self.history: list[list[float]] = []
         self.judged: list[Judgement] = []
+        # The student's weights after the judgement with the highest mIoU, where these are to be kept.
+        self.best: dict[str, Tensor] | None = None
         saved = work.load()
         if saved is None:
             return
@@ -242,6 +258,7 @@ class _State:
             self.step, self.seconds = saved["step"], saved["seconds"]
             self.history = saved["history"].tolist()
             self.judged = [Judgement(*one) for one in saved["judged"]]
+            self.best = saved["best"]
             objective.load_state_dict(saved["objective"])
             optimiser.load_state_dict(saved["optimiser"])
             if accelerator.scaler is not None:
@@ -252,6 +269,27 @@ class _State:
             ) from error
         if accelerator.is_main_process:
             print(f"{work.path}: resuming after {many(self.step, 'iteration')}", file=sys.stderr, flush=True)
+
+    @property
+    def kept(self) -> int:
+        """The step whose weights are kept: that of the highest mIoU, the first of several, or the last one."""
+        if self.best is None:
+            return self.step - 1
+        return max(self.judged, key=lambda one: one.miou).step
+
+    def take(self, found: Judgement, keep: str) -> None:
+        """Take the next judgement.
+
+        Raises:
+            UserError: the best weights are to be kept, and there is no mIoU to judge by.
+        """
+        self.judged.append(found)
+        if keep != "best":
+            return
+        if found.miou is None:
+            raise UserError("training.keep is 'best', but the split 'dev' has no labelled frame; set it to 'last'")
+        if found.miou > max((one.miou for one in self.judged[:-1]), default=-1.0):
+            self.best = {name: one.detach().clone() for name, one in self.objective.student.state_dict().items()}
 
     def save(self) -> None:
         """Write a checkpoint, unless a weight is no longer finite.
@@ -274,6 +312,7 @@ class _State:
                 "seconds": self.seconds,
                 "history": torch.tensor(self.history, dtype=torch.float64),
                 "judged": [list(one) for one in self.judged],
+                "best": self.best,
                 "objective": self.objective.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "scaler": None if scaler is None else scaler.state_dict(),

@@ -127,7 +127,8 @@ def run(plan: Plan) -> str:
             work.finish(write_outputs(plan, objective.student, history))
         accelerator.wait_for_everyone()
     final = dict(zip(history.names, history.values[-1].tolist(), strict=True))
-    return f"{plan.name} in {plan.output} ({plan.iterations} iterations, last loss {final['total']:.3f})"
+    kept = f"; weights of iteration {history.kept + 1}, the best on dev" if training.keep == "best" else ""
+    return f"{plan.name} in {plan.output} ({plan.iterations} iterations, last loss {final['total']:.3f}{kept})"
 
 
 def memory_advice(training: TrainingParams, processes: int) -> str:
@@ -220,6 +221,8 @@ def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path
         "seed": plan.seed,
         "iterations": plan.iterations,
         "terms": dict(plan.term_weights or {}),
+        # Of the step whose weights these are, where they are not the last.
+        **({"kept": history.kept} if plan.training.keep == "best" else {}),
         "portable": portable.IN_FORCE and next(student.parameters()).device.type == "cpu",
     }
     curve = plan.dataset.folder / "history" / f"{plan.name}.parquet"

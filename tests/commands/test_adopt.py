@@ -128,7 +128,7 @@ def test_data_without_labels_takes_the_networks_of_another_data_set(project):
         assert got["checksum"] == sha256(Path(got["checkpoint"], "weights.safetensors"))[:12]
     for stage in ("labeller", "pretrain", "teacher", "student"):
         # Nor is there anything to judge by on dev.
-        changed = {"class_weights": None, "judge_every": None}
+        changed = {"class_weights": None, "judge_every": None, "keep": "last"}
         assert block(stage, "drive")["training"] == block(stage, "street")["training"] | changed
     assert block("student", "drive")["pseudo_shares"] == {}
     for stage in ("teacher", "student"):
@@ -240,7 +240,8 @@ def test_rendered_frames_keep_their_exact_flow():
     assert adopt("street_large", "--like", "street").exit_code == 0
     for stage in ("labeller", "pretrain", "teacher", "student"):
         expected = block(stage, "street")
-        assert block(stage, "street_large") == expected | {"training": expected["training"] | {"judge_every": None}}
+        training = expected["training"] | {"judge_every": None, "keep": "last"}
+        assert block(stage, "street_large") == expected | {"training": training}
     # Twice as wide, so half as fine.
     evaluate = block("flow", "street")["evaluate"] | {"steps_per_pixel": 64}
     assert block("flow", "street_large") == block("flow", "street") | {"evaluate": evaluate}

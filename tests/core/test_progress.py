@@ -15,6 +15,13 @@ def test_log_has_counts_remaining_time_and_note(monkeypatch, capsys):
         assert "<" in line  # elapsed<remaining
 
 
+def test_an_unknown_total_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+    assert list(progress.track("ab", None, "predict")) == ["a", "b"]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and lines[1].startswith("predict: 2it [") and "%" not in lines[1]
+
+
 def test_terminal_shows_the_note(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert list(progress.track([1, 2], 2, "job", note=lambda: "loss 0.5")) == [1, 2]

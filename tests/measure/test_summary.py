@@ -152,11 +152,12 @@ def test_runs_without_a_common_pair():
 
 
 def test_figures_of_truth():
-    empty, half = WindowCounts(np.zeros(0, int), np.zeros(0, int)), WindowCounts(np.array([1]), np.array([2]))
+    empty, half = WindowCounts(*np.zeros((4, 0), int)), WindowCounts(*map(np.array, ([1], [2], [1, 0], [4, 0])))
     one = TruthCounts(np.array([[3, 1], [0, 4]]), 2, {8: half, 16: empty})
     other = TruthCounts(np.array([[1, 0], [0, 1]]), 1, {8: empty, 16: empty})
     figures = truth_figures({"a": one, "b": other})
     assert figures["miou"] == pytest.approx((4 / 5 + 5 / 6) / 2)
     assert (figures["labelled_frames"], figures["vc8"], figures["vc8_windows"]) == (3, 0.5, 1)
-    assert figures["vc16"] is None and figures["vc16_windows"] == 0
+    assert figures["vc8_released"] == 0.25
+    assert figures["vc16"] is figures["vc16_released"] is None and figures["vc16_windows"] == 0
     assert clip_truth_figures(other) == {"miou": 1.0, "vc8": None, "vc16": None}

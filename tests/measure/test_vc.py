@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from etc.core.errors import UserError
-from etc.measure.vc import WindowCounter, WindowCounts, mean_video_consistency, video_consistency
+from etc.measure.vc import (
+    WindowCounter,
+    WindowCounts,
+    mean_video_consistency,
+    released_video_consistency,
+    video_consistency,
+)
 
 
 def window_counts(predictions, truths, length):
@@ -15,6 +21,11 @@ def window_counts(predictions, truths, length):
     for prediction, truth in zip(predictions, truths, strict=True):
         counter.add(prediction, truth)
     return counter.counts(length)
+
+
+def counted(right, stable):
+    right, stable = np.array(right, np.int64), np.array(stable, np.int64)
+    return WindowCounts(right, stable, right[:-1], stable[:-1])
 
 
 VIDEO = hnp.arrays(np.uint8, (7, 3, 4), elements=st.sampled_from([0, 0, 0, 1, 255]))
@@ -32,6 +43,21 @@ def test_windows_match_the_definition(predictions, truths, length):
     counts = window_counts(predictions, truths, length)
     np.testing.assert_array_equal(counts.right, right)
     np.testing.assert_array_equal(counts.stable, stable)
+
+
+@given(videos=st.lists(st.tuples(VIDEO, VIDEO, st.integers(1, 7)), max_size=3), length=st.integers(2, 8))
+def test_the_released_figure_is_that_of_its_script(videos, length):
+    """``VC_perclip.py``, written down again from its description: every window but a video's last, right or wrong."""
+    shares = []
+    for predictions, truths, frames in videos:
+        for start in range(frames - length):
+            window = slice(start, start + length)
+            held = (truths[window] == truths[start]).all(axis=0)
+            kept = (predictions[window] == predictions[start]).all(axis=0)
+            if held.any():
+                shares.append((held & kept).sum() / held.sum())
+    counts = [window_counts(predictions[:n], truths[:n], length) for predictions, truths, n in videos]
+    np.testing.assert_allclose(released_video_consistency(counts), np.mean(shares) if shares else np.nan, rtol=1e-12)
 
 
 def test_a_perfect_prediction_scores_one_however_the_truth_moves():
@@ -60,15 +86,15 @@ def test_a_constant_wrong_prediction_scores_zero():
 
 
 def test_windows_then_videos_are_averaged():
-    long = WindowCounts(np.array([1, 1, 1, 1]), np.array([1, 1, 1, 1]))
-    short = WindowCounts(np.array([0]), np.array([5]))
-    empty = WindowCounts(np.array([], np.int64), np.array([], np.int64))
+    long = counted([1, 1, 1, 1], [1, 1, 1, 1])
+    short = counted([0], [5])
+    empty = counted([], [])
     assert mean_video_consistency([long, short, empty]) == 0.5
     assert np.isnan(mean_video_consistency([empty]))
 
 
 def test_windows_without_a_stable_pixel_are_left_out():
-    assert video_consistency(WindowCounts(np.array([0, 3]), np.array([0, 4]))) == 0.75
+    assert video_consistency(counted([0, 3], [0, 4])) == 0.75
 
 
 def test_a_short_video_has_no_window():

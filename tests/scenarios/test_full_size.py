@@ -59,6 +59,7 @@ def project(request, tmp_path, command_server, monkeypatch):
         "backbone": "installed",
         "freeze_bn": True,
         "judge_every": None,
+        "keep": "last",
     }
     for file in TRAINED:
         for key, value in training.items():

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,7 +18,7 @@ from etc.dataset.label_sets import label_set
 from etc.evaluation.iou import iou_counts, mean_ratio, tp_fp_fn
 from etc.models import registry, weights
 from etc.stages import labeller, student
-from etc.training import loop
+from etc.training import board, loop
 from etc.training.dev import DevJudge
 from tests.training import toy
 from tests.training.children import start, train_and_die
@@ -159,6 +161,94 @@ def test_killed_between_judgements_it_ends_with_the_same_bytes(judged):
     assert [one[0] for one in torch.load(WORK / "checkpoint.pt")["state"]["judged"]] == [0, 1]
     student.run("street", "pspnet18", "etc", 0)
     assert result() == expected
+
+
+MIOU = (1.0, 3.0, 3.0, 2.0, 2.5, 0.0)  # after each step; the best is that after the second
+
+
+@pytest.fixture
+def scripted(judged, monkeypatch):
+    """The six judgements of a training say ``MIOU``; gives the weights that they saw."""
+    toy.write_params(judged, "student", {"training.judge_every": 1, "training.keep": "best"})
+    seen = []
+
+    def judge(self, network):
+        seen.append({name: one.clone() for name, one in network.state_dict().items()})
+        return MIOU[len(seen) - 1], None
+
+    monkeypatch.setattr(DevJudge, "__call__", judge)
+    return seen
+
+
+def test_the_best_weights_are_kept(scripted):
+    said = student.run("street", "pspnet18", "baseline", 0)
+    assert said.endswith("; weights of iteration 2, the best on dev)")
+    network, config = weights.load("data/street/students/pspnet18-baseline-0")
+    assert config["kept"] == 1
+    assert all(torch.equal(one, scripted[1][name]) for name, one in network.state_dict().items())
+    assert not all(torch.equal(one, scripted[5][name]) for name, one in network.state_dict().items())
+
+
+def test_killed_after_the_best_judgement_it_keeps_the_same_weights(scripted, monkeypatch):
+    student.run("street", "pspnet18", "baseline", 0)
+    written, plain = Path("data/street/students/pspnet18-baseline-0"), loop._step
+    expected = (written / weights.WEIGHTS).read_bytes()
+    shutil.rmtree(written)
+    scripted.clear()
+    left = iter([True] * 4)
+
+    def killed(*arguments):
+        next(left)
+        return plain(*arguments)
+
+    monkeypatch.setattr(loop, "_step", killed)
+    with pytest.raises(StopIteration):
+        student.run("street", "pspnet18", "baseline", 0)
+    monkeypatch.setattr(loop, "_step", plain)
+    student.run("street", "pspnet18", "baseline", 0)
+    assert (written / weights.WEIGHTS).read_bytes() == expected
+
+
+def test_without_labels_nothing_is_best(judged, monkeypatch):
+    toy.write_params(judged, "student", {"training.judge_every": 2, "training.keep": "best"})
+    monkeypatch.setattr(DevJudge, "__call__", lambda self, network: (None, 50.0))
+    with pytest.raises(UserError, match="training.keep is 'best', but the split 'dev' has no labelled frame"):
+        student.run("street", "pspnet18", "baseline", 0)
+
+
+def test_the_best_needs_judgements(judged):
+    toy.write_params(judged, "student", {"training.keep": "best"})
+    with pytest.raises(UserError, match="keep 'best' needs 'judge_every'"):
+        student.run("street", "pspnet18", "baseline", 0)
+
+
+def test_where_tensorboard_is_installed_it_shows_losses_and_judgements(judged, monkeypatch):
+    written, steps = [], []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            steps.append((folder, purge_step))
+
+        def add_scalar(self, name, value, step):
+            written.append((step, name, value))
+
+        def flush(self):
+            pass
+
+        def close(self):
+            steps.append("closed")
+
+    monkeypatch.setattr(board.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    toy.write_params(judged, "student", {"training.judge_every": 3, "training.history_every": 2})
+    student.run("street", "pspnet18", "tl", 0)
+    assert steps == [("work/street/pspnet18-tl-0", 0), "closed"]
+    rows = {(step, name) for step, name, _ in written}
+    assert rows == {(step, name) for step in (1, 3, 5) for name in ("lr", "total", "ce", "tl")} | {
+        (step, name) for step in (2, 5) for name in ("dev_miou", "dev_tc")
+    }
+    judgements = history("pspnet18-tl-0")["dev_miou"]
+    assert [value for _, name, value in written if name == "dev_miou"] == judgements[1:]
 
 
 def test_the_time_of_judging_is_not_training_time(judged, monkeypatch):

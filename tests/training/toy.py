@@ -82,6 +82,7 @@ def make(
 TERMS = {"tl": 3.0, "sf": 1.0, "pf": 1.0, "mf": 1.0}
 TUNED = {
     "judge_every": None,
+    "keep": "last",
     "lr": 0.02,
     "head_lr_factor": 5,
     "freeze_bn": False,
