@@ -111,14 +111,17 @@ def export(
     to: Annotated[Path, typer.Option(help="File to write: .onnx, or .pt2 for torch.export.load.")],
     height: Annotated[int, typer.Option(min=1, help="Height of the images in pixels; it is fixed in the file.")] = 1024,
     width: Annotated[int, typer.Option(min=1, help="Width of the images in pixels; it is fixed in the file.")] = 2048,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="Leave height and width open; the two above are for the comparison only.")
+    ] = False,
 ) -> None:
-    """Write a trained network as one file that runs without this package.
+    """Write a trained network as one file that runs without this package, and check that it computes the same.
 
     It maps one image, float32 (1, 3, HEIGHT, WIDTH), RGB in 0..1, to the class scores of every pixel.
     """
     from etc import export as module
 
-    _run(lambda: print(module.export(run, to, (height, width))))
+    _run(lambda: print(module.export(run, to, (height, width), dynamic)))
 
 
 @app.command()

@@ -6,12 +6,12 @@ import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.export import ExportedProgram
+from torch.export import Dim, ExportedProgram
 
 from etc.core.errors import UserError, first_line
 from etc.core.files import atomic
@@ -20,11 +20,34 @@ from etc.models import weights
 from etc.models.memory import advising, is_out_of_memory
 
 INSTALL = "pip install 'etc-segmentation[export]'"
-KEYS = ("architecture", "width", "classes", "class_names")
+KEYS = ("architecture", "width", "classes", "class_names", "palette")
+# Of the ONNX operators; the newest that torch writes by itself.
+OPSET = 20
 # How files begin: a .pt2 as a .zip, an .onnx with the number of its format's version; no text does.
 _FIRST = (b"PK\x03\x04", b"\x08")
 # 8192 x 8192. torch needs an example image to trace, and larger ones take gigabytes.
 MOST_PIXELS = 2**26
+# Smallest side of images whose size is left open: on a smaller map the averages of the pyramid pooling (6 x 6 at an
+# eighth) are as large as the map, and tracing would have to hold two programs.
+LEAST, _MOST_SIDE = 64, 2**14
+# Largest difference of a score that passes, as a share of the largest score: sums in another order, nothing more.
+TOLERANCE = 1e-3
+
+
+class Written(NamedTuple):
+    """An exported network.
+
+    Attributes:
+        content: of the file.
+        format: its name and version.
+        by: who runs it below.
+        run: computes scores from an image, from the content alone.
+    """
+
+    content: bytes
+    format: str
+    by: str
+    run: Callable[[Tensor], Tensor]
 
 
 class Segmenter(nn.Module):
@@ -40,81 +63,113 @@ class Segmenter(nn.Module):
         return F.interpolate(logits, size=image.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def export(run: Path, target: Path, size: tuple[int, int]) -> str:
-    """Export the network of a run; architecture, width and classes are in the file's metadata.
+def export(run: Path, target: Path, size: tuple[int, int], dynamic: bool = False) -> str:
+    """Export the network of a run, and compare what the file computes with what the network computes.
+
+    Architecture, width and classes with their names and colours are in the file's metadata.
 
     Args:
         run: folder with ``weights.safetensors`` and ``config.json``.
         target: file to write; its suffix, ``.onnx`` or ``.pt2``, decides the format.
-        size: height and width of the input images.
+        size: height and width of the input images; with ``dynamic`` those of the image that the two are compared on.
+        dynamic: leave height and width open, from ``LEAST`` pixels on.
 
     Returns:
-        The closing line.
+        The closing line, with the largest difference of a score.
 
     Raises:
-        UserError: the run is incomplete, the suffix is not supported, the image too large, a package is missing, the
-            network cannot be exported, or ``target`` is a file that this function did not write.
+        UserError: the run is incomplete, the suffix is not supported, the image too large or too small, a package is
+            missing, the network cannot be exported or the file computes something else, or ``target`` is a file that
+            this function did not write.
     """
     if target.suffix not in WRITERS:
         raise UserError(f"{target}: files that end in {' or '.join(WRITERS)} can be written; name one")
     height, width = size
     if height * width > MOST_PIXELS:
         raise UserError(f"images of {height} x {width}: at most {MOST_PIXELS:,} pixels; lower --height or --width")
+    if dynamic and min(size) < LEAST:
+        raise UserError(f"--dynamic needs images of at least {LEAST} pixels a side; raise --height and --width")
     check_files({target: is_export}, [run / weights.WEIGHTS, run / weights.CONFIG])
     network, config = weights.load(run)
-    metadata = {key: json.dumps(config[key]) for key in KEYS}
+    metadata = {key: json.dumps(config[key]) for key in KEYS if key in config}
+    segmenter = Segmenter(network).eval()
+    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings(), advising(f"lower --height ({height}) or --width ({width})"):
         # torch's warnings about its own deprecated parts are of no use here.
         warnings.simplefilter("ignore")
-        content = WRITERS[target.suffix](Segmenter(network).eval(), torch.zeros(1, 3, *size), metadata, target)
+        written = WRITERS[target.suffix](_traced(segmenter, image, target, dynamic), metadata, target)
+        with torch.no_grad():
+            scores, found = segmenter(image), written.run(image)
+    difference, largest = float((found - scores).abs().max()), float(scores.abs().max())
+    if not difference <= TOLERANCE * largest:
+        raise UserError(
+            f"{target}: not written, since it computes other scores than the network: they differ by up to "
+            f"{difference:.3g}, and the largest is {largest:.3g}"
+        )
     with atomic(target) as stream:
-        stream.write(content)
-    return f"{run} exported to {target} for images of {height} x {width} ({len(content) / 1e6:.1f} MB)"
+        stream.write(written.content)
+    sizes = f"any size from {LEAST} x {LEAST} on" if dynamic else f"{height} x {width}"
+    return (
+        f"{run} exported to {target} for images of {sizes} ({written.format}, {len(written.content) / 1e6:.1f} MB); "
+        f"by {written.by}, its scores differ by up to {difference:.2g}, of up to {largest:.3g}"
+    )
 
 
 def is_export(path: Path) -> bool:
     """Whether a file was written by :func:`export`: both formats hold the names of the metadata as they are."""
     content = path.read_bytes()
-    return content.startswith(_FIRST) and all(key.encode() in content for key in KEYS)
+    return content.startswith(_FIRST) and all(key.encode() in content for key in KEYS if key != "palette")
 
 
-def _pt2(network: nn.Module, image: Tensor, metadata: dict[str, str], target: Path) -> bytes:
+def _pt2(program: ExportedProgram, metadata: dict[str, str], target: Path) -> Written:
     stream = io.BytesIO()
-    torch.export.save(_traced(network, image, target), stream, extra_files=metadata)
-    return stream.getvalue()
+    torch.export.save(program, stream, extra_files=metadata)
+    stream.seek(0)
+    return Written(stream.getvalue(), "torch.export", "torch", torch.export.load(stream).module())
 
 
-def _onnx(network: nn.Module, image: Tensor, metadata: dict[str, str], target: Path) -> bytes:
+def _onnx(program: ExportedProgram, metadata: dict[str, str], target: Path) -> Written:
     try:
         import onnx  # noqa: F401
+        import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UserError(f"{target}: writing ONNX needs the packages onnx and onnxscript; run {INSTALL}") from error
+        raise UserError(
+            f"{target}: writing ONNX needs the packages onnx, onnxscript and onnxruntime; run {INSTALL}"
+        ) from error
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        program: Any = torch.onnx.export(
-            _traced(network, image, target), input_names=["image"], output_names=["scores"], verbose=False
+        made: Any = torch.onnx.export(
+            program, input_names=["image"], output_names=["scores"], opset_version=OPSET, verbose=False
         )
     finally:
         logging.getLogger("torch.onnx").setLevel(level)
-    model = program.model_proto
+    model = made.model_proto
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
-    return model.SerializeToString()
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    opset = next(one.version for one in model.opset_import if not one.domain)
+    return Written(
+        content,
+        f"ONNX, opset {opset}",
+        "onnxruntime",
+        lambda image: torch.from_numpy(session.run(["scores"], {"image": image.numpy()})[0]),
+    )
 
 
-def _traced(network: nn.Module, image: Tensor, target: Path) -> ExportedProgram:
+def _traced(network: nn.Module, image: Tensor, target: Path, dynamic: bool) -> ExportedProgram:
+    sides = {2: Dim("height", min=LEAST, max=_MOST_SIDE), 3: Dim("width", min=LEAST, max=_MOST_SIDE)}
     try:
         with torch.no_grad():
-            return torch.export.export(network, (image,))
+            return torch.export.export(network, (image,), dynamic_shapes={"image": sides} if dynamic else None)
     except Exception as error:  # tracing raises errors of many kinds
         if is_out_of_memory(error):
             raise
         height, width = image.shape[2:]
-        raise UserError(
-            f"{target}: this network cannot be exported for {height} x {width} ({first_line(error)})"
-        ) from error
+        sizes = "images of any size; leave --dynamic out" if dynamic else f"{height} x {width}"
+        raise UserError(f"{target}: this network cannot be exported for {sizes} ({first_line(error)})") from error
 
 
-WRITERS: dict[str, Callable[[nn.Module, Tensor, dict[str, str], Path], bytes]] = {".onnx": _onnx, ".pt2": _pt2}
+WRITERS: dict[str, Callable[[ExportedProgram, dict[str, str], Path], Written]] = {".onnx": _onnx, ".pt2": _pt2}

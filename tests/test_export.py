@@ -1,6 +1,7 @@
 """Exported files compute what the network computes, and carry its classes."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -10,11 +11,11 @@ import torch.nn.functional as F
 from etc.core.errors import UserError
 from etc.core.files import os_errors_in_one_line
 from etc.core.outputs import check_files
-from etc.export import export, is_export
+from etc.export import Segmenter, export, is_export
 from etc.models import weights
 from tests.models.build import seeded, shake
 
-NAMES = ["road", "sky", "car"]
+NAMES, PALETTE = ["road", "sky", "car"], [[128, 64, 128], [70, 130, 180], [0, 0, 142]]
 SIZE = (40, 56)
 
 
@@ -23,7 +24,8 @@ def run(tmp_path_factory):
     """Folder of a small network."""
     folder = tmp_path_factory.mktemp("run")
     network = shake(seeded("mobilenetv2", classes=3))
-    weights.save(folder, network, {"architecture": "mobilenetv2", "classes": 3, "width": 8, "class_names": NAMES})
+    config = {"architecture": "mobilenetv2", "classes": 3, "width": 8, "class_names": NAMES, "palette": PALETTE}
+    weights.save(folder, network, config)
     return folder
 
 
@@ -53,13 +55,51 @@ def test_program_computes_the_same(run, expected, tmp_path):
 def test_onnx_computes_the_same(run, expected, tmp_path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    export(run, tmp_path / "network.onnx", SIZE)
+    line = export(run, tmp_path / "network.onnx", SIZE)
+    assert re.search(r"40 x 56 \(ONNX, opset 20, .*; by onnxruntime, its scores differ by up to \d\S*, of up to", line)
     session = runtime.InferenceSession(str(tmp_path / "network.onnx"))
     image, scores = expected
     (computed,) = session.run(["scores"], {"image": image.numpy()})
     torch.testing.assert_close(torch.from_numpy(computed), scores, rtol=1e-4, atol=1e-5)
-    assert json.loads(session.get_modelmeta().custom_metadata_map["class_names"]) == NAMES
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["class_names"]) == NAMES and json.loads(metadata["palette"]) == PALETTE
     check_files({tmp_path / "network.onnx": is_export})
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_the_size_can_be_left_open(run, tmp_path, suffix):
+    line = export(run, tmp_path / f"network{suffix}", (64, 96), dynamic=True)
+    assert "any size from 64 x 64 on" in line
+    if suffix == ".pt2":
+        compute = torch.export.load(tmp_path / "network.pt2").module()
+    else:
+        session = pytest.importorskip("onnxruntime").InferenceSession(str(tmp_path / "network.onnx"))
+
+        def compute(image):
+            return torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
+
+    network, _ = weights.load(run)
+    for size in ((64, 64), (97, 131)):
+        image = torch.rand(1, 3, *size)
+        with torch.no_grad():
+            scores = F.interpolate(network(image).logits, size=size, mode="bilinear", align_corners=False)
+        torch.testing.assert_close(compute(image), scores, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match="--dynamic needs images of at least 64 pixels a side"):
+        export(run, tmp_path / f"network{suffix}", SIZE, dynamic=True)
+
+
+def test_a_file_that_computes_something_else_is_not_written(run, tmp_path, monkeypatch):
+    plain = Segmenter.forward
+    calls = []
+
+    def forward(self, image):
+        calls.append(image)
+        return plain(self, image) + (len(calls) > 1)
+
+    monkeypatch.setattr(Segmenter, "forward", forward)
+    with pytest.raises(UserError, match="not written, since it computes other scores .*: they differ by up to 1,"):
+        export(run, tmp_path / "network.pt2", SIZE)
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_package_is_named(run, tmp_path, monkeypatch):
@@ -98,7 +138,7 @@ def test_images_that_no_memory_holds_are_refused(run, tmp_path, size):
 
 
 def test_too_little_memory_says_what_to_lower(run, tmp_path, monkeypatch):
-    def short(*arguments):
+    def short(*arguments, **options):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     monkeypatch.setattr(torch.export, "export", short)

@@ -64,6 +64,15 @@ class Dataset:
         """
         return manifest.read_label_set(self.manifest)
 
+    @property
+    def terms(self) -> str:
+        """Whose the frames are and what may be done with them; empty where the manifest does not say.
+
+        Raises:
+            UserError: the manifest is missing.
+        """
+        return manifest.read_terms(self.manifest)
+
     def image(self, row: Row) -> np.ndarray:
         """Read the image of a row of ``frames``. Returns uint8 (H, W, 3) RGB.
 

@@ -3,7 +3,7 @@
 Columns: clip (name), frame (number in the clip), split (train, dev or test), annotated (training may use the label),
 image and label (paths below the data set's root, label "" when there is none), width, height (pixels), bytes and
 checksum (of the image file), label_checksum ("" when there is none). Rows are sorted by clip, then frame. The file also
-holds the label set: the classes and how label files are read.
+holds the label set, the classes and how label files are read, and in one sentence whose the frames are.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-_LABEL_SET = b"label_set"
+_LABEL_SET, _TERMS = b"label_set", b"terms"
 
 # An absolute path, one with '..', and one without any name such as '.'; read by RE2 and by Python alike.
 _NOT_BELOW = r"(?s)/.*|(.*/)?\.\.(/.*)?|(\.?/)*\.?"
@@ -90,8 +90,25 @@ def read_label_set(path: str | Path) -> LabelSet:
         raise UserError(f"{path}: holds no label set; run the frames stage again") from error
 
 
-def write(path: str | Path, frames: pd.DataFrame, label_set: LabelSet) -> None:
-    """Sort, validate and write a manifest; equal rows and label sets give equal bytes.
+def read_terms(path: str | Path) -> str:
+    """Whose the frames are and what may be done with them; empty where the manifest does not say.
+
+    Raises:
+        UserError: the file is missing or is no Parquet file.
+    """
+    path = Path(path)
+    with _readable(path):
+        return (pq.read_schema(path).metadata or {}).get(_TERMS, b"").decode()
+
+
+def write(path: str | Path, frames: pd.DataFrame, label_set: LabelSet, terms: str = "") -> None:
+    """Sort, validate and write a manifest; equal content gives equal bytes.
+
+    Args:
+        path: the file.
+        frames: its rows, in any order.
+        label_set: the classes.
+        terms: see :func:`read_terms`.
 
     Raises:
         UserError: a column is missing or a row is wrong (see ``validate``).
@@ -102,7 +119,7 @@ def write(path: str | Path, frames: pd.DataFrame, label_set: LabelSet) -> None:
     frames = frames.sort_values(["clip", "frame"], ignore_index=True)
     validate(frames, str(path))
     # The pandas metadata would put library versions into the file.
-    metadata = {_LABEL_SET: label_set.to_json().encode()}
+    metadata = {_LABEL_SET: label_set.to_json().encode()} | ({_TERMS: terms.encode()} if terms else {})
     table = pa.Table.from_pandas(frames, schema=SCHEMA, preserve_index=False).replace_schema_metadata(metadata)
     with atomic(path) as stream:
         pq.write_table(table, stream, compression="zstd")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -219,3 +220,10 @@ def _check_config(config: Any, source: str) -> None:
         raise UserError(
             f"{source}: {names} class_names for {many(config['classes'], 'class', 'classes')}; give one name a class"
         )
+    palette = config.get("palette", [[0, 0, 0]] * config["classes"])
+    try:
+        fits = np.asarray(palette).shape == (config["classes"], 3) and np.isin(palette, range(256)).all()
+    except ValueError:
+        fits = False
+    if not fits:
+        raise UserError(f"{source}: palette is {palette!r:.60}; expected red, green and blue, 0 to 255, of each class")

@@ -98,7 +98,7 @@ def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: W
         for network in networks:
             network.compile()
     frames = open_frames(source, split)
-    drawing = _Drawing(runs, label_set_of(names[0]), wanted)
+    drawing = _Drawing(runs, label_set_of(names[0], loaded[0][1].get("palette")), wanted)
     measured = Measured(len(names[0])) if wanted.measure else None
     inputs = [*frames.inputs, *(one / name for one in runs for name in (weights.WEIGHTS, weights.CONFIG))]
     begin, number, stopped = time.monotonic(), 0, False
@@ -120,17 +120,21 @@ def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: W
     return _closing(run, to, number, frames.count if stopped else None, seconds, measured), stopped
 
 
-def label_set_of(names: Sequence[str]) -> LabelSet:
-    """The bundled label set of these classes; for others one with colours as different as can be.
+def label_set_of(names: Sequence[str], palette: Sequence[Sequence[int]] | None = None) -> LabelSet:
+    """A label set of these classes with the colours given, else those of the bundled set of these classes, else
+    colours as different as can be.
 
     Args:
         names: class names, position = train id.
+        palette: red, green and blue of each, 0..255.
     """
-    for one in (*LABEL_SETS.values(), SEGNET):
-        if one.names == tuple(names):
-            return one
-    shades = [colorsys.hsv_to_rgb(_HUE * one % 1, 0.85 - 0.25 * (one % 2), 0.95) for one in range(len(names))]
-    palette = tuple(tuple(round(255 * part) for part in shade) for shade in shades)
+    if palette is None:
+        for one in (*LABEL_SETS.values(), SEGNET):
+            if one.names == tuple(names):
+                return one
+        shades = [colorsys.hsv_to_rgb(_HUE * one % 1, 0.85 - 0.25 * (one % 2), 0.95) for one in range(len(names))]
+        palette = [[round(255 * part) for part in shade] for shade in shades]
+    palette = tuple(map(tuple, palette))
     return LabelSet("own", tuple(names), palette, tuple((one,) for one in range(len(names))))
 
 

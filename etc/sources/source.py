@@ -8,7 +8,7 @@ module must import neither that table nor etc/params/frames.py, which import it.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from etc.core.errors import UserError
 from etc.core.params_file import Params
@@ -83,6 +83,9 @@ class Source(ABC, Generic[P]):
 
     dataset: str
     params: P
+
+    # Whose the frames are and what may be done with them, for the cards of networks trained on them.
+    terms: ClassVar[str] = "The frames are those of whoever trained the network."
 
     @property
     def location(self) -> Location:

@@ -14,6 +14,7 @@ from etc.core.files import atomic, read_json, write_json
 from etc.core.progress import track
 from etc.cost import cost
 from etc.dataset.dataset import Dataset
+from etc.evaluation.card import model_card
 from etc.evaluation.counts import pair_records, write_counts
 from etc.evaluation.iou import tp_fp_fn
 from etc.evaluation.samples import BUNDLED, checked_list, clip_list, random_share, select
@@ -24,6 +25,8 @@ from etc.params import evaluate as params
 from etc.params.experiment import Network, Run
 from etc.training.determinism import set_determinism
 
+# Flow and protocol of the TC in a model card.
+CARD = ("evaluate", "corrected")
 # Each flow of params/flow.yaml that TC is measured with, and its protocols.
 JUDGES = {"evaluate": ("corrected", "occlusion_aware"), "compare": ("corrected",)}
 
@@ -37,6 +40,7 @@ def run(dataset: str, judged: Run | Network) -> str:
       of the sampled clips, flow (a purpose of params/flow.yaml), protocol and class; all classes of a pair repeat
       ``same`` and ``counted``.
     - ``sample.npz``: clip, frames, predictions uint8 (K, H, W) of the first sampled clips.
+    - ``README.md`` in the folder of the network: its model card.
     - ``made.json``: ``portable``, whether training and evaluation ran with the settings of :mod:`etc.core.portable`;
       ``parameters`` and ``gmac``, 1e9 multiply-accumulates of the split's largest frame, as ``etc networks`` counts.
 
@@ -94,6 +98,16 @@ def run(dataset: str, judged: Run | Network) -> str:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
     same_bits = portable.IN_FORCE and device.type == "cpu" and config.get("portable") is True
     write_json(output / "made.json", {"portable": same_bits, "parameters": parameters, "gmac": operations / 1e9})
+    facts = {
+        "parameters": f"{parameters:,}",
+        "a frame": f"{operations / 1e9:.2f} GMAC at {int(size['height'])} x {int(size['width'])}",
+    }
+    if data.terms:
+        facts["data"] = data.terms
+    where = f"{dataset}, split {settings.split}"
+    pairs = [one for one in consistency if (one["flow"], one["protocol"]) == CARD]
+    with atomic(trained / "README.md", "w") as stream:
+        stream.write(model_card(name, config, facts, accuracy, pairs, where))
     digest = read_json(trained / weights.CONFIG).get(weights.HASH)
     timing = {"ms_per_frame": round(1000 * median(seconds), 3), weights.HASH: digest}
     write_json(data.folder / "timing" / f"{name}.json", timing)

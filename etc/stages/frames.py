@@ -113,7 +113,7 @@ def _list(dataset: str, settings: SourceParams, scratch: Dataset, workers: int, 
         location.write_pointer(made, source.location)
     files = inspect(made, listing.frames, listing.label_set, _records(dataset), workers, False, f"frames {dataset}")
     rows = manifest_rows(listing, files, dataset, f"'etc frames {dataset} --verify' lists them all")
-    manifest.write(scratch.manifest, rows, listing.label_set)
+    manifest.write(scratch.manifest, rows, listing.label_set, source.terms)
     gaps.add(scratch.manifest, listing.gaps)
     return rows
 

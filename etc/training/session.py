@@ -217,6 +217,7 @@ def write_outputs(plan: Plan, student: nn.Module, history: History) -> list[Path
         "width": plan.network.width,
         "classes": plan.dataset.label_set.count,
         "class_names": list(plan.dataset.label_set.names),
+        "palette": [list(colour) for colour in plan.dataset.label_set.palette],
         "dataset": plan.dataset.name,
         "seed": plan.seed,
         "iterations": plan.iterations,

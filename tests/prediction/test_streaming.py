@@ -336,3 +336,4 @@ def test_unknown_classes_get_colours_of_their_own():
     assert streaming.label_set_of(STREET.names) is STREET
     own = streaming.label_set_of([f"class {one}" for one in range(40)])
     assert len(set(own.palette)) == 40
+    assert streaming.label_set_of(STREET.names, [[1, 2, one] for one in range(9)]).palette[8] == (1, 2, 8)

@@ -1,5 +1,6 @@
 """The evaluate stage: which clips it takes, and that its tables hold every count once."""
 
+import re
 import shutil
 
 import numpy as np
@@ -159,6 +160,26 @@ def test_costs_are_results_and_times_are_not(project):
     assert timing.pop("ms_per_frame") > 0
     assert timing == {"weights_sha256": sha256(folder / "students/pspnet18-tl-0/weights.safetensors")}
     assert {path.name for path in project.iterdir()} == {"iou.parquet", "tc.parquet", "sample.npz", "made.json"}
+
+
+def test_the_card_says_what_was_found(project):
+    evaluate.run("street", STUDENT)
+    folder = project.parents[1] / "students/pspnet18-tl-0"
+    card = (folder / "README.md").read_text()
+    head, rest = card.removeprefix("---\n").split("---\n", 1)
+    assert yaml.safe_load(head)["pipeline_tag"] == "image-segmentation"
+    assert "# pspnet18-tl-0\n" in rest and "| classes | road, sidewalk, " in rest
+    assert "| a frame | " in rest and " GMAC at 32 x 64 |" in rest and "## Measured on street, split test" in rest
+    iou, tc = pd.read_parquet(project / "iou.parquet"), pd.read_parquet(project / "tc.parquet")
+    per_class = iou.groupby("class")[["tp", "fp", "fn"]].sum()
+    ratio = 100 * per_class["tp"] / per_class.sum(axis=1)
+    assert f"| mIoU | {ratio.mean():.2f} | " in rest
+    pairs = tc[(tc["flow"] == "evaluate") & (tc["protocol"] == "corrected")].groupby("class").sum(numeric_only=True)
+    consistent = 100 * pairs["intersection"] / pairs["union"]
+    assert f"| TC | {consistent.mean():.2f} | " in rest
+    assert f"| road | {ratio[0]:.2f} | " in rest
+    low, high = re.search(r"\| TC \| \S+ \| (\S+) to (\S+), 2 clips \|", rest).groups()
+    assert float(low) < consistent.mean() < float(high)
 
 
 def test_labeller_and_teacher_are_judged_as_students_are(project):

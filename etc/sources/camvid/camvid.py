@@ -23,6 +23,8 @@ from etc.sources.source import Listing, Source
 class CamVid(Source[CamVidParams]):
     """The CamVid data set."""
 
+    terms = "CamVid (Brostow et al., 2009), published for research; ask its authors about any other use."
+
     @property
     def location(self) -> Location:
         """``root``, else ETC_ROOT_<DATA SET>, else what :meth:`fetch` got; for a ``root`` that is a .zip, its content.

@@ -27,6 +27,8 @@ _CORRUPT = ("troisdorf_000000", 73)
 class Cityscapes(Source[CityscapesParams]):
     """The Cityscapes data set."""
 
+    terms = "Cityscapes, under its own licence (cityscapes-dataset.com/license), which excludes commercial use."
+
     @property
     def location(self) -> Location:
         """``root``, else ETC_ROOT_<DATA SET>, else CITYSCAPES_DATASET, else the download of :meth:`fetch`."""

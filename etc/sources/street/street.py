@@ -23,6 +23,7 @@ from etc.sources.street.params import StreetParams
 from etc.workers import Workers
 
 CITY = "street"
+TERMS = "Rendered by this project, under its licence (Apache-2.0)."
 FOLDERS = {"train": "train", "dev": "val", "test": "test"}  # Cityscapes calls its dev split val
 FIRST_SEQUENCE = {"train": 0, "dev": 100_000, "test": 200_000}
 
@@ -160,7 +161,7 @@ def generate(
             written[clip] = files
     _prune(root, {path for files in written.values() for path in files})
     frames = pd.DataFrame([row for clip in clips for row in _rows(params, *clip, written[clip])])
-    manifest.write(manifest_path, frames, classes.STREET)
+    manifest.write(manifest_path, frames, classes.STREET, TERMS)
     return manifest.read(manifest_path)
 
 
