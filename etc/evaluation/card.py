@@ -41,9 +41,7 @@ def model_card(
         **facts,
     }
     truth = _by_clip(accuracy, lambda one: iou_counts(one["tp"], one["fp"], one["fn"]))
-    pairs = _by_clip(
-        consistency, lambda one: IouCounts(one["intersection"], one["union"], one["same"], one["counted"])
-    )
+    pairs = _by_clip(consistency, lambda one: IouCounts(one["intersection"], one["union"], one["same"], one["counted"]))
     scores = [
         ("mIoU", truth, "intersection", "union"),
         ("pixel accuracy", truth, "same", "counted"),

@@ -14,7 +14,7 @@ PATH = DIRECTORY / "report.yaml"
 class Plots(Params):
     """Look of the plots."""
 
-    dpi: int = Field(ge=50, le=200, description="dots per inch")
+    dpi: int = Field(ge=50, le=300, description="dots per inch")
     smoothing: int = Field(ge=1, le=10_000, description="recorded steps that one point of a loss curve averages")
 
 

@@ -18,15 +18,16 @@ from torch import nn
 from etc.core.errors import UserError, first_line, many
 from etc.core.progress import track
 from etc.dataset.label_sets import LABEL_SETS, LabelSet
+from etc.flow.estimators.dis import Dis
 from etc.inference import predict
 from etc.models import weights
 from etc.prediction.ahead import ahead
-from etc.prediction.flicker import Flicker
 from etc.prediction.measured import Measured
 from etc.prediction.network import load
 from etc.prediction.outputs import opened
 from etc.prediction.sources import Frame, FrameStream, open_frames, resized
 from etc.prediction.writing import OPACITY
+from etc.reporting.flicker import CAPTIONS, Flicker
 from etc.reporting.video import overlay, side_by_side
 from etc.sources.camvid.classes import SEGNET
 from etc.workers import single_thread
@@ -183,6 +184,7 @@ class _Drawing:
     def __init__(self, runs: Sequence[Path], label_set: LabelSet, wanted: Wanted) -> None:
         self._names, self._label_set, self._wanted = [run.name for run in runs], label_set, wanted
         self._flicker = [Flicker() for _ in runs] if wanted.flicker else []
+        self._estimate, self._before = Dis("medium"), np.empty(0, np.uint8)
 
     def __call__(self, frame: Frame, ids: Sequence[np.ndarray]) -> np.ndarray:
         if self._wanted.form == "ids":
@@ -193,10 +195,13 @@ class _Drawing:
         width = min(max(frame.image.shape[1], _NARROWEST), _WIDEST)
         if not self._flicker:
             return side_by_side(pictures, self._names, str(frame.number), width)
+        follows = frame.follows and self._before.shape == frame.image.shape
+        flow = self._estimate(frame.image, self._before) if follows else None
+        self._before = frame.image
         rows = []
         for name, picture, one, flicker in zip(self._names, pictures, ids, self._flicker, strict=True):
-            captions = [name, "changes (amber), flips (red)", "changes so far"]
-            rows.append(side_by_side([picture, *flicker(frame, one)], captions, str(frame.number), width))
+            shown = [picture, *flicker(frame.image, one, flow)]
+            rows.append(side_by_side(shown, [name, *CAPTIONS], str(frame.number), width))
         return np.vstack(rows)
 
     def _one(self, image: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""The report as one HTML page that needs no network: table, plots and how to read them."""
+"""The report as an HTML page that needs no network: findings, moving comparison, tables, plots, how to read them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,13 +21,13 @@ class Picture:
         title: heading.
         path: relative to the page.
         caption: what it shows, one to three sentences.
-        wide: shown over the full width of the page.
+        width: as it is shown, CSS pixels; narrower screens shrink it.
     """
 
     title: str
     path: str
     caption: str
-    wide: bool = False
+    width: int = 0
 
 
 class Block(NamedTuple):
@@ -40,6 +40,20 @@ class Block(NamedTuple):
 
     table: pd.DataFrame
     note: str
+
+
+class Provenance(NamedTuple):
+    """What a page is made from.
+
+    Attributes:
+        packages: names and versions of those that the numbers depend on.
+        seeds: of the chains.
+        machine: whether a file beside the page says where its numbers were made.
+    """
+
+    packages: Mapping[str, str]
+    seeds: Sequence[int]
+    machine: bool
 
 
 def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited: bool, judged: bool) -> list[Picture]:
@@ -61,6 +75,12 @@ def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited
     kept = "What the labellers' predictions on unlabelled frames keep after the confidence filter, means over chains"
     return [
         Picture(
+            "Differences to the baseline",
+            "plots/differences.png",
+            f"Right is steadier{', up is more often right' * labelled}; lines are intervals. Hollow marks are of one "
+            "chain, whose interval holds for its labeller, teacher and start.",
+        ),
+        Picture(
             "Quality against consistency" if labelled else "Two measures of consistency",
             "plots/schemes.png",
             f"Right is steadier, up is more often right; {marks}"
@@ -69,30 +89,27 @@ def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited
             f"mean over classes (TC), up is steadier as a share of pixels (agreement); {marks}",
         ),
         Picture(
+            "Class by class",
+            "plots/classes.png",
+            "Means over chains; the largest gain of TC is on top, the numbers are differences in percentage points.",
+        ),
+        Picture(
             "Clip by clip",
             "plots/clips.png",
             "Differences to the baseline in each clip alone: is the gain there everywhere? Large marks are means over "
             "chains, small dots single chains; only schemes that every chain trains.",
-            wide=True,
         ),
         Picture(
             "Consecutive frames",
             "plots/strip.png",
             f"Frames of clip {clip} from left to right. Runs: {shown}. Look for patches "
             "that come and go from frame to frame.",
-            wide=True,
-        ),
-        Picture(
-            "The same clip, moving",
-            "plots/overlay.webp",
-            f"Predictions over the frames of clip {clip}. Runs, from left to right: {shown}.",
         ),
         Picture(
             "Loss curves",
             "plots/losses.png",
             f"One panel per term, for the schemes that use it; each point averages {smoothing} recorded steps. "
             "Lines are means over seeds, bands their range.",
-            wide=True,
         ),
         *[
             Picture(
@@ -100,7 +117,6 @@ def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited
                 "plots/learning.png",
                 "mIoU and TC on the dev clips while the students trained. Thick lines are means over seeds, thin ones "
                 "single seeds.",
-                wide=True,
             )
         ]
         * judged,
@@ -117,21 +133,33 @@ def pictures(clip: str, runs: list[str], smoothing: int, labelled: bool, audited
 
 def render(
     dataset: str,
+    found: Sequence[str],
+    videos: Mapping[str, str],
+    compared: Sequence[str],
+    milliseconds: int,
+    main: Block,
     schemes: Block,
     further: Mapping[str, Block],
     pictures: list[Picture],
     labelled: bool,
     files: list[str],
+    provenance: Provenance,
 ) -> str:
     """The page as HTML.
 
     Args:
         dataset: name of the data set.
+        found: sentences for the first screen.
+        videos: paths by clip, relative to the page.
+        compared: names of the runs in the videos, from top to bottom, without the baseline's.
+        milliseconds: time each of their frames is shown.
+        main: the rows of the scheme table that every chain has.
         schemes: the scheme table, see :func:`etc.reporting.tables.display`.
-        further: more tables by their headings; the first stands below the schemes, the others below the pictures.
+        further: more tables by their headings.
         pictures: in the order shown.
         labelled: whether there is an mIoU.
         files: paths of the table files, relative to the page.
+        provenance: what the page is made from.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -142,11 +170,17 @@ def render(
     )
     return environment.get_template("page.html").render(
         dataset=dataset,
+        found=found,
+        videos=videos,
+        compared=compared,
+        milliseconds=milliseconds,
+        main=_narrow(main),
         schemes=_narrow(schemes),
         further=[(title, _narrow(block)) for title, block in further.items()],
         pictures=pictures,
         labelled=labelled,
         files=files,
+        provenance=provenance,
         text_columns=tables.WORDS,
     )
 

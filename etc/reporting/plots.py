@@ -226,6 +226,104 @@ def clip_dots(clips: pd.DataFrame, schemes: list[str]) -> Figure:
 
 
 @_styled
+def class_dots(classes: pd.DataFrame, baseline: str, scheme: str) -> Figure:
+    """TC, and IoU where there are labels, of each class, baseline and scheme joined by a line, by gain of TC.
+
+    Args:
+        classes: as :func:`etc.reporting.classes.table` gives it.
+        baseline: the scheme that the other is compared with.
+        scheme: the other.
+
+    Returns:
+        a figure with one row of panels per architecture; the numbers are the differences in percentage points.
+    """
+    measures = {"tc": "TC (%)", "iou": "IoU (%)"}
+    measures = {name: title for name, title in measures.items() if name == "tc" or classes[name].notna().any()}
+    both = classes[classes["scheme"].isin([baseline, scheme])]
+    architectures = list(both["architecture"].unique())
+    names = classes["class"].nunique()
+    figure = _figure(4.6 * len(measures) + 0.8, (0.3 * names + 0.7) * len(architectures) + 0.5)
+    panels = figure.subplots(len(architectures), len(measures), sharey="row", squeeze=False)
+    looks = {baseline: ("#555555", "o"), scheme: ("#0072B2", "D")}
+    for architecture, row in zip(architectures, panels, strict=True):
+        held = both[both["architecture"] == architecture]
+        old, new = (held[held["scheme"] == one].set_index("class") for one in (baseline, scheme))
+        # NaN, a class that is never predicted, goes to the bottom.
+        order = new["delta_tc"].sort_values(ascending=True, na_position="first").index
+        places = np.arange(len(order))
+        for axes, (name, title) in zip(row, measures.items(), strict=True):
+            before, after = old.loc[order, name].to_numpy(), new.loc[order, name].to_numpy()
+            gains = new.loc[order, f"delta_{name}"].to_numpy()
+            axes.hlines(places, before, after, color="#bbbbbb", linewidth=2, zorder=1)
+            for values, one in ((before, baseline), (after, scheme)):
+                colour, marker = looks[one]
+                axes.plot(values, places, marker, color=colour, markersize=6, zorder=3)
+            for place, gain, x in zip(places, gains, np.fmax(before, after), strict=True):
+                if not np.isnan(gain):
+                    axes.annotate(
+                        f"{gain:+.1f}", (x, place), (7, 0), textcoords="offset points", va="center", fontsize=8
+                    )
+            axes.margins(x=0.12)
+            axes.set(title=f"{architecture}: {title}" if len(architectures) > 1 else title, yticks=places)
+            axes.set_yticks(places, order)
+            axes.grid(axis="y", visible=False)
+            axes.tick_params(axis="y", length=0)
+    handles = [
+        Line2D([], [], linestyle="none", marker=marker, color=colour, markersize=7, label=one)
+        for one, (colour, marker) in looks.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+@_styled
+def difference_crosses(schemes: pd.DataFrame) -> Figure:
+    """Differences to the baseline with their intervals: ΔTC to the right, ΔmIoU (or nothing, without labels) upwards.
+
+    Args:
+        schemes: as :func:`etc.reporting.tables.scheme_table` gives it, in the order of the plots' colours.
+
+    Returns:
+        a figure with one panel per architecture. Hollow marks are of one chain, whose interval is over clips alone.
+    """
+    labelled = bool(schemes["delta_miou"].notna().any())
+    architectures = list(schemes["architecture"].unique())
+    looks = _looks(schemes["scheme"].unique())
+    figure = _figure(6.6 * len(architectures), 5.0 if labelled else 3.6)
+    panels = figure.subplots(1, len(architectures), squeeze=False)[0]
+    placements = []
+    for axes, architecture in zip(panels, architectures, strict=True):
+        rows = schemes[(schemes["architecture"] == architecture) & schemes["delta_tc"].notna()]
+        axes.axvline(0, color="#555555", linewidth=0.9, zorder=1)
+        labels, marks, bars = [], [(0.0, 0.0)], []
+        if labelled:
+            axes.axhline(0, color="#555555", linewidth=0.9, zorder=1)
+        for place, row in enumerate(rows.itertuples()):
+            colour, marker, _ = looks[row.scheme]
+            x, y = row.delta_tc, row.delta_miou if labelled else -float(place)
+            face = "white" if row.delta_chains == 1 else colour
+            ends = [((row.delta_tc_low, y), (row.delta_tc_high, y))]
+            ends += [((x, row.delta_miou_low), (x, row.delta_miou_high))] * labelled
+            for (x0, y0), (x1, y1) in ends:
+                axes.plot([x0, x1], [y0, y1], color=colour, linewidth=1.1, alpha=0.7, zorder=2)
+            axes.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=8, zorder=4)
+            labels.append((row.scheme, colour, x, y))
+            marks.append((x, y))
+            bars += [one for one in ends if not np.isnan(one).any()]
+        axes.margins(0.1)
+        axes.set(title=architecture, xlabel="ΔTC (percentage points)")
+        if labelled:
+            axes.set(ylabel="ΔmIoU (percentage points)")
+        else:
+            axes.set_yticks([])
+        placements.append((axes, labels, marks, bars))
+    figure.draw_without_rendering()
+    for axes, labels, marks, bars in placements:
+        _place_labels(axes, labels, marks, bars)
+    return figure
+
+
+@_styled
 def loss_curves(history: pd.DataFrame, smoothing: int) -> Figure:
     """Loss curves, one small panel per term: the line is the mean over seeds, the band their range.
 

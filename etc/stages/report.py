@@ -1,14 +1,19 @@
 """Stage ``report``: tables, plots and the page, from the counts of all declared runs."""
 
+import dataclasses
+import importlib.metadata
+import io
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from PIL import Image
 
 from etc.core.errors import UserError, first_line
 from etc.core.files import atomic, read_json, write_json
@@ -16,16 +21,27 @@ from etc.core.outputs import together
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
 from etc.evaluation.tc import frequent_classes
+from etc.flow.store import StoredFlow
 from etc.params import experiment, report, student
-from etc.params.experiment import Network, Run
-from etc.reporting import classes, clips, page, plots, strip, tables, terms, video
+from etc.params.experiment import Kind, Network, Run
+from etc.reporting import classes, clips, findings, page, plots, strip, tables, terms, video
 from etc.reporting.evaluations import Evaluation, Made
+from etc.reporting.flicker import CAPTIONS, Flicker
 
 # Results live in git, which is no place for big files.
 MOST_BYTES = 500_000
 IOU = ["clip", "frame", "class", "tp", "fp", "fn"]
 TC = ["clip", "source", "target", "flow", "protocol", "same", "counted", "class", "intersection", "union"]
 HISTORY = ["step", *plots.TERMS]
+# What the numbers depend on.
+PACKAGES = ("etc-segmentation", "numpy", "opencv-python", "torch")
+STRIP = "plots/strip.png"
+# Columns of the short table.
+SHORT = ("architecture", "scheme", "mIoU", "TC", tables.FREQUENT, "agreement", "ΔTC", "ΔmIoU")
+SHORT_NOTE = (
+    "Shares in percent, means over chains; Δ in percentage points against the baseline, with the interval over chains "
+    "and clips. All of these students are one network. The table of all schemes is below."
+)
 AUDIT = ["class", "kept_share", "accuracy_before", "accuracy_kept"]
 
 
@@ -53,7 +69,8 @@ def run(dataset: str) -> str:
       ``tables/clips.csv``: differences clip by clip.
     - ``tables/data.csv``: what each split of the data set holds.
     - ``tables/pseudo_labels.csv``: the audits of the pseudo-labels of all chains.
-    - ``plots/{schemes,clips,losses,learning,strip,pseudo_labels}.png``, ``plots/overlay.webp``.
+    - ``plots/{differences,schemes,classes,clips,losses,learning,strip,pseudo_labels}.png``, ``plots/overlay.webp``;
+      ``video/``: predictions and flicker of the sample clips.
     - ``metrics.json`` for ``dvc metrics show``, ``index.html``.
 
     Evaluations, histories and pseudo-labels that params/experiment.yaml does not declare are moved to
@@ -77,8 +94,8 @@ def run(dataset: str) -> str:
     audits = pd.concat([_audit(data, seed) for seed in plan.seeds], ignore_index=True)
     audit = audits.groupby("class", sort=False, as_index=False).mean()
     shown = {name: next(one for one in runs if one.scheme == name) for name in settings.shown()}
-    sample = _sample(data, shown)
-    records = _records(data, sample)
+    samples = _samples(data, shown)
+    sample, records = samples[0], _records(data, samples[0])
     declared, aside = {one.name for one in (*runs, *networks)}, Path("work") / "undeclared" / dataset
     set_aside(data.folder / "evaluation", declared, aside)
     set_aside(data.folder / "history", declared | {one.name for one in plan.starts()}, aside)
@@ -121,6 +138,8 @@ def run(dataset: str) -> str:
     }
     dpi = settings.plots.dpi
     drawings = {
+        "plots/differences.png": lambda: plots.png(plots.difference_crosses(_students(schemes)), dpi),
+        "plots/classes.png": lambda: plots.png(plots.class_dots(by_class, *settings.shown()[:2]), dpi),
         "plots/schemes.png": lambda: plots.png(plots.scheme_scatter(run_table, settings.baseline), dpi),
         "plots/clips.png": lambda: plots.png(plots.clip_dots(_main(by_clip, runs), order), dpi),
         "plots/losses.png": lambda: plots.png(plots.loss_curves(history, settings.plots.smoothing), dpi),
@@ -128,22 +147,42 @@ def run(dataset: str) -> str:
         "plots/pseudo_labels.png": lambda: plots.png(plots.pseudo_label_bars(audit), dpi),
         "plots/strip.png": lambda: _strip(data, sample, records, settings.strip),
         "plots/overlay.webp": lambda: _animation(data, sample, records, settings.overlay),
+        **{_video_path(one): lambda one=one: _video(data, one, settings.overlay) for one in samples},
     }
     pictures = {name: draw() for name, draw in track(drawings.items(), len(drawings), "pictures")}
     audited = bool(audit["accuracy_before"].notna().any())
     runs_shown = [one.name for one in shown.values()]
     judged = bool(history[list(plots.JUDGED)].notna().any(axis=None))
-    captions = page.pictures(sample.clip, runs_shown, settings.plots.smoothing, labelled, audited, judged)
+    captions = [
+        dataclasses.replace(one, width=_shown_width(pictures[one.path], dpi if one.path != STRIP else 96))
+        for one in page.pictures(sample.clip, runs_shown, settings.plots.smoothing, labelled, audited, judged)
+    ]
     measures = {"IoU": "iou", "TC": "tc"} if labelled else {"TC": "tc"}
     further = {"What each term is worth": page.Block(terms.display(worth), terms.note(settings.confidence))}
     for title, measure in measures.items():
         block = page.Block(classes.display(by_class, measure, settings.baseline), classes.NOTE)
         further[f"{title} per class"] = block
-    files["index.html"] = page.render(dataset, page.Block(text, note), further, captions, labelled, list(files))
+    main = text[text["scheme"].isin([one.scheme for one in runs]) & (text["seeds"] == str(len(plan.seeds)))]
+    files["index.html"] = page.render(
+        dataset,
+        findings.sentences(schemes, *settings.shown()[:2]),
+        {one.clip: _video_path(one) for one in samples},
+        runs_shown[1:],
+        settings.overlay.milliseconds,
+        page.Block(main[[name for name in SHORT if name in main]], SHORT_NOTE),
+        page.Block(text, note),
+        further,
+        captions,
+        labelled,
+        list(files),
+        page.Provenance(_versions(), plan.seeds, (output / "machine.json").is_file()),
+    )
     with together():
         for name, content in {**{name: text.encode() for name, text in files.items()}, **pictures}.items():
             _write(output / name, content)
         write_json(output / "metrics.json", tables.metrics(schemes))
+    for stale in {*(output / "video").iterdir()} - {output / _video_path(one) for one in samples}:
+        stale.unlink()
     number = len({(one.architecture, one.scheme) for one in runs})
     return f"{number} schemes, {len(runs)} runs compared; tables and plots in {output}, page {output / 'index.html'}"
 
@@ -232,25 +271,79 @@ def _audit(data: Dataset, seed: int) -> pd.DataFrame:
     return audit
 
 
-def _sample(data: Dataset, shown: dict[str, Run]) -> Sample:
-    """The sample clip as predicted by each shown run; all must hold the same frames."""
-    first, predictions = None, {}
+def _samples(data: Dataset, shown: dict[str, Run]) -> list[Sample]:
+    """The sample clips as predicted by each shown run; all must hold the same frames."""
+    held = {scheme: list(_read_samples(data, one)) for scheme, one in shown.items()}
+    first, keys = None, {}
     for scheme, one in shown.items():
-        path = data.folder / "evaluation" / one.name / "sample.npz"
-        remedy = f"run: etc evaluate {data.name} {one.options}"
-        _require(path, remedy)
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                clip, frames, predictions[scheme] = str(arrays["clip"]), arrays["frames"], arrays["predictions"]
-        except KeyError as error:
-            raise UserError(f"{path}: holds no sample clip; set 'sample_clips' >= 1 in params/evaluate.yaml") from error
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: damaged ({first_line(error)}); {remedy}") from error
-        key = (clip, [int(frame) for frame in frames])
-        first = first or key
-        if key != first:
-            raise UserError(f"{path}: holds another clip or other frames than the baseline's; {remedy}")
-    return Sample(*first, predictions)
+        keys[scheme] = [(clip, frames) for clip, frames, _ in held[scheme]]
+        first = first or keys[scheme]
+        if keys[scheme] != first:
+            path = _sample_path(data, one)
+            raise UserError(f"{path}: holds another clip or other frames than the baseline's; {_again(data, one)}")
+    return [
+        Sample(clip, frames, {scheme: held[scheme][place][2] for scheme in shown})
+        for place, (clip, frames) in enumerate(first)
+    ]
+
+
+def _read_samples(data: Dataset, one: Run) -> Iterator[tuple[str, list[int], np.ndarray]]:
+    """Clip, frames and predictions of each sample clip of a run."""
+    path = _sample_path(data, one)
+    _require(path, _again(data, one))
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            # The clips after the first have their number in the names (etc.stages.evaluate).
+            for suffix in ("", *map(str, range(1, len(arrays.files) // 3))):
+                clip, frames = str(arrays[f"clip{suffix}"]), arrays[f"frames{suffix}"]
+                yield clip, [int(frame) for frame in frames], arrays[f"predictions{suffix}"]
+    except KeyError as error:
+        raise UserError(f"{path}: holds no sample clip; set 'sample_clips' >= 1 in params/evaluate.yaml") from error
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: damaged ({first_line(error)}); {_again(data, one)}") from error
+
+
+def _sample_path(data: Dataset, one: Run) -> Path:
+    return data.folder / "evaluation" / one.name / "sample.npz"
+
+
+def _again(data: Dataset, one: Run) -> str:
+    return f"run: etc evaluate {data.name} {one.options}"
+
+
+def _video_path(sample: Sample) -> str:
+    return f"video/{sample.clip}.mp4"
+
+
+def _video(data: Dataset, sample: Sample, settings: report.Overlay) -> bytes:
+    """Predictions, changes and accumulated changes of each shown run, one below the other."""
+    records, pictures = _records(data, sample), []
+    flow = StoredFlow(data.folder / "flow" / "evaluate" / f"{sample.clip}.arrow")
+    flickers = {scheme: Flicker() for scheme in sample.predictions}
+    for place, number in enumerate(sample.frames[: settings.frames]):
+        image, rows = data.image(records[number]), []
+        back = flow.read(number, sample.frames[place - 1])[0] if place else None
+        for scheme, maps in sample.predictions.items():
+            shown = video.overlay(image, maps[place], data.label_set, settings.opacity)
+            panels = [shown, *flickers[scheme](image, maps[place], back)]
+            rows.append(video.side_by_side(panels, [scheme, *CAPTIONS], str(number), settings.panel_width))
+        pictures.append(np.vstack(rows))
+    return video.mp4(pictures, settings.milliseconds)
+
+
+def _shown_width(png: bytes, dpi: int) -> int:
+    """CSS pixels of a picture drawn with so many dots an inch."""
+    with Image.open(io.BytesIO(png)) as picture:
+        return round(picture.width * 96 / dpi)
+
+
+def _students(schemes: pd.DataFrame) -> pd.DataFrame:
+    return schemes[~schemes["scheme"].isin(get_args(Kind))]
+
+
+def _versions() -> dict[str, str]:
+    """Of the packages that the numbers depend on, without the names of builds."""
+    return {name: importlib.metadata.version(name).partition("+")[0] for name in PACKAGES}
 
 
 def _strip(data: Dataset, sample: Sample, records: dict[int, dict], settings: report.Strip) -> bytes:

@@ -19,8 +19,7 @@ from etc.inference import fused, predict
 from etc.models import registry, weights
 from etc.prediction import streaming
 from etc.prediction.ahead import ahead
-from etc.prediction.flicker import CHANGED, FLIPPED, Flicker
-from etc.prediction.sources import Frame
+from etc.reporting.flicker import CHANGED, FLIPPED, Flicker
 
 RATE = 10
 SECONDS = [0.0, 0.1, 0.2, 0.5, 0.6, 0.9]
@@ -300,18 +299,18 @@ def test_interrupted_it_leaves_a_video_that_plays(project, monkeypatch):
 
 def test_what_changes_is_amber_and_what_flips_is_red():
     image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8), (0, 0), 2)
-    flicker = Flicker()
+    flicker, still = Flicker(), np.zeros((40, 60, 2), np.float32)
     place = (slice(10, 20), slice(30, 40))
     for number, value in enumerate([0, 0, 1, 0]):
         ids = np.zeros((40, 60), np.uint8)
         ids[place] = value
-        shown, total = flicker(Frame("a", number, image, number > 0), ids)
+        shown, total = flicker(image, ids, still if number else None)
         colour = {2: CHANGED, 3: FLIPPED}.get(number)
         assert (shown[place] == colour).all() == (colour is not None)
         assert not (shown[:8] == CHANGED).all(axis=-1).any() and not (shown[:8] == FLIPPED).all(axis=-1).any()
     # The square changed in two of three frames, the rest in none.
     assert total[place].min(axis=(0, 1))[0] > 200 and total[:8].max() < 120
-    _, other = flicker(Frame("b", 0, image, False), ids)
+    _, other = flicker(image, ids, None)
     assert (other == total).all()
 
 

@@ -2,6 +2,7 @@
 
 import io
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -101,3 +102,16 @@ def test_panels_of_the_animation_stand_in_the_order_of_their_captions():
     red, blue = (np.full((32, 64, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
     frame = video.side_by_side([red, blue], ["a", "b"], "", 64)
     assert tuple(frame[-10, 20]) == (255, 0, 0) and tuple(frame[-10, -20]) == (0, 0, 255)
+
+
+def test_a_video_has_all_frames_and_repeats_exactly():
+    frames = [np.full((32, 48, 3), 40 * number, np.uint8) for number in range(5)]
+    data = video.mp4(frames, 250)
+    assert data == video.mp4(frames, 250)
+    with av.open(io.BytesIO(data)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec.name, stream.average_rate, stream.pix_fmt) == ("h264", 4, "yuv420p")
+        decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    assert len(decoded) == 5
+    for one, frame in zip(decoded, frames, strict=True):
+        assert abs(one.astype(int) - frame).max() <= 4

@@ -161,8 +161,50 @@ def test_audit_shows_every_class_and_survives_missing_values():
         assert [patch.get_width() for patch in axes.patches] == pytest.approx([80, 0, 70])
 
 
+def differences(chains=2.0, miou=1.0):
+    """Two schemes beside the baseline; the second has ``chains``."""
+    rows = {"scheme": ["baseline", "tl", "etc"], "delta_chains": [np.nan, 3.0, chains]}
+    for name, values in (("tc", [np.nan, 1.0, 2.0]), ("miou", [np.nan, -0.5 * miou, miou])):
+        rows[f"delta_{name}"] = values
+        rows[f"delta_{name}_low"], rows[f"delta_{name}_high"] = ([one + end for one in values] for end in (-0.4, 0.4))
+    return pd.DataFrame(rows).assign(architecture="pspnet18")
+
+
+def test_differences_have_their_intervals_and_one_chain_is_hollow():
+    axes = plots.difference_crosses(differences(chains=1.0)).axes[0]
+    marks = [line for line in axes.lines if line.get_marker() not in ("None", "")]
+    assert [(*one.get_xdata(), *one.get_ydata()) for one in marks] == [(1.0, -0.5), (2.0, 1.0)]
+    assert [one.get_markerfacecolor() == "white" for one in marks] == [False, True]
+    bars = [line.get_xydata().ravel().tolist() for line in axes.lines if len(line.get_xydata()) == 2][-4:]
+    assert [pytest.approx(one) for one in bars] == [
+        [0.6, -0.5, 1.4, -0.5], [1.0, -0.9, 1.0, -0.1], [1.6, 1.0, 2.4, 1.0], [2.0, 0.6, 2.0, 1.4]
+    ]  # fmt: skip
+    assert {text.get_text() for text in axes.texts} == {"tl", "etc"}
+    bare = plots.difference_crosses(differences(miou=np.nan)).axes[0]
+    assert bare.get_ylabel() == "" and not bare.get_yticks().size
+
+
+def class_table(iou=50.0):
+    rows = [("baseline", "road", iou, 90.0, np.nan), ("baseline", "car", iou, 60.0, np.nan),
+            ("baseline", "ship", iou, np.nan, np.nan), ("etc", "road", iou, 91.0, 1.0),
+            ("etc", "car", iou, 70.0, 10.0), ("etc", "ship", iou, np.nan, np.nan)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["scheme", "class", "iou", "tc", "delta_tc"])
+    return table.assign(architecture="pspnet18", delta_iou=0.0 * iou)
+
+
+def test_classes_are_sorted_by_what_tc_gains():
+    panels = plots.class_dots(class_table(), "baseline", "etc").axes
+    assert [one.get_title() for one in panels] == ["TC (%)", "IoU (%)"]
+    # Drawn from the bottom; a class that is never predicted lies there.
+    assert [text.get_text() for text in panels[0].get_yticklabels()] == ["ship", "road", "car"]
+    assert [text.get_text() for text in panels[0].texts] == ["+1.0", "+10.0"]
+    assert [one.get_title() for one in plots.class_dots(class_table(np.nan), "baseline", "etc").axes] == ["TC (%)"]
+
+
 FIGURES = {
     "scatter": lambda: plots.scheme_scatter(CROWDED, "baseline"),
+    "differences": lambda: plots.difference_crosses(differences()),
+    "classes": lambda: plots.class_dots(class_table(), "baseline", "etc"),
     "losses": lambda: plots.loss_curves(pd.concat([history("tl", 0), history("etc", 0)]), 10),
     "learning": lambda: plots.learning_curves(judged("etc", 0, 40, 50, tc=70.0), "iterations"),
     "audit": lambda: plots.pseudo_label_bars(audit([0.9, 0.5, 0.8])),

@@ -31,6 +31,7 @@ OUTPUTS = {
         f"plots/{name}"
         for name in ("schemes.png", "clips.png", "losses.png", "learning.png", "strip.png", "pseudo_labels.png")
     },
+    *{"plots/differences.png", "plots/classes.png", *(f"video/{clip}.mp4" for clip in world.SHOWN)},
     *{"metrics.json", "index.html", "plots/overlay.webp", "tables/pseudo_labels.csv"},
 }
 
@@ -43,7 +44,7 @@ def original(tmp_path_factory):
     """A project before the report, only to be copied."""
     root = tmp_path_factory.mktemp("original")
     world.make(root, qualities=QUALITIES)
-    edit(root, "dpi: 110", "dpi: 50")
+    edit(root, "dpi: 192", "dpi: 50")
     return root
 
 
@@ -238,9 +239,12 @@ def test_tables_agree_with_the_counts_on_disk(finished):
 def test_page_needs_no_network_and_its_links_exist(finished):
     root, _ = finished
     page = (root / "results/street/index.html").read_text()
-    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    links = re.findall(r'(?:src|href|data-path)="([^"]+)"', page)
     assert len(links) >= 11 and "http" not in page
-    assert all((root / "results/street" / link).is_file() for link in links)
+    # What lies outside results/ is in the repository.
+    inside, outside = ([one for one in links if one.startswith("../../") == out] for out in (False, True))
+    assert all((root / "results/street" / one).is_file() for one in inside)
+    assert outside and all((world.ROOT / one.removeprefix("../../")).exists() for one in outside)
     for text in ("pspnet18-baseline-0", "pspnet18-etc-0", world.CLIPS[0], "vegetation"):
         assert text in page
 

@@ -11,12 +11,16 @@ import yaml
 from etc.core.files import write_json
 from etc.dataset import manifest
 from etc.dataset.label_sets import STREET
+from etc.flow.store import FlowWriter
 from etc.params.experiment import Run
+from etc.stages.flow import frame_pairs
 
 ROOT = Path(__file__).parents[2]
 CLIPS = [f"street_{i:06}" for i in range(4)]
 FRAMES = list(range(6))
 HEIGHT, WIDTH = 32, 64
+# The clips that have frames, and flow (of nothing that moves).
+SHOWN = CLIPS[:2]
 
 
 def iou_rows(clip: str, frame: int, tp: list[int], fp: list[int], fn: list[int]) -> pd.DataFrame:
@@ -68,10 +72,12 @@ def write_run(data: Path, run: Run, iou: pd.DataFrame, tc: pd.DataFrame, draw: n
     folder.mkdir(parents=True)
     iou.to_parquet(folder / "iou.parquet")
     tc.to_parquet(folder / "tc.parquet")
-    predictions = np.stack([flip_some(label_map(frame), draw) for frame in FRAMES])
-    np.savez_compressed(
-        folder / "sample.npz", clip=np.array(CLIPS[0]), frames=np.int32(FRAMES), predictions=predictions
-    )
+    arrays = {}
+    for suffix, clip in zip(("", "1"), SHOWN, strict=True):
+        predictions = np.stack([flip_some(label_map(frame), draw) for frame in FRAMES])
+        arrays |= {f"clip{suffix}": np.array(clip), f"frames{suffix}": np.int32(FRAMES)}
+        arrays[f"predictions{suffix}"] = predictions
+    np.savez_compressed(folder / "sample.npz", **arrays)
     write_made(folder)
     steps = np.arange(1, 401)
     terms = [term for term in ("tl", "sf", "pf", "mf") if term in run.scheme or run.scheme == "etc"]
@@ -160,7 +166,7 @@ def declare(root: Path, groups: dict[str, tuple[list[str], list[int]]]) -> None:
 
 
 def write_frames(data: Path, draw: np.random.Generator) -> None:
-    """Noisy frames of the first clip with their labels, and the manifest."""
+    """Noisy frames with their labels, the same for both clips, the manifest, and flow."""
     rows = []
     for frame in FRAMES:
         label = label_map(frame)
@@ -170,14 +176,19 @@ def write_frames(data: Path, draw: np.random.Generator) -> None:
         (data / "root" / f"{frame}.png").write_bytes(encoded)
         truth = cv2.imencode(".png", STREET.decode(label))[1].tobytes()
         (data / "root" / f"{frame}_label.png").write_bytes(truth)
-        rows.append(
+        rows += [
             {
-                **{"clip": CLIPS[0], "frame": frame, "split": "test", "annotated": frame == 0},
+                **{"clip": clip, "frame": frame, "split": "test", "annotated": frame == 0},
                 **{"image": f"{frame}.png", "label": f"{frame}_label.png", "width": WIDTH, "height": HEIGHT},
                 **{"bytes": len(encoded), "checksum": manifest.checksum(encoded)},
                 "label_checksum": manifest.checksum(truth),
             }
-        )
+            for clip in SHOWN
+        ]
+    for clip in SHOWN:
+        with FlowWriter(data / "flow/evaluate" / f"{clip}.arrow", "0" * 32, (HEIGHT, WIDTH)) as writer:
+            for pair in frame_pairs(FRAMES, 1):
+                writer.write(*pair, np.zeros((HEIGHT, WIDTH, 2), np.float32), np.ones((HEIGHT, WIDTH), bool))
     manifest.write(data / "frames.parquet", pd.DataFrame(rows), STREET)
 
 

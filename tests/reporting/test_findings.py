@@ -1,0 +1,60 @@
+"""The sentences say what the numbers say, and no more."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from etc.reporting.findings import sentences
+
+
+def schemes(tc=(1.0, 0.5, 1.5), miou=(1.0, 0.5, 1.5), long=False):
+    """Baseline and etc, with a difference and the ends of its interval for each measure."""
+    rows = [{"scheme": "baseline", "iterations": 200.0}, {"scheme": "etc", "iterations": 200.0}]
+    rows += [{"scheme": "baseline_long", "iterations": 900.0}] * long
+    rows += [{"scheme": "labeller", "iterations": 1000.0}]
+    for row in rows:
+        row |= {"architecture": "pspnet18", "parameters": 218_000, "gmac": 0.122, "agreement_mean": 93.0}
+        for name, (value, low, high) in (("tc", tc), ("miou", miou)):
+            new = row["scheme"] != "baseline"
+            row[f"{name}_mean"] = 60.0 + new * value
+            row |= {f"delta_{name}": value if new else np.nan}
+            row |= {f"delta_{name}_low": low if new else np.nan, f"delta_{name}_high": high if new else np.nan}
+    return pd.DataFrame(rows)
+
+
+def test_a_gain_is_said_with_its_numbers():
+    steady, right, cost = sentences(schemes(), "baseline", "etc")
+    assert steady == (
+        "etc is steadier than baseline: temporal consistency 60.00 → 61.00 % (+1.00 points [+0.50, +1.50]), pixel "
+        "agreement 93.00 → 93.00 %."
+    )
+    assert right == "It is more often right: mIoU 60.00 → 61.00 % (+1.00 points [+0.50, +1.50])."
+    assert cost == (
+        "All students are one network of 0.218 M parameters and 0.122 GMAC a frame, so nothing is added when it runs; "
+        "the price is paid in training."
+    )
+
+
+@pytest.mark.parametrize(
+    ("difference", "verdict"),
+    [
+        ((1.0, 0.5, 1.5), "more often right"),
+        ((-1.0, -1.5, -0.5), "less often right"),
+        ((1.0, -0.1, 2.1), "not measurably more often right"),
+        ((-1.0, -2.1, 0.1), "not measurably less often right"),
+        ((1.0, np.nan, np.nan), "not measurably more often right"),
+    ],
+)
+def test_an_interval_with_0_is_no_finding(difference, verdict):
+    assert f"It is {verdict}: mIoU " in sentences(schemes(miou=difference), "baseline", "etc")[1]
+
+
+def test_without_labels_nothing_is_said_of_quality():
+    found = sentences(schemes(miou=(np.nan,) * 3), "baseline", "etc")
+    assert found[1] == "The data has no labels, so nothing says which predictions are right."
+
+
+def test_what_longer_training_gives_is_said_too():
+    assert sentences(schemes(long=True), "baseline", "etc")[2].endswith(
+        "; 4.5 times the iterations without a teacher (baseline_long) give +1.00 points of TC and +1.00 of mIoU."
+    )
