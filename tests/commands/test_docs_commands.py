@@ -70,7 +70,11 @@ NOT_RUN = {
     "etc predict RUN SOURCE": "RUN and SOURCE are for the reader to fill in",
     "etc predict RUN DATASET --form overlay --to DIR": "RUN, DATASET and DIR are for the reader to fill in; "
     "tests/prediction/test_writing.py writes every form",
-    "pip install cityscapesscripts": "needs the network",
+    **dict.fromkeys(
+        ["pip install cityscapesscripts", "pip install .", "pip install '.[pipeline]'"]
+        + ["pip install 'etc-segmentation[torchmetrics]'"],
+        "needs the network",
+    ),
     "csDownload -l": "asks for an account; the tool is not ours",
     "dvc repro --force --single-item frames@camvid": "needs a repository with CamVid in its run; the options are "
     "checked below",
