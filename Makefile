@@ -5,13 +5,14 @@ TEST_JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.lock-installed
+DOCS_STAMP := $(VENV)/.docs-installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # GNU make 3.81, which macOS has, starts simple commands without a shell and then ignores this PATH.
 SHELL := bash
 # With it, each of the many short processes would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: results camvid verify test lint deps clean distclean environment lock
+.PHONY: results camvid verify test lint docs deps clean distclean environment lock
 .DEFAULT_GOAL := results
 
 results: $(STAMP)  ## run the whole chain on the data sets of params/experiment.yaml
@@ -38,6 +39,9 @@ lint: $(STAMP)  ## style, spelling, workflow
 	@codespell
 	@snakemake --lint
 
+docs: $(DOCS_STAMP)  ## the site, into site/; `.venv/bin/mkdocs serve` shows it while it is written
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
+
 deps: $(STAMP)  ## write into dvc.yaml what code each stage imports
 	@python -m tests.closure
 
@@ -51,13 +55,17 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
+$(DOCS_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[docs]'
+	@touch $@
+
 lock:  ## resolve requirements.lock again from pyproject.toml; other optional extras are not in it
 	@$(BIN)/python -m piptools compile --quiet --extra pipeline --extra dev --extra cityscapes --extra efficientnet --extra torchmetrics --strip-extras --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 	@# A CPU build resolves to 2.13.0+cpu, a name that exists on that index alone.
 	@sed -i.bak 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock && rm requirements.lock.bak
 
 clean:  ## remove what can be made again: data, scratch, logs (.venv, results/ and the DVC cache are kept)
-	@rm -rf work logs .snakemake .pytest_cache .ruff_cache .hypothesis
+	@rm -rf site work logs .snakemake .pytest_cache .ruff_cache .hypothesis
 	@find data -mindepth 1 ! -name .gitkeep -delete
 	@find etc tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 

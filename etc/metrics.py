@@ -71,7 +71,7 @@ class TemporalConsistency(_Pairs):
     Raises:
         UserError: unknown method or protocol.
 
-    Example:
+    Examples:
         >>> metric = TemporalConsistency(classes=19)
         >>> for clip in clips:
         ...     metric.new_clip()
