@@ -40,7 +40,7 @@ lint: $(STAMP)  ## style, spelling, workflow
 	@snakemake --lint
 
 docs: $(DOCS_STAMP)  ## the site, into site/; `.venv/bin/mkdocs serve` shows it while it is written
-	@NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 deps: $(STAMP)  ## write into dvc.yaml what code each stage imports
 	@python -m tests.closure

@@ -49,16 +49,15 @@ MISSING = object()
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
-    """Add the pages that are made here, and the pictures of the results."""
+    """Add the pages that are made here, and the pictures of the street; those of other data sets are not ours."""
     files.append(File.generated(config, "parameters.md", content=parameters()))
     files.append(File.generated(config, "measure.md", content=notebook(ROOT / "docs/measure.ipynb")))
-    for picture in sorted(ROOT.glob("results/*/plots/*")):
+    for picture in sorted(ROOT.glob("results/street*/plots/*")):
         files.append(File.generated(config, picture.relative_to(ROOT).as_posix(), abs_src_path=str(picture)))
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links that are made for GitHub: out of docs/, to the notebook, and with the name of a page as their text."""
-
     folder = posixpath.dirname(page.file.src_uri)
 
     def titled(found: re.Match[str]) -> str:
@@ -68,8 +67,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     def link(found: re.Match[str]) -> str:
         mark, text, target = found.groups()
         path = posixpath.normpath(posixpath.join("docs", folder, target))
-        if path.startswith("docs/"):
-            return found[0]
+        if path.startswith("docs/") or not (ROOT / path).exists():
+            return found[0]  # MkDocs says so when it is broken
         if files.get_file_from_path(path):
             return f"{mark}[{text}]({get_relative_url(path, page.file.src_uri)})"
         return f"[{text}]({config.repo_url}/blob/main/{path})" if config.repo_url else text
