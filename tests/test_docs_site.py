@@ -7,19 +7,23 @@ import json
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import torch
 import yaml
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "docs/measure.ipynb"
 
 
-def run_notebook(model=None):
+def run_notebook(model=None, video=None):
     """What each cell of code prints, beside what the notebook says it prints."""
     space, found = {}, []
     for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
-            source = "".join(cell["source"]).replace("MODEL = None", f"MODEL = {model!r}")
+            source = "".join(cell["source"])
+            source = source.replace("MODEL = None", f"MODEL = {model!r}").replace("VIDEO = None", f"VIDEO = {video!r}")
             with contextlib.redirect_stdout(io.StringIO()) as printed:
                 exec(source, space)
             said = "".join(line for output in cell["outputs"] for line in output["text"])
@@ -39,23 +43,19 @@ def test_the_notebook_prints_what_it_says():
         assert figures(printed) == pytest.approx(figures(said), abs=3)
 
 
-@pytest.fixture
-def network():
-    import torch
-
-    torch.manual_seed(0)
-    return torch.nn.Conv2d(3, 4, 3, padding=1).eval()
-
-
-def test_the_notebook_measures_an_onnx_file(network, tmp_path):
-    import torch
-
+def test_the_notebook_measures_an_onnx_file_on_a_video(tmp_path):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     file = tmp_path / "network.onnx"
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(3, 4, 3, padding=1).eval()
     torch.onnx.export(network, (torch.rand(1, 3, 32, 64),), file, dynamo=True)
-    printed = run_notebook(str(file))[-2][0]
-    assert 0 < figures(printed)[0] < 100
+    video = cv2.VideoWriter(str(tmp_path / "drive.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 15, (64, 48))
+    for picture in np.random.default_rng(0).integers(0, 256, (4, 48, 64, 3), np.uint8):
+        video.write(picture)
+    video.release()
+    printed = run_notebook(str(file), str(tmp_path / "drive.mp4"))[-2][0]
+    assert len(figures(printed)) == 3 and 0 < figures(printed)[0] < 100
 
 
 def test_the_notebook_measures_a_model_of_hugging_face(tmp_path):
