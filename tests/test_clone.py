@@ -36,3 +36,12 @@ def test_line_ends_are_those_of_the_index(tmp_path, conversion):
     found = git(clone, "hash-object", "--no-filters", "--stdin-paths", input=paths).split()
     assert dict(zip(committed, found, strict=True)) == committed
     assert not git(clone, "status", "--porcelain")
+
+
+@pytest.mark.parametrize("name", ["plots/strip.png", "plots/overlay.webp", "video/0016E5.mp4", "index.html"])
+def test_pictures_of_foreign_frames_stay_out_of_git(name):
+    for dataset, ignored in (("camvid", True), ("walk", True), ("street", False)):
+        done = subprocess.run(["git", "check-ignore", "-q", "--no-index", f"results/{dataset}/{name}"], cwd=ROOT)
+        if done.returncode > 1:
+            pytest.skip("no git repository")
+        assert (done.returncode == 0) == ignored
