@@ -13,14 +13,14 @@ def predict(
     source: Annotated[str, typer.Argument(help="A video, a folder of frames, the number of a camera, or a data set.")],
     to: Annotated[
         Path | None,
-        typer.Option(help="Video to write, .mp4 or .webm, or a folder."),
+        typer.Option(help="Video to write, .mp4 or .webm, or .mkv for ids; or a folder."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Of a data set: train, dev, test or all; default: test.")] = None,
     form: Annotated[
         str | None,
         typer.Option(
             help="overlay, colours or ids; of a data set also labels, or cityscapes (for its official evaluation). "
-            "Default: ids in a folder, overlay in a video and with --compare or --flicker."
+            "Default: ids in a folder and in .mkv, overlay in other videos and with --compare or --flicker."
         ),
     ] = None,
     labelled: Annotated[bool, typer.Option("--labelled", help="Of a data set, only frames that have a label.")] = False,
@@ -45,7 +45,8 @@ def predict(
     """Segment a video, a folder of frames, a camera or a data set.
 
     A video shows the classes over its frames; Ctrl-C ends it early, and it plays. A folder gets one PNG a frame,
-    CLIP/FRAME.png: with ids, which `etc tc --predictions` reads. docs/video.md has examples.
+    CLIP/FRAME.png: with ids, which `etc tc --predictions` reads, as it does a video of ids (.mkv). docs/video.md has
+    examples.
     """
     from typing import get_args
 
@@ -60,8 +61,9 @@ def predict(
     def action() -> None:
         if (to is None) != show:
             raise UserError("say where to write with --to, or --show to write nothing and see the figures")
-        video = to is not None and to.suffix.lower() in outputs.CODES and not to.is_dir()
-        shape = form or ("overlay" if video or flicker or compare else "ids")
+        video = to is not None and outputs.is_video(to)
+        of_ids = video and to.suffix.lower() == outputs.IDS
+        shape = form or ("overlay" if (video and not of_ids) or flicker or compare else "ids")
         streamed = (video, show, compare, flicker, measure, size, compiled, device != "auto", precision != "fp32")
         if sources.is_data_set(source) and not any(streamed):
             print(
@@ -86,8 +88,13 @@ def predict(
             size=None if size is None else sources.parse_size(size),
             force=force,
         )
-        if video and wanted.form == "ids":
-            raise UserError("--form ids: a video would not keep them exactly; write a folder")
+        if video and (wanted.form == "ids") != of_ids:
+            if of_ids:
+                raise UserError(f"{to}: holds ids; for --form {wanted.form} choose {outputs.FOR_THE_EYE}")
+            raise UserError(
+                f"--form ids: {to.suffix} would not keep them exactly; choose a name that ends in {outputs.IDS}, or a "
+                "folder"
+            )
         line, stopped = streaming.stream(run, source, to, split, wanted)
         print(line)
         if stopped:

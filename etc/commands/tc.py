@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def tc(
     predictions: Annotated[
-        Path, typer.Option(help="Folder of class id PNGs: a folder per clip, or names of Cityscapes or CamVid.")
+        Path,
+        typer.Option(
+            help="Folder of class id PNGs, a folder per clip or names of Cityscapes or CamVid; or a lossless video."
+        ),
     ],
     frames: Annotated[
         Path | None,
@@ -38,16 +41,14 @@ def tc(
     label_set: Annotated[
         str | None, typer.Option(help="Data set whose class names the table shows, e.g. cityscapes; sets --classes.")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Folder of truth, same layout: adds mIoU, VC8, VC16.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Truth, as the predictions: adds mIoU, VC8, VC16.")] = None,
     label_offset: Annotated[
         int, typer.Option(min=0, max=254, help="Labels hold the class plus N, e.g. 1 where 0 is void (VSPW, ADE20K).")
     ] = 0,
     probabilities: Annotated[
         Path | None, typer.Option(help="Folder of .npy or .npz (C, H, W), same layout: adds the warp error.")
     ] = None,
-    against: Annotated[
-        Path | None, typer.Option(help="A second folder of predictions: adds the paired comparison.")
-    ] = None,
+    against: Annotated[Path | None, typer.Option(help="Other predictions: adds the paired comparison.")] = None,
     sample: Annotated[
         str | None, typer.Option(help="Clips to judge: cityscapes_tc, a text FILE of names, or a share such as 0.2.")
     ] = None,

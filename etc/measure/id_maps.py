@@ -11,18 +11,53 @@ import numpy as np
 from etc.core.errors import UserError, first_line, many
 from etc.dataset import arrays, pictures
 from etc.dataset.label_sets import CITYSCAPES, IGNORE
-from etc.sources.folder.layouts import FRAME_SUFFIXES, ClipFolder, Files, cityscapes_kind
+from etc.measure.id_video import IdVideo
+from etc.sources.folder.layouts import FRAME_SUFFIXES, ID_SUFFIXES, ClipFolder, Files, cityscapes_kind
 from etc.sources.video.reading import Reader, scan
 
 _LARGEST_LABEL_ID = 33
 
 
 @dataclass(frozen=True)
-class IdPictures:
-    """The pictures of class ids of one clip, read when they are asked for.
+class StoredIds:
+    """The ids of one clip as they are stored, read when they are asked for. Can be pickled before that.
 
     Attributes:
-        files: frame number to file, as :mod:`etc.dataset.pictures` reads ids.
+        files: frame number to file, as :mod:`etc.dataset.pictures` reads ids; all may be one video.
+    """
+
+    files: Files
+
+    def __call__(self, frame: int) -> np.ndarray:
+        """Ids of a frame, uint8 (H, W).
+
+        Raises:
+            UserError: the file is missing, damaged, or not of ids.
+        """
+        path = self.files[frame]
+        return pictures.read(path, "ids") if path.suffix.lower() in ID_SUFFIXES else self._video(frame)
+
+    def describe(self, frame: int) -> str:
+        """Name of a frame in messages."""
+        return _described(self.files[frame], frame, ID_SUFFIXES)
+
+    def largest(self, frame: int, ignore: Sequence[int]) -> int:
+        """The largest id of a frame that is not ignored; -1 when there is none."""
+        present = _count_ids(self(frame)) > 0
+        present[list(ignore)] = False
+        return int(np.flatnonzero(present)[-1]) if present.any() else -1
+
+    @cached_property
+    def _video(self) -> IdVideo:
+        return IdVideo(next(iter(self.files.values())))
+
+
+@dataclass(frozen=True)
+class IdPictures:
+    """The class ids of one clip, read when they are asked for.
+
+    Attributes:
+        files: see :class:`StoredIds`.
         classes: C.
         ignore: ids that are not counted.
         convert: take files named ``*_labelIds`` for Cityscapes label ids and make train ids of them (for truth, whose
@@ -42,8 +77,7 @@ class IdPictures:
         Raises:
             UserError: the file is missing, damaged, not a picture of ids, or an id is neither a class nor ignored.
         """
-        path = self.files[frame]
-        ids = pictures.read(path, "ids")
+        path, ids = self.files[frame], self._stored(frame)
         if self.convert and cityscapes_kind(path).endswith("labelIds"):
             return self._converted(path, ids)
         counts = _count_ids(ids)
@@ -56,7 +90,7 @@ class IdPictures:
             ignored = ", ".join(map(str, sorted(self.ignore)))
             are = "is" if self.classes == 1 else "are"
             raise UserError(
-                f"{path}: id {strange[-1]}, but there {are} {many(self.classes, 'class', 'classes')} "
+                f"{self.describe(frame)}: id {strange[-1]}, but there {are} {many(self.classes, 'class', 'classes')} "
                 f"({first} to {end - 1}; ignored: {ignored}){self._guess(strange)}"
             )
         if not first and set(self.ignore) <= {IGNORE}:
@@ -67,8 +101,12 @@ class IdPictures:
         return cv2.LUT(ids, table)
 
     def describe(self, frame: int) -> str:
-        """Name of a frame in messages: its file."""
-        return str(self.files[frame])
+        """Name of a frame in messages."""
+        return self._stored.describe(frame)
+
+    @cached_property
+    def _stored(self) -> StoredIds:
+        return StoredIds(self.files)
 
     def _converted(self, path: Path, ids: np.ndarray) -> np.ndarray:
         if self.classes != CITYSCAPES.count:
@@ -117,9 +155,8 @@ class Frames:
         return self._recent[frame]
 
     def describe(self, frame: int) -> str:
-        """Name of a frame in messages: its file."""
-        path = self.files[frame]
-        return str(path) if path.suffix.lower() in FRAME_SUFFIXES else f"{path}, frame {frame}"
+        """Name of a frame in messages."""
+        return _described(self.files[frame], frame, FRAME_SUFFIXES)
 
     @cached_property
     def _video(self) -> Reader:
@@ -180,16 +217,14 @@ class Probabilities:
         return content
 
 
-def largest_id(path: Path, ignore: Sequence[int]) -> int:
-    """The largest id in a picture that is not ignored; -1 when there is none."""
-    present = _count_ids(pictures.read(path, "ids")) > 0
-    present[list(ignore)] = False
-    return int(np.flatnonzero(present)[-1]) if present.any() else -1
-
-
 def looks_like_label_ids(largest: int, classes: int = CITYSCAPES.count) -> bool:
     """Whether ids up to ``largest`` look like Cityscapes label ids where train ids are wanted."""
     return classes == CITYSCAPES.count and CITYSCAPES.count <= largest <= _LARGEST_LABEL_ID
+
+
+def _described(path: Path, frame: int, suffixes: Sequence[str]) -> str:
+    """The file of a frame; of a video, with the frame's number."""
+    return str(path) if path.suffix.lower() in suffixes else f"{path}, frame {frame}"
 
 
 def _count_ids(ids: np.ndarray) -> np.ndarray:

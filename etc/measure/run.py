@@ -13,7 +13,8 @@ from etc.evaluation.protocols import protocol_named
 from etc.evaluation.samples import BUNDLED, clip_list, random_share
 from etc.measure.doubts import flow_doubts, label_id_doubts, truth_doubts
 from etc.measure.flow_choice import FlowChoice, choose_flow
-from etc.measure.id_maps import Frames, IdPictures, Probabilities, largest_id, looks_like_label_ids, of_video
+from etc.measure.id_maps import Frames, IdPictures, Probabilities, StoredIds, looks_like_label_ids, of_video
+from etc.measure.id_video import id_video
 from etc.measure.judging import ClipTask, JudgedClip, judge_clip
 from etc.measure.pairing import ClipPlan, SkippedPair, plan_clips, unpredicted_clips
 from etc.measure.summary import clip_truth_figures, compare, pooled_confusion, summarise, truth_figures
@@ -40,18 +41,18 @@ class Request:
     """What to judge, and how; docs/tc.md explains each.
 
     Attributes:
-        predictions: folder of class id PNGs.
-        frames: folder of frames; needed when the flow is estimated.
+        predictions: folder of class id PNGs, or a video of ids.
+        frames: folder of frames, or their video; needed when the flow is estimated.
         flow: ``dis``, another method, an ONNX file or a folder of flow.
         preset: of DIS.
         flow_options: parameters of another method, each ``name=value``.
         protocol: see ``etc.evaluation.protocols``.
         ignore: ids that are not counted.
         classes: number of classes; None takes the largest id of all pictures plus one.
-        labels: folder of truth.
+        labels: folder of truth, or a video of ids.
         label_offset: labels hold the class plus this number; ids below it mean void.
         probabilities: folder of ``.npy`` or ``.npz`` files.
-        against: another folder of predictions.
+        against: another folder of predictions, or a video of ids.
         sample: ``cityscapes_tc``, a text file of clip names, or a share of the clips; None takes all.
         sample_seed: which clips the share takes.
         skip_bad: leave out pairs with bad input, and say so, instead of stopping.
@@ -107,7 +108,7 @@ def evaluate_folders(request: Request) -> Outcome:
     bad = _Bad(request.skip_bad)
     if frames:
         bad.lines(frames.strays)
-    predictions = read_folder(request.predictions, ID_SUFFIXES)
+    predictions = _ids(request.predictions)
     runs = [_plans(request, predictions, frames, bad)]
     unpredicted = unpredicted_clips(predictions, frames) if frames and request.sample is None else []
     bad.pairs(
@@ -120,7 +121,7 @@ def evaluate_folders(request: Request) -> Outcome:
     )
     if request.against:
         # What the other folder is missing shows in the number of pairs that the comparison leaves out.
-        runs.append(_plans(request, read_folder(request.against, ID_SUFFIXES), frames, _Bad(request.skip_bad)))
+        runs.append(_plans(request, _ids(request.against), frames, _Bad(request.skip_bad)))
     _check_same_pairs(request, runs)
     with Workers(request.workers) as workers:
         classes = request.classes or _inferred_classes(request, runs, workers)
@@ -143,6 +144,10 @@ def _frames(path: Path | None) -> ClipFolder | None:
     if path is None:
         return None
     return of_video(path) if path.is_file() else read_folder(path, FRAME_SUFFIXES, vspw=VSPW_FRAMES)
+
+
+def _ids(path: Path, prefer: Sequence[str] = (), vspw: str = "") -> ClipFolder:
+    return id_video(path) if path.is_file() else read_folder(path, ID_SUFFIXES, prefer, vspw)
 
 
 class _Bad:
@@ -186,7 +191,14 @@ def _share(sample: str | None) -> float | None:
 
 
 def _check_same_pairs(request: Request, runs: Sequence[dict[str, ClipPlan]]) -> None:
-    if len(runs) < 2 or request.skip_bad:
+    if len(runs) < 2:
+        return
+    if not runs[0].keys() & runs[1].keys():
+        raise UserError(
+            f"{request.against}: has the clips {first_names(runs[1])}, {request.predictions} {first_names(runs[0])}: "
+            "name the clips alike"
+        )
+    if request.skip_bad:
         return
     first, second = ({(plan.name, *pair) for plan in run.values() for pair in plan.pairs} for run in runs)
     if first != second:
@@ -200,7 +212,7 @@ def _check_same_pairs(request: Request, runs: Sequence[dict[str, ClipPlan]]) -> 
 
 def _inferred_classes(request: Request, runs: Sequence[dict[str, ClipPlan]], workers: Workers) -> int:
     tasks = [
-        (tuple(plan.predictions.values()), request.ignore, request.skip_bad)
+        (StoredIds(plan.predictions), request.ignore, request.skip_bad)
         for run in runs
         for plan in run.values()
         if plan.predictions
@@ -217,12 +229,12 @@ def _inferred_classes(request: Request, runs: Sequence[dict[str, ClipPlan]], wor
     return largest + 1
 
 
-def _largest_id(task: tuple[Sequence[Path], Sequence[int], bool]) -> tuple[int, Path]:
-    paths, ignore, skip_bad = task
-    largest = (-1, paths[0])
-    for path in paths:
+def _largest_id(task: tuple[StoredIds, Sequence[int], bool]) -> tuple[int, Path]:
+    ids, ignore, skip_bad = task
+    largest = (-1, next(iter(ids.files.values())))
+    for frame, path in ids.files.items():
         try:
-            largest = max(largest, (largest_id(path, ignore), path))
+            largest = max(largest, (ids.largest(frame, ignore), path))
         except UserError:
             # Its pairs are skipped, with the reason, when they are judged.
             if not skip_bad:
@@ -235,8 +247,13 @@ def _tasks(
 ) -> list[ClipTask]:
     visibility = protocol_named(request.protocol).needs_visibility
     dense = request.protocol in _DENSE
-    labels = _optional(request.labels, ID_SUFFIXES, bad, ("labelTrainIds", "labelIds"), VSPW_LABELS)
-    probabilities = _optional(request.probabilities, PROBABILITY_SUFFIXES, bad)
+    labels = probabilities = None
+    if request.labels:
+        labels = _ids(request.labels, ("labelTrainIds", "labelIds"), VSPW_LABELS)
+        bad.lines(labels.strays)
+    if request.probabilities:
+        probabilities = read_folder(request.probabilities, PROBABILITY_SUFFIXES)
+        bad.lines(probabilities.strays)
     tasks = []
     for name, plan in runs[0].items():
         plans = [run[name] for run in runs if name in run]
@@ -275,16 +292,6 @@ def _tasks(
             f"{first_names(one.video for one in runs[0].values())}: name clips and frames alike"
         )
     return tasks
-
-
-def _optional(
-    root: Path | None, suffixes: Sequence[str], bad: _Bad, prefer: Sequence[str] = (), vspw: str = ""
-) -> ClipFolder | None:
-    if root is None:
-        return None
-    folder = read_folder(root, suffixes, prefer, vspw)
-    bad.lines(folder.strays)
-    return folder
 
 
 def _figures(request: Request, plans: dict[str, ClipPlan], judged: Sequence[JudgedClip], bad: _Bad) -> dict[str, Any]:

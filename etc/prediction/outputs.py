@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,15 +16,20 @@ import numpy as np
 from etc.core.errors import UserError
 from etc.core.files import atomic
 from etc.core.outputs import check_files, check_folder, together
+from etc.measure.id_video import id_frames
 from etc.prediction.sources import Frame, FrameStream
 
-# What browsers play: the encoder and its options, fast and close to lossless to the eye.
+IDS = ".mkv"  # a video of ids
+# The encoder and its options. For the eye, what browsers play, fast and close to lossless; for ids, each picture alone,
+# with checksums that a decoder compares.
 CODES = {
     ".mp4": ("libx264", {"preset": "veryfast", "crf": "18"}),
     ".webm": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "24", "b:v": "0"}),
+    IDS: ("ffv1", {"level": "3", "slicecrc": "1", "g": "1"}),
 }
+FOR_THE_EYE = " or ".join(one for one in CODES if one != IDS)
 _TICKS = 90_000  # a second has, in the times of frames
-_OTHER = (".avi", ".mov", ".mkv", ".m4v", ".gif")
+_OTHER = (".avi", ".mov", ".m4v", ".gif")
 # Where the source says no rate.
 USUAL_RATE = 25.0
 
@@ -48,7 +54,7 @@ def opened(to: Path | None, frames: FrameStream, inputs: Sequence[Path], force: 
     """An output that appears under its name when the block ends; on an error nothing of it stays.
 
     Args:
-        to: a name that ends in .mp4 or .webm, a folder, or None: nothing is written.
+        to: a name that ends in .mp4 or .webm, in .mkv for ids, a folder, or None: nothing is written.
         frames: what will be written.
         inputs: what is read.
         force: replace a video that exists, or the pictures that such a command made of these clips.
@@ -58,11 +64,13 @@ def opened(to: Path | None, frames: FrameStream, inputs: Sequence[Path], force: 
     """
     if to is None:
         yield _Nothing()
-    elif to.suffix.lower() in CODES and not to.is_dir():
+    elif is_video(to):
+        if to.suffix.lower() == IDS and len(frames.clips) > 1:
+            raise UserError(f"{to}: a video of ids holds one clip, and there are {len(frames.clips)}; write a folder")
         with _video(to, frames.rate or USUAL_RATE, inputs, force) as output:
             yield output
     elif to.suffix.lower() in _OTHER and not to.is_dir():
-        raise UserError(f"{to}: videos are written as {' or '.join(CODES)}; choose such a name, or a folder")
+        raise UserError(f"{to}: videos are written as {FOR_THE_EYE}, of ids as {IDS}; choose such a name, or a folder")
     else:
         # Which frames there will be is not known before a video ends, but their folders are.
         there = {path for clip in frames.clips for path in (to / clip).glob("*.png")}
@@ -75,6 +83,11 @@ def opened(to: Path | None, frames: FrameStream, inputs: Sequence[Path], force: 
             yield folder
         for path in there - folder.written:
             path.unlink()
+
+
+def is_video(to: Path) -> bool:
+    """Whether a video is written under this name."""
+    return to.suffix.lower() in CODES and not to.is_dir()
 
 
 class _Nothing:
@@ -123,20 +136,19 @@ class _Video:
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
         self._size, self._last = (0, 0), -1
+        self._checksums: list[int] = []  # of ids
 
     def write(self, frame: Frame, picture: np.ndarray) -> None:
         height, width = picture.shape[:2]
         if self._container is None:
             self._size = (height, width)
-            self._open(width + width % 2, height + height % 2)
+            self._open(width, height)
         if (height, width) != self._size:
             raise UserError(
                 f"{self._path}: a picture of {width}x{height} pixels after those of {self._size[1]}x{self._size[0]}; "
                 "give all frames one size with --size, or write a folder"
             )
-        # Both sides of a video are even.
-        pixels = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        shown = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        shown = self._frame(picture)
         place = self._last + round(_TICKS / self._rate) if self._last >= 0 else 0
         if frame.seconds is not None and round(frame.seconds * _TICKS) > self._last:
             place = round(frame.seconds * _TICKS)
@@ -144,11 +156,13 @@ class _Video:
         self._container.mux(self._stream.encode(shown))
 
     def finish(self) -> None:
-        """Give the video its name."""
+        """Give the video its name; one of ids only when every frame is read back as it was written."""
         if self._container is None:
             raise UserError(f"{self._path}: there is no frame to write")
         self._container.mux(self._stream.encode())
         self._container.close()
+        if self._checksums and [zlib.crc32(ids.tobytes()) for ids in id_frames(self._temporary)] != self._checksums:
+            raise UserError(f"{self._path}: ids are not read back as they were written; write a folder")
         os.replace(self._temporary, self._path)
 
     def discard(self) -> None:
@@ -160,10 +174,22 @@ class _Video:
 
     def _open(self, width: int, height: int) -> None:
         av.logging.set_level(None)
-        code, options = CODES[self._path.suffix.lower()]
+        suffix = self._path.suffix.lower()
+        code, options = CODES[suffix]
         # The index at the beginning: browsers then play while they load.
-        first = {"movflags": "+faststart"} if self._path.suffix.lower() == ".mp4" else {}
+        first = {"movflags": "+faststart"} if suffix == ".mp4" else {}
         self._container = av.open(self._temporary, "w", options=first)
         self._stream = self._container.add_stream(code, Fraction(self._rate).limit_denominator(1001), options)
-        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
+        # Both sides of a video for the eye are even.
+        even = suffix != IDS
+        self._stream.width, self._stream.height = width + even * (width % 2), height + even * (height % 2)
+        self._stream.pix_fmt = "yuv420p" if even else "gray"
         self._stream.codec_context.time_base = Fraction(1, _TICKS)
+
+    def _frame(self, picture: np.ndarray) -> av.VideoFrame:
+        if picture.ndim == 2:
+            self._checksums.append(zlib.crc32(picture.tobytes()))
+            return av.VideoFrame.from_ndarray(picture, format="gray")
+        height, width = picture.shape[:2]
+        pixels = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        return av.VideoFrame.from_ndarray(pixels, format="rgb24")

@@ -19,6 +19,7 @@ from etc.flow_exchange import pack
 from tests.commands import world
 from tests.commands.world import CLASSES, HEIGHT, MOTION, WIDTH
 from tests.dataset.files import chunk, png
+from tests.measure.test_id_video import write as write_ids
 
 SIZE = (HEIGHT, WIDTH)
 
@@ -856,3 +857,67 @@ def test_names_are_printed_as_they_are(tmp_path):
     world.make(tmp_path, clips=("[red]ride", "walk\x1b[31m\nTC 99"))
     result = call("--predictions", tmp_path / "predictions", "--flow", tmp_path / "flow", "--workers", 1)
     assert "\n[red]ride " in result.output and "\nwalk\\x1b[31m\\nTC 99 " in result.output
+
+
+# Ids in videos.
+
+
+def as_videos(root, name="predictions", codec="ffv1", form="gray", suffix=".mkv", keep=None):
+    """The clips of a folder as videos of ids, <root>/<name>_videos/<clip>.mkv."""
+    folder = root / f"{name}_videos"
+    folder.mkdir()
+    for clip in (root / name).iterdir():
+        ids = [np.asarray(Image.open(path)) for path in sorted(clip.iterdir())]
+        write_ids(folder / f"{clip.name}{suffix}", codec, form, ids[:keep])
+    return folder
+
+
+def test_predictions_labels_and_the_other_folder_may_be_videos(tmp_path):
+    root = world.make(tmp_path, ("walk",), wrong=0.2)
+    world.make(root, ("walk",), wrong=0.3, name="other", frames=False, flow=False)
+    options = {}
+    for predictions, other in (
+        ("predictions", root / "other"),
+        (as_videos(root) / "walk.mkv", as_videos(root, "other") / "walk.mkv"),
+    ):
+        more = ("--against", other, "--labels", root / predictions)
+        options[predictions] = tc(root, *more, flow="dis", frames="frames", predictions=predictions)
+    folder, video = options.values()
+    for one in (folder, video):
+        del one["predictions"], one["against"]["predictions"]
+    assert folder == video and folder["pairs"] == 4 and folder["miou"] == 1.0 and folder["classes_inferred"]
+    one, two = root / "predictions_videos/walk.mkv", root / "other_videos/run.mkv"
+    (root / "other_videos/walk.mkv").rename(two)
+    (root / "out.json").unlink()
+    line = refused(root, "--against", two, predictions=one)
+    assert "run.mkv: has the clips run, " in line and "walk.mkv walk: name the clips alike" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"codec": "libx264", "form": "yuv420p", "suffix": ".mp4"}, "walk.mp4: h264 may change ids; write ids as FFV1"),
+        ({"form": "yuv420p"}, "walk.mkv: ffv1 with the pixels yuv420p"),
+        ({"keep": 4}, "frames/walk/0004.png: no prediction for frame 4 of clip walk"),
+    ],
+)
+def test_videos_of_ids_that_are_refused(tmp_path, options, message):
+    root = world.make(tmp_path, ("walk",))
+    (path,) = as_videos(root, **options).iterdir()
+    assert message in refused(root, flow="dis", frames="frames", predictions=path)
+
+
+def test_videos_of_ids_that_do_not_fit_their_frames(tmp_path):
+    root = world.make(tmp_path, ("walk",))
+    path = as_videos(root) / "walk.mkv"
+    (root / "frames/walk/0004.png").unlink()
+    assert "walk.mkv: " in (line := refused(root, flow="dis", frames="frames", predictions=path))
+    assert "frames has no frame 4 of clip walk" in line
+    for one in (root / "frames/walk").iterdir():
+        world.save(one, cv2.resize(np.asarray(Image.open(one)), (40, 24)))
+    shutil.copy(one, root / "frames/walk/0004.png")
+    line = refused(root, flow="dis", frames="frames", predictions=path)
+    assert "0000.png: 40x24 pixels, but " in line and "walk.mkv, frame 0 has 80x48" in line
+    assert "walk.mkv, frame 0: id 3, but there are 2 classes" in refused(root, "--classes", 2, predictions=path)
+    path.write_bytes(path.read_bytes()[: len(path.read_bytes()) * 3 // 4])
+    assert "walk.mkv: cut off: it ends after" in refused(root, predictions=path)

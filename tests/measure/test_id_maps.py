@@ -9,7 +9,7 @@ from PIL import Image
 
 from etc.core.errors import UserError
 from etc.dataset.label_sets import CITYSCAPES
-from etc.measure.id_maps import Frames, IdPictures, Probabilities, largest_id
+from etc.measure.id_maps import Frames, IdPictures, Probabilities, StoredIds
 
 IDS = np.array([[0, 1, 2], [3, 255, 2]], np.uint8)
 
@@ -71,9 +71,10 @@ def test_frames_and_ids_are_read_as_everywhere(tmp_path):
 
 
 def test_the_largest_id(tmp_path):
-    path = save(tmp_path / "a.png", IDS)
-    assert largest_id(path, (255,)) == 3 and largest_id(path, (255, 3)) == 2 and largest_id(path, ()) == 255
-    assert largest_id(save(tmp_path / "b.png", np.full((2, 2), 255, np.uint8)), (255,)) == -1
+    files = {0: save(tmp_path / "a.png", IDS), 1: save(tmp_path / "b.png", np.full((2, 2), 255, np.uint8))}
+    largest = StoredIds(files).largest
+    assert largest(0, (255,)) == 3 and largest(0, (255, 3)) == 2 and largest(0, ()) == 255
+    assert largest(1, (255,)) == -1
 
 
 def test_probabilities_of_both_formats(tmp_path):

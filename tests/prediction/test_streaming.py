@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from etc.cli import app
 from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.inference import fused, predict
+from etc.measure.id_video import id_frames
 from etc.models import registry, weights
-from etc.prediction import streaming
+from etc.prediction import outputs, streaming
 from etc.prediction.ahead import ahead
 from etc.reporting.flicker import CHANGED, FLIPPED, Flicker
 
@@ -133,6 +134,38 @@ def test_etc_tc_takes_the_frames_from_the_video(project):
     assert refused.exit_code == 1 and "note.mp4: not a video, damaged or truncated" in refused.output
 
 
+@pytest.mark.parametrize("source", ["walk", "uneven.mkv"])
+def test_ids_in_a_video_are_those_of_the_folder(project, source):
+    """Also with odd sides and at an uneven rate; `etc tc` measures the same in both."""
+    write_video("uneven.mkv", pictures(6, 48, 64), SECONDS)
+    name = Path(source).stem
+    for to in ("folder", f"video/{name}.mkv"):
+        result = run("net", source, "--to", to, "--measure", "--form", "ids")
+        assert result.exit_code == 0, result.output
+    assert run("net", source, "--to", f"plain/{name}.mkv").exit_code == 0
+    expected = [cv2.imread(f"folder/{name}/{number:06d}.png", cv2.IMREAD_UNCHANGED) for number in range(6)]
+    for folder in ("video", "plain"):
+        np.testing.assert_array_equal(list(id_frames(Path(folder, f"{name}.mkv"))), expected)
+    frames = "uneven.mkv" if source == "uneven.mkv" else "walk"
+    figures = []
+    for predictions in ("folder", f"video/{name}.mkv"):
+        arguments = ["tc", "--predictions", predictions, "--against", predictions, "--frames", frames, "--workers", "1"]
+        done = CliRunner().invoke(app, [*arguments, "--json", "tc.json"])
+        assert done.exit_code == 0, done.output
+        figures.append(json.loads(Path("tc.json").read_text()))
+    for one in figures:
+        del one["predictions"], one["against"]["predictions"]
+    assert figures[0] == figures[1] and figures[0]["pairs"] == 5
+    assert f"agreement {100 * figures[0]['agreement']:.2f} %" in result.stdout
+
+
+def test_a_video_of_ids_that_is_read_back_otherwise_gets_no_name(project, monkeypatch):
+    monkeypatch.setattr(outputs, "id_frames", lambda path: (ids + np.uint8(1) for ids in id_frames(path)))
+    result = run("net", "walk", "--to", "new/out.mkv")
+    assert result.exit_code == 1 and "out.mkv: ids are not read back as they were written" in result.output
+    assert not Path("new").exists()
+
+
 def test_two_networks_and_their_flicker_are_side_by_side(project):
     save("other", seed=1)
     assert run("net", "walk.mkv", "--to", "out.mp4", "--compare", "other", "--flicker").exit_code == 0
@@ -148,13 +181,19 @@ def test_two_networks_and_their_flicker_are_side_by_side(project):
         (["net", "walk", "--to", "out", "--show"], "say where to write with --to, or --show"),
         (["net", "nowhere", "--show"], "nowhere: no such video, folder of frames or camera, nor a data set"),
         (["nothing", "walk", "--show"], "nothing/config.json"),
-        (["net", "walk", "--to", "out.avi"], "out.avi: videos are written as .mp4 or .webm"),
+        (["net", "walk", "--to", "out.avi"], "out.avi: videos are written as .mp4 or .webm, of ids as .mkv"),
         (["net", "walk", "--to", "there.mp4"], "there.mp4: exists; replace it with --force"),
         (
             ["net", "walk", "--to", "walk/out.mp4"],
             "walk/out.mp4: inside the input walk; write to",
         ),
-        (["net", "walk.mkv", "--to", "walk.mp4", "--form", "ids"], "--form ids: a video would not keep them exactly"),
+        (
+            ["net", "walk.mkv", "--to", "walk.mp4", "--form", "ids"],
+            "--form ids: .mp4 would not keep them exactly; choose a name that ends in .mkv",
+        ),
+        (["net", "walk", "--to", "out.mkv", "--form", "overlay"], "out.mkv: holds ids; for --form overlay choose .mp4"),
+        (["net", "walk", "--to", "out.mkv", "--flicker"], "out.mkv: holds ids; for --form overlay choose .mp4"),
+        (["net", "two", "--to", "out.mkv"], "out.mkv: a video of ids holds one clip, and there are 2; write a folder"),
         (["net", "walk", "--to", "out", "--form", "ids", "--flicker"], "--form ids: --flicker and --compare show"),
         (["net", "walk", "--to", "out", "--size", "big"], "--size big: give HEIGHTxWIDTH"),
         (["net", "walk", "--to", "out", "--precision", "fp16"], "--precision fp16: choose one of fp32, bf16"),
@@ -181,6 +220,8 @@ def test_a_mistake_is_one_line_and_leaves_nothing(project, arguments, message):
     Path("mixed").mkdir()
     for number, image in enumerate([pictures(1)[0], pictures(1, 48, 64)[0]]):
         cv2.imwrite(f"mixed/{number}.png", image)
+        Path(f"two/{number}").mkdir(parents=True)
+        cv2.imwrite(f"two/{number}/0.png", image)
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     result = run(*arguments)
     assert result.exit_code == 1
