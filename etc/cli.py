@@ -1,8 +1,6 @@
 """The ``etc`` command: one command a stage, and commands to look at the results. Logic lives elsewhere."""
 
 import gc
-import importlib.metadata
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +18,7 @@ from etc.commands.run import run_stage as _stage
 from etc.commands.show import show
 from etc.commands.tc import tc
 from etc.commands.verify import verify
+from etc.version import version as package_version
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -134,9 +133,7 @@ def check() -> None:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        pyproject = Path(__file__).parents[1] / "pyproject.toml"
-        project = tomllib.loads(pyproject.read_text())["project"] if pyproject.is_file() else None
-        print(f"etc {project['version'] if project else importlib.metadata.version('etc-segmentation')}")
+        print(f"etc {package_version()}")
         raise typer.Exit
 
 

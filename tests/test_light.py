@@ -9,11 +9,14 @@ import venv
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 
 from tests.commands import world
+from tests.measure.test_id_video import write as write_ids
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,6 +43,9 @@ def light(tmp_path_factory):
     packages = next((folder / "env").glob("lib/python*/site-packages"))
     (packages / "etc").symlink_to(ROOT / "etc")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    about = packages / f"etc_segmentation-{project['version']}.dist-info/METADATA"
+    about.parent.mkdir()
+    about.write_text(f"Metadata-Version: 2.1\nName: etc-segmentation\nVersion: {project['version']}\n")
     for one in installed_with(project["dependencies"]).values():
         for top in {file.parts[0] for file in one.files} - {"..", "__pycache__"}:
             if not (packages / top).exists():
@@ -61,11 +67,19 @@ def test_nothing_of_the_pipeline_is_there(light):
 
 def test_etc_tc(light):
     result = run(light, "-m", "etc", "tc", "--predictions", "ids", "--frames", "frames", "--labels", "ids",
-                 "--against", "ids", "--json", "tc.json", "--parquet", "tc.parquet")  # fmt: skip
+                 "--against", "ids", "--json", "tc.json", "--parquet", "tc.parquet", "--html", "tc.html")  # fmt: skip
     assert result.returncode == 0, result.stderr
     figures = json.loads((light / "tc.json").read_text())
     assert 0 < figures["tc"] < 1 and figures["against"]["difference"] == 0
     assert figures["miou"] == 1 and figures["vc8_windows"] == 0
+    assert (light / "tc.html").read_text().count('src="data:image/png') == 5 * 2 * 3
+
+
+def test_ids_in_a_video(light):
+    ids = [np.asarray(Image.open(path)) for path in sorted((light / "ids/a").iterdir())]
+    write_ids(light / "a.mkv", ids=ids)
+    result = run(light, "-m", "etc", "tc", "--predictions", "a.mkv", "--frames", "frames/a")
+    assert result.returncode == 0 and "1 clip, 3 pairs" in result.stdout, result.stderr
 
 
 def test_the_metrics(light):

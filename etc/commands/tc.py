@@ -1,5 +1,6 @@
 """``etc tc``: temporal consistency of a folder of predictions, without the pipeline."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +11,12 @@ from etc.commands.run import run
 from etc.core.errors import UserError
 
 if TYPE_CHECKING:
+    from etc.dataset.label_sets import LabelSet
     from etc.measure.run import Request
 
 
 def tc(
+    context: typer.Context,
     predictions: Annotated[
         Path,
         typer.Option(
@@ -59,6 +62,10 @@ def tc(
     workers: Workers = CORES,
     json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write the counts of each pair and class to this file.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page to this file, with the pairs of frames that agree least as pictures."),
+    ] = None,
 ) -> None:
     """Temporal consistency of a folder of predictions: no training, no labels needed.
 
@@ -70,9 +77,11 @@ def tc(
     from etc.measure.run import Request
 
     def action() -> None:
-        names = None if label_set is None else find_label_set(label_set).names
-        if names and classes not in (None, len(names)):
-            raise UserError(f"--classes {classes}: the label set {label_set} has {len(names)} classes; leave it out")
+        labelled = None if label_set is None else find_label_set(label_set)
+        if labelled and classes not in (None, labelled.count):
+            raise UserError(
+                f"--classes {classes}: the label set {label_set} has {labelled.count} classes; leave it out"
+            )
         request = Request(
             predictions=predictions,
             frames=frames,
@@ -81,7 +90,7 @@ def tc(
             flow_options=tuple(flow_option),
             protocol=protocol,
             ignore=tuple(sorted(set(ignore))),
-            classes=len(names) if names else classes,
+            classes=labelled.count if labelled else classes,
             labels=labels,
             label_offset=label_offset,
             probabilities=probabilities,
@@ -91,28 +100,58 @@ def tc(
             skip_bad=skip_bad,
             workers=workers,
         )
-        _judge(request, names, json, parquet)
+        _judge(request, labelled, json, parquet, html, _typed(context))
 
     run(action)
 
 
-def _judge(request: "Request", names: tuple[str, ...] | None, json: Path | None, parquet: Path | None) -> None:
-    from etc.core.files import write_json
+def _judge(
+    request: "Request",
+    label_set: "LabelSet | None",
+    json: Path | None,
+    parquet: Path | None,
+    html: Path | None,
+    command: str,
+) -> None:
+    from etc.colours import label_set_of
+    from etc.core.files import atomic, write_json
     from etc.core.outputs import check_files, together
     from etc.evaluation.counts import pair_records, write_counts
+    from etc.measure.page import page
     from etc.measure.run import evaluate_folders
     from etc.measure.text import print_figures
 
-    outputs = [(json, _holds_figures), (parquet, _holds_counts)]
+    def coloured(classes: int) -> "LabelSet":
+        return label_set or label_set_of([str(one) for one in range(classes)])
+
+    outputs = [(json, _holds_figures), (parquet, _holds_counts), (html, _holds_page)]
     check_files([(path, made) for path, made in outputs if path], _inputs(request))
-    outcome = evaluate_folders(request)
+    outcome = evaluate_folders(request, coloured if html else None)
+    figures = outcome.figures
     with together():
         if json:
-            write_json(json, outcome.figures)
+            write_json(json, figures)
         if parquet:
             records = [record for pair in outcome.results for record in pair_records(pair)]
-            write_counts(parquet, records, outcome.figures["classes"])
-    print_figures(outcome.figures, names)
+            write_counts(parquet, records, figures["classes"])
+        if html:
+            colours = coloured(figures["classes"])
+            with atomic(html, "w") as stream:
+                stream.write(page(figures, outcome.examples, colours, label_set is not None, command))
+    print_figures(figures, label_set.names if label_set else None)
+
+
+def _typed(context: typer.Context) -> str:
+    """The command with the options that were given, as a shell takes it."""
+    words = ["etc", "tc"]
+    for one in context.command.params:
+        if context.get_parameter_source(one.name).name == "COMMANDLINE":
+            value = context.params[one.name]
+            if one.is_flag:
+                words.append(one.opts[0])
+            else:
+                words += [word for each in (value if one.multiple else [value]) for word in (one.opts[0], str(each))]
+    return shlex.join(words)
 
 
 def _inputs(request: "Request") -> list[Path]:
@@ -133,3 +172,10 @@ def _holds_counts(path: Path) -> bool:
     import pyarrow.parquet as pq
 
     return {"clip", "source", "target", "protocol", "intersection", "union"} <= set(pq.read_schema(path).names)
+
+
+def _holds_page(path: Path) -> bool:
+    from etc.core.files import read_text
+    from etc.measure.page import MARK
+
+    return MARK in read_text(path)[:200]

@@ -1,17 +1,18 @@
 """Judge a folder of predictions: everything ``etc tc`` does between its options and its output."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from etc.core.errors import UserError
 from etc.core.progress import track
-from etc.dataset.label_sets import CITYSCAPES
+from etc.dataset.label_sets import CITYSCAPES, LabelSet
 from etc.evaluation.consistency import Clip, PairResult
 from etc.evaluation.protocols import protocol_named
 from etc.evaluation.samples import BUNDLED, clip_list, random_share
 from etc.measure.doubts import flow_doubts, label_id_doubts, truth_doubts
+from etc.measure.examples import Example, draw, worst_pairs
 from etc.measure.flow_choice import FlowChoice, choose_flow
 from etc.measure.id_maps import Frames, IdPictures, Probabilities, StoredIds, looks_like_label_ids, of_video
 from etc.measure.id_video import id_video
@@ -84,14 +85,20 @@ class Outcome:
     Attributes:
         figures: the JSON object of ``etc tc``.
         results: of every pair of ``predictions``, skipped ones included.
+        examples: pictures of the pairs that agree least, if asked for.
     """
 
     figures: dict[str, Any]
     results: list[PairResult]
+    examples: tuple[Example, ...] = ()
 
 
-def evaluate_folders(request: Request) -> Outcome:
+def evaluate_folders(request: Request, colours: Callable[[int], LabelSet] | None = None) -> Outcome:
     """Judge a folder of predictions.
+
+    Args:
+        request: what to judge, and how.
+        colours: number of classes to their colours; None draws no examples.
 
     Raises:
         UserError: bad input, see docs/tc.md; with ``skip_bad`` only what leaves nothing to compare.
@@ -127,6 +134,8 @@ def evaluate_folders(request: Request) -> Outcome:
         classes = request.classes or _inferred_classes(request, runs, workers)
         tasks = _tasks(request, runs, flow, classes, bad)
         judged = list(track(workers.map(judge_clip, tasks), len(tasks), "tc"))
+        worst = worst_pairs(tasks, judged, colours(classes)) if colours else []
+        examples = tuple(workers.map(draw, worst))
     figures = _figures(request, runs[0], judged, bad)
     about = {
         "predictions": str(request.predictions),
@@ -137,7 +146,7 @@ def evaluate_folders(request: Request) -> Outcome:
         "sample": request.sample,
         "unpredicted": unpredicted,
     }
-    return Outcome(about | figures, [one for clip in judged for one in clip.results[0]])
+    return Outcome(about | figures, [one for clip in judged for one in clip.results[0]], examples)
 
 
 def _frames(path: Path | None) -> ClipFolder | None:

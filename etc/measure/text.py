@@ -1,6 +1,6 @@
 """The figures of ``etc tc`` as text for a terminal or a log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -46,7 +46,7 @@ def print_figures(figures: Figures, names: Sequence[str] | None = None, console:
     if 1 < len(figures["clips"]) <= _CLIPS:
         console.print(_clips(figures))
     warnings = [f"warning: {line}" for line in figures.get("warnings", ())]
-    for line in [*_notes(figures, names), *warnings, *_skipped(figures["skipped"])]:
+    for line in [*notes(figures), *comparison(figures, names), *warnings, *_skipped(figures["skipped"])]:
         console.print(visible(line), markup=False, soft_wrap=True)
 
 
@@ -64,18 +64,21 @@ def _about(figures: Figures) -> str:
     )
 
 
-def _scores(figures: Figures) -> Table:
-    table = _table("figure", "%", "95 % interval")
+def score_texts(figures: Figures) -> Iterator[tuple[str, str, str, str]]:
+    """Label, key, value and interval of each figure that there is; all in percent but for the warp error."""
     for label, key in _SCORES:
         if figures.get(key) is not None:
-            table.add_row(label, _percent(figures[key]), _interval(figures, key))
+            yield label, key, percent(figures[key]), _interval(figures, key)
     if figures["warp_error"] is not None:
         ends = [figures["warp_error_low"], figures["warp_error_high"]]
-        table.add_row(
-            "warp error (0 to 2)",
-            f"{figures['warp_error']:.4f}",
-            "" if None in ends else "{:.4f} to {:.4f}".format(*ends) + _narrow(figures),
-        )
+        text = "" if None in ends else "{:.4f} to {:.4f}".format(*ends) + _narrow(figures)
+        yield "warp error (0 to 2)", "warp_error", f"{figures['warp_error']:.4f}", text
+
+
+def _scores(figures: Figures) -> Table:
+    table = _table("figure", "%", "95 % interval")
+    for label, _, value, ends in score_texts(figures):
+        table.add_row(label, value, ends)
     return table
 
 
@@ -83,40 +86,46 @@ def _classes(figures: Figures, names: Sequence[str] | None) -> Table:
     table = _table("class", "TC %")
     for one, value in figures["per_class"].items():
         if value is not None:
-            table.add_row(_name(f"{one} {names[int(one)]}" if names else one), _percent(value))
+            table.add_row(_name(f"{one} {names[int(one)]}" if names else one), percent(value))
     return table
 
 
 def _clips(figures: Figures) -> Table:
     table = _table("clip", "pairs", "TC %", "agreement %", "flips %")
     for name, clip in figures["clips"].items():
-        values = [_percent(clip[key]) for key in ("tc", "agreement", "flip_rate")]
+        values = [percent(clip[key]) for key in ("tc", "agreement", "flip_rate")]
         table.add_row(_name(name), str(clip["pairs"]), *values)
     return table
 
 
-def _notes(figures: Figures, names: Sequence[str] | None) -> list[str]:
-    notes = []
+def notes(figures: Figures) -> list[str]:
+    """What is to be said about the figures, one line each."""
+    lines = []
     if figures["tc_low"] is None:
-        notes.append("no interval: it shows how far the figures vary between clips, and there is only one")
+        lines.append("no interval: it shows how far the figures vary between clips, and there is only one")
     if figures["unpredicted"]:
-        notes.append(
+        lines.append(
             f"frames of {many(len(figures['unpredicted']), 'more clip')} have no prediction: "
             f"{first_names(figures['unpredicted'])}"
         )
     if "vc8" in figures:
         windows = ", ".join(f"VC{length}: {figures[f'vc{length}_windows']}" for length in (8, 16))
-        notes.append(
+        lines.append(
             f"{many(figures['labelled_frames'], 'labelled frame')}; windows of consecutive labelled frames: {windows}"
         )
-    if "against" in figures:
-        notes += [_comparison(figures["against"]), *_frequent(figures["against"]["frequent"], names)]
-    return notes
+    return lines
+
+
+def comparison(figures: Figures, names: Sequence[str] | None) -> list[str]:
+    """The comparison with other predictions, and the one without rare classes; nothing where there is none."""
+    if "against" not in figures:
+        return []
+    return [_comparison(figures["against"]), *_frequent(figures["against"]["frequent"], names)]
 
 
 def _comparison(against: Figures) -> str:
     text = (
-        f"against {against['predictions']}: TC {_percent(against['tc'])} there, difference "
+        f"against {against['predictions']}: TC {percent(against['tc'])} there, difference "
         f"{100 * against['difference']:+.2f} points on {many(against['pairs'], 'pair')} of "
         f"{many(against['clips'], 'clip')}"
     )
@@ -145,7 +154,7 @@ def _frequent(frequent: Figures | None, names: Sequence[str] | None) -> list[str
     text = f"without the classes that are less than {share} of the predictions of a folder ({rare}): "
     if frequent["difference"] is None:
         return [f"{text}no class is left"]
-    text += f"TC {_percent(frequent['tc'])} there, difference {100 * frequent['difference']:+.2f} points"
+    text += f"TC {percent(frequent['tc'])} there, difference {100 * frequent['difference']:+.2f} points"
     if frequent["difference_low"] is not None:
         low, high = (100 * frequent[key] for key in ("difference_low", "difference_high"))
         text += f", 95 % interval {low:+.2f} to {high:+.2f}"
@@ -153,13 +162,14 @@ def _frequent(frequent: Figures | None, names: Sequence[str] | None) -> list[str
 
 
 def _skipped(skipped: Sequence[Figures]) -> list[str]:
-    lines = [f"skipped: {_place(one)}{one['reason']}" for one in skipped[:_REASONS]]
+    lines = [f"skipped: {place(one)}{one['reason']}" for one in skipped[:_REASONS]]
     if len(skipped) > _REASONS:
         lines.append(f"skipped: {len(skipped) - _REASONS} more; --json lists all")
     return lines
 
 
-def _place(one: Figures) -> str:
+def place(one: Figures) -> str:
+    """The pair that was skipped, before the reason."""
     return "" if one["source"] is None else f"{one['clip']} {one['source']} to {one['target']}: "
 
 
@@ -179,7 +189,8 @@ def _name(name: str) -> Text:
     return Text(visible(name))
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A share in percent; ``-`` where there is none."""
     return "-" if value is None else f"{100 * value:.2f}"
 
 

@@ -1,6 +1,5 @@
 """Predictions on any frames, as a video, as pictures or as two figures; constant memory for a video of any length."""
 
-import colorsys
 import contextlib
 import math
 import signal
@@ -15,10 +14,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from etc.colours import label_set_of
 from etc.core.errors import UserError, first_line, many
 from etc.core.progress import track
+<<<<<<< HEAD
 from etc.dataset.label_sets import LABEL_SETS, LabelSet
 from etc.flow.estimators.dis import Dis
+=======
+from etc.dataset.label_sets import LabelSet
+>>>>>>> 3fd01ab (etc tc --html: one page with pictures of what flickers)
 from etc.inference import predict
 from etc.models import weights
 from etc.prediction.ahead import ahead
@@ -29,15 +33,12 @@ from etc.prediction.sources import Frame, FrameStream, open_frames, resized
 from etc.prediction.writing import OPACITY
 from etc.reporting.flicker import CAPTIONS, Flicker
 from etc.reporting.video import overlay, side_by_side
-from etc.sources.camvid.classes import SEGNET
 from etc.workers import single_thread
 
 Form = Literal["overlay", "colours", "ids"]
 Precision = Literal["fp32", "bf16"]
 Result = tuple[Frame, list[np.ndarray]]  # a frame, and its ids by each network
 _NARROWEST, _WIDEST = 240, 640  # pixels of one picture among several, so that its caption fits
-# An angle that does not divide the circle: neighbouring classes get different hues, however many there are.
-_HUE = 0.618034
 
 
 @dataclass(frozen=True)
@@ -119,24 +120,6 @@ def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: W
                 raise
     seconds = time.monotonic() - begin
     return _closing(run, to, number, frames.count if stopped else None, seconds, measured), stopped
-
-
-def label_set_of(names: Sequence[str], palette: Sequence[Sequence[int]] | None = None) -> LabelSet:
-    """A label set of these classes with the colours given, else those of the bundled set of these classes, else
-    colours as different as can be.
-
-    Args:
-        names: class names, position = train id.
-        palette: red, green and blue of each, 0..255.
-    """
-    if palette is None:
-        for one in (*LABEL_SETS.values(), SEGNET):
-            if one.names == tuple(names):
-                return one
-        shades = [colorsys.hsv_to_rgb(_HUE * one % 1, 0.85 - 0.25 * (one % 2), 0.95) for one in range(len(names))]
-        palette = [[round(255 * part) for part in shade] for shade in shades]
-    palette = tuple(map(tuple, palette))
-    return LabelSet("own", tuple(names), palette, tuple((one,) for one in range(len(names))))
 
 
 def _predicted(networks: Sequence[nn.Module], frames: FrameStream, wanted: Wanted) -> Iterator[Result]:

@@ -50,13 +50,15 @@ RUN = {
     "tc": {
         "etc tc --predictions valannot --frames val --ignore 11 --workers 1": "camvid_labels",
         "etc tc --predictions ours --against theirs --frames leftImg8bit_sequence/val --label-set cityscapes "
-        "--sample cityscapes_tc --workers 8 --json tc.json --parquet tc.parquet": "two_networks",
+        "--sample cityscapes_tc --workers 8 --json tc.json --parquet tc.parquet --html tc.html": "two_networks",
     },
     "video": {
         "etc predict data/street/students/pspnet18-etc-0 drive.mp4 --to seen.mp4": "video",
         "etc predict data/street/students/pspnet18-etc-0 drive.mp4 --to flicker.mp4 --flicker --compare "
         "data/street/students/pspnet18-baseline-0": "video",
         "etc predict data/street/students/pspnet18-etc-0 drive.mp4 --show": "video",
+        "etc predict data/street/students/pspnet18-etc-0 drive.mp4 --to ids/drive.mkv": "video",
+        "etc tc --predictions ids/drive.mkv --frames drive.mp4 --label-set street --html tc.html": "video",
     },
 }
 # Commands in the text: those that are run as well, by the same tests, and those that are not, with the reason.
@@ -240,9 +242,11 @@ def test_a_video_goes_through_two_networks(shell):
     for picture in np.random.default_rng(0).integers(0, 256, (4, 48, 64, 3), np.uint8):
         writer.write(picture)
     writer.release()
-    *_, last = shell(*of("video")).splitlines()
-    assert re.fullmatch(r"4 frames by .*-etc-0, \d+\.\d frames a second, agreement [\d.]+ %, flip rate [\d.]+ %", last)
-    assert (shell.folder / "seen.mp4").is_file() and (shell.folder / "flicker.mp4").is_file()
+    printed = shell(*of("video"))
+    shown = r"^4 frames by .*-etc-0, \d+\.\d frames a second, agreement ([\d.]+) %, flip rate [\d.]+ %$"
+    (agreement,) = re.findall(shown, printed, re.MULTILINE)
+    assert re.search(rf"^pixel agreement +{agreement} *$", printed, re.MULTILINE), printed
+    assert all((shell.folder / name).is_file() for name in ("seen.mp4", "flicker.mp4", "ids/drive.mkv", "tc.html"))
 
 
 def test_blocks_as_written_are_adopted(shell):

@@ -1,7 +1,9 @@
 """``etc tc`` from the command line: layouts, flows, output files, and every kind of bad input."""
 
+import base64
 import json
 import os
+import re
 import shutil
 import struct
 
@@ -13,9 +15,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from etc.cli import app
+from etc.dataset.label_sets import STREET
 from etc.flow.io import read_flo, write_flo, write_kitti_png
 from etc.flow.store import FORMAT, FlowWriter
 from etc.flow_exchange import pack
+from etc.version import version
 from tests.commands import world
 from tests.commands.world import CLASSES, HEIGHT, MOTION, WIDTH
 from tests.dataset.files import chunk, png
@@ -921,3 +925,69 @@ def test_videos_of_ids_that_do_not_fit_their_frames(tmp_path):
     assert "walk.mkv, frame 0: id 3, but there are 2 classes" in refused(root, "--classes", 2, predictions=path)
     path.write_bytes(path.read_bytes()[: len(path.read_bytes()) * 3 // 4])
     assert "walk.mkv: cut off: it ends after" in refused(root, predictions=path)
+
+
+# The page.
+
+
+def embedded(page):
+    """The pictures of a page, as files."""
+    return [base64.b64decode(one) for one in re.findall(r'src="data:image/\w+;base64,([^"]+)"', page)]
+
+
+def test_the_page_holds_all_figures_and_needs_nothing_else(tmp_path):
+    clips = tuple(f"c{number}" for number in range(7))
+    root = world.make(tmp_path, clips, wrong=0.1)
+    world.make(root, clips, wrong=0.3, name="other", frames=False, flow=False)
+    more = ("--against", root / "other", "--label-set", "street", "--html", root / "tc.html")
+    found = tc(root, *more, flow="dis", frames="frames")
+    page = (root / "tc.html").read_text()
+    for clip in found["clips"].values():
+        assert f"<td>{100 * clip['tc']:.2f}</td><td>{100 * clip['agreement']:.2f}</td>" in page
+    for one in ("tc", "agreement", "flip_rate"):
+        low, value, high = (f"{100 * found[f'{one}{end}']:.2f}" for end in ("_low", "", "_high"))
+        assert f"<b>{value} %</b>" in page and f"{low} to {high}" in page
+    order = re.findall(r"</span>(\d) (\w+)</td>", page)
+    assert order == [
+        (one, STREET.names[int(one)])
+        for one, value in sorted(found["per_class"].items(), key=lambda one: one[1] or 0)
+        if value is not None
+    ]
+    assert "#{:02x}{:02x}{:02x}".format(*STREET.palette[0]) in page and "5 more classes do not occur" in page
+    against = found["against"]
+    assert f"{100 * against['difference']:+.2f} points" in page and f"p = {against['p_value']:.4f}" in page
+    assert f"--predictions {root / 'predictions'} --frames {root / 'frames'} --flow dis --label-set street" in page
+    assert "corrected: nearest warp" in page and "dis (medium)" in page and f"etc {version()}" in page
+    assert "8 classes" not in page and page.count('<circle class="dot"') == 3 * 7 and page.count('worst"') == 5
+    # Five pairs: a frame, and three pictures of each folder.
+    assert len(embedded(page)) == 5 * (1 + 2 * 3)
+    assert all(cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_COLOR).shape[1] == WIDTH for one in embedded(page))
+    assert not re.search(r"https?:|<script|<link|@import|url\(|src=\"(?!data:)", page)
+
+
+def test_the_page_of_one_clip_without_frames_or_names(tmp_path):
+    root = world.make(tmp_path, ("<b>& walk",), wrong=0.1, frames=False)
+    path = root / "predictions/<b>& walk/0004.png"
+    path.write_bytes(path.read_bytes()[:60])
+    more = ("--skip-bad", "--classes", CLASSES, "--ignore", 0, "--ignore", 255, "--html", root / "tc.html")
+    tc(root, *more)
+    page = (root / "tc.html").read_text()
+    assert "&lt;b&gt;&amp; walk" in page and "<b>&" not in page
+    assert page.count("no interval") > 2 and "<svg" not in page and "Compared with" not in page
+    assert "the PNG ends within a chunk" in page and "ignored ids 0, 255" in page and "--skip-bad" in page
+    assert len(embedded(page)) == 3 * 3 and "frame t<" not in page
+    # The same command gives the same bytes, over the page that it made.
+    tc(root, *more)
+    assert (root / "tc.html").read_text() == page
+
+
+def test_the_page_replaces_only_its_own_kind_and_appears_with_the_other_files(moving, monkeypatch):
+    (moving / "tc.html").write_text("<html>mine</html>")
+    line = refused(moving, "--html", moving / "tc.html")
+    assert "tc.html: exists and was not made by this command" in line
+    assert (moving / "tc.html").read_text() == "<html>mine</html>"
+    assert "predictions/tc.html: inside the input" in refused(moving, "--html", moving / "predictions/tc.html")
+    monkeypatch.setattr("etc.measure.page.page", lambda *_: 1 / 0)
+    result = call("--predictions", moving / "predictions", "--flow", moving / "flow", "--workers", 1,
+                  "--json", moving / "out.json", "--html", moving / "new/tc.html")  # fmt: skip
+    assert result.exit_code == 1 and not (moving / "out.json").exists() and not (moving / "new").exists()

@@ -370,10 +370,3 @@ def test_work_in_advance_is_bounded_and_ends_with_its_caller():
     assert list(ahead(iter([1, 2]))) == [1, 2]
     with pytest.raises(ZeroDivisionError):
         list(ahead(1 / one for one in (1, 0)))
-
-
-def test_unknown_classes_get_colours_of_their_own():
-    assert streaming.label_set_of(STREET.names) is STREET
-    own = streaming.label_set_of([f"class {one}" for one in range(40)])
-    assert len(set(own.palette)) == 40
-    assert streaming.label_set_of(STREET.names, [[1, 2, one] for one in range(9)]).palette[8] == (1, 2, 8)
