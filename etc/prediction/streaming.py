@@ -17,12 +17,8 @@ from torch import nn
 from etc.colours import label_set_of
 from etc.core.errors import UserError, first_line, many
 from etc.core.progress import track
-<<<<<<< HEAD
-from etc.dataset.label_sets import LABEL_SETS, LabelSet
-from etc.flow.estimators.dis import Dis
-=======
 from etc.dataset.label_sets import LabelSet
->>>>>>> 3fd01ab (etc tc --html: one page with pictures of what flickers)
+from etc.flow.estimators.dis import Dis
 from etc.inference import predict
 from etc.models import weights
 from etc.prediction.ahead import ahead
