@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from etc.commands.adopt import adopt
-from etc.commands.arguments import Architecture, Dataset, Scheme, Seed
+from etc.commands.arguments import Architecture, Dataset, Scheme, Seed, Trained
 from etc.commands.evaluate import evaluate
 from etc.commands.flow import flow
 from etc.commands.frames import frames
@@ -22,7 +22,8 @@ from etc.version import version as package_version
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    # Rich would draw boxes, and cost more than all else that --help loads.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Temporally consistent per-frame semantic video segmentation (ETC, ECCV 2020), stage by stage.",
@@ -34,7 +35,10 @@ app.command()(frames)
 
 @app.command()
 def labeller(dataset: Dataset, seed: Seed) -> None:
-    """Train a labeller, a teacher-size network, on the annotated training frames only."""
+    """Train the network that labels other frames.
+
+    It is as large as the teacher, and learns from the annotated training frames only.
+    """
     from etc.stages import labeller as stage
 
     _stage(lambda: stage.run(dataset, seed))
@@ -42,10 +46,10 @@ def labeller(dataset: Dataset, seed: Seed) -> None:
 
 @app.command()
 def pseudo_labels(dataset: Dataset, seed: Seed) -> None:
-    """Label unlabelled training frames with the labeller of the same seed.
+    """Label unlabelled training frames by the labeller.
 
-    Averages over scales and flip, keeps the most confident pixels of each class and sets the rest to ignore.
-    Writes labels.parquet and the audit table audit.csv to data/DATASET/pseudo_labels/SEED.
+    It is the labeller of the same seed. Averages over scales and flip, keeps the most confident pixels of each class
+    and sets the rest to ignore. Writes labels.parquet and the audit table audit.csv to data/DATASET/pseudo_labels/SEED.
     """
     from etc.stages import pseudo_labels as stage
 
@@ -57,7 +61,10 @@ app.add_typer(flow, name="flow")
 
 @app.command()
 def teacher(dataset: Dataset, seed: Seed) -> None:
-    """Train a teacher on annotated and pseudo-labelled frames with cross-entropy and the motion loss."""
+    """Train the network that the students learn from.
+
+    It learns from annotated and pseudo-labelled frames, with cross-entropy and the motion loss.
+    """
     from etc.stages import teacher as stage
 
     _stage(lambda: stage.run(dataset, seed))
@@ -65,7 +72,10 @@ def teacher(dataset: Dataset, seed: Seed) -> None:
 
 @app.command()
 def pretrain(dataset: Dataset, seed: Seed, architecture: Architecture = "pspnet18") -> None:
-    """Train the network that the students of this seed start from, on the annotated training frames only."""
+    """Train the network that the students start from.
+
+    It is that of one seed, and learns from the annotated training frames only.
+    """
     from etc.stages import pretrain as stage
 
     _stage(lambda: stage.run(dataset, architecture, seed))
@@ -84,7 +94,10 @@ app.command()(evaluate)
 
 @app.command()
 def report(dataset: Dataset) -> None:
-    """Write tables, plots and the page results/DATASET/index.html from the counts of all runs."""
+    """Write the tables, the plots and the page.
+
+    The page is results/DATASET/index.html. All come from the counts of all runs.
+    """
     from etc.stages import report as stage
 
     _stage(lambda: stage.run(dataset))
@@ -98,7 +111,10 @@ app.command()(verify)
 
 @app.command()
 def networks() -> None:
-    """Print the networks that this package builds: output stride, parameters, multiply-accumulates at 1024 x 2048."""
+    """Print the networks that this package builds.
+
+    With their output stride, parameters, and multiply-accumulates at 1024 x 2048.
+    """
     from etc import networks as module
 
     _run(lambda: print(module.table()))
@@ -106,7 +122,7 @@ def networks() -> None:
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a trained network, e.g. data/street/students/pspnet18-etc-0.")],
+    run: Trained,
     to: Annotated[Path, typer.Option(help="File to write: .onnx, or .pt2 for torch.export.load.")],
     height: Annotated[int, typer.Option(min=1, help="Height of the images in pixels; it is fixed in the file.")] = 1024,
     width: Annotated[int, typer.Option(min=1, help="Width of the images in pixels; it is fixed in the file.")] = 2048,
@@ -114,9 +130,10 @@ def export(
         bool, typer.Option("--dynamic", help="Leave height and width open; the two above are for the comparison only.")
     ] = False,
 ) -> None:
-    """Write a trained network as one file that runs without this package, and check that it computes the same.
+    """Write a trained network as one file.
 
-    It maps one image, float32 (1, 3, HEIGHT, WIDTH), RGB in 0..1, to the class scores of every pixel.
+    The file runs without this package; that it computes the same is checked. It maps one image, float32 (1, 3, HEIGHT,
+    WIDTH), RGB in 0..1, to the class scores of every pixel.
     """
     from etc import export as module
 

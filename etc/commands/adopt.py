@@ -5,20 +5,30 @@ from typing import Annotated, Any
 
 import typer
 
+from etc.commands import completion
 from etc.commands.run import run
 
 
 def adopt(
-    name: Annotated[str, typer.Argument(help="Data set: the name of its block in params/frames.yaml.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Data set: the name of its block in params/frames.yaml.", autocompletion=completion.datasets
+        ),
+    ],
     like: Annotated[
         str | None,
-        typer.Option(help="Data set whose blocks are copied, e.g. street; not for a data set that has its own."),
+        typer.Option(
+            help="Data set whose blocks are copied, e.g. street; not for a data set that has its own.",
+            autocompletion=completion.datasets,
+        ),
     ] = None,
     networks_of: Annotated[
         str | None,
         typer.Option(
             help="Data set whose trained networks label the frames and start the students; default: that of --like "
-            "for data without labels, none for data with labels."
+            "for data without labels, none for data with labels.",
+            autocompletion=completion.datasets,
         ),
     ] = None,
     choose: Annotated[
@@ -29,12 +39,12 @@ def adopt(
         ),
     ] = False,
 ) -> None:
-    """Bring in your own data: once its block is in params/frames.yaml, add one to every other file of params/.
+    """Bring in your own data: add its blocks to params/.
 
-    The blocks are those of another data set, changed where they must be: no exact flow for real frames, class weights
-    only for the same classes, and for data without labels pseudo-labels alone and the trained networks of another data
-    set. Prints what was changed and what to check. A data set that has its blocks, as camvid does, is chosen with --run
-    alone.
+    Once its block is in params/frames.yaml, this adds one to every other file. The blocks are those of another data
+    set, changed where they must be: no exact flow for real frames, class weights only for the same classes, and for
+    data without labels pseudo-labels alone and the trained networks of another data set. Prints what was changed and
+    what to check. A data set that has its blocks, as camvid does, is chosen with --run alone.
     """
     from etc.adopt import adopt as add
     from etc.adopt import choose as choose_alone

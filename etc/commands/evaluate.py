@@ -23,10 +23,10 @@ def evaluate(
     architecture: Annotated[str | None, ARCHITECTURE] = None,
     network: Kind = None,
 ) -> None:
-    """Judge a network: counts for mIoU, pixel accuracy and temporal consistency, and sample predictions.
+    """Judge a network: mIoU, accuracy, consistency.
 
-    It is the student of --scheme and --architecture (pspnet18 where that is left out), or with --network the labeller
-    or the teacher.
+    Writes the counts for them, and sample predictions. The network is the student of --scheme and --architecture
+    (pspnet18 where that is left out), or with --network the labeller or the teacher.
     """
     from etc.stages import evaluate as stage
 

@@ -16,8 +16,7 @@ flow = typer.Typer(
     cls=DefaultCommandGroup,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Compute optical flow, or export and import the project's flow files. "
-    "'etc flow DATASET …' is short for 'etc flow compute DATASET …'.",
+    help="Compute, export or import optical flow. 'etc flow DATASET …' is short for 'etc flow compute DATASET …'.",
 )
 
 

@@ -14,11 +14,12 @@ Yes = Annotated[bool, typer.Option("--yes", help="Agree to downloads, whose size
 
 
 def frames(dataset: Dataset, verify: Verify = False, yes: Yes = False, workers: Workers = CORES) -> None:
-    """Make or find the frames and write data/DATASET/frames.parquet, one row a frame.
+    """Make or find the frames of a data set.
 
-    For 'street' this renders the clips with their labels, exact flow and exact visibility. Frames of other data sets
-    stay where they are; docs/datasets.md says how to bring them in. --verify also writes its table to
-    work/DATASET/verification.parquet, and exits with 1 when a file is missing or wrong.
+    Writes data/DATASET/frames.parquet, one row a frame. For 'street' this renders the clips with their labels, exact
+    flow and exact visibility. Frames of other data sets stay where they are; docs/datasets.md says how to bring them
+    in. --verify also writes its table to work/DATASET/verification.parquet, and exits with 1 when a file is missing or
+    wrong.
     """
     from etc.stages import frames as stage
 

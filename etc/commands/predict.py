@@ -5,12 +5,20 @@ from typing import Annotated
 
 import typer
 
+from etc.commands import completion
+from etc.commands.arguments import Trained
 from etc.commands.run import run as _run
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="Folder of a trained network, e.g. data/street/students/pspnet18-etc-0.")],
-    source: Annotated[str, typer.Argument(help="A video, a folder of frames, the number of a camera, or a data set.")],
+    run: Trained,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A video, a folder of frames, the number of a camera, or a data set.",
+            autocompletion=completion.datasets,
+        ),
+    ],
     to: Annotated[
         Path | None,
         typer.Option(help="Video to write, .mp4 or .webm, or .mkv for ids; or a folder."),
@@ -24,7 +32,9 @@ def predict(
         ),
     ] = None,
     labelled: Annotated[bool, typer.Option("--labelled", help="Of a data set, only frames that have a label.")] = False,
-    compare: Annotated[Path | None, typer.Option(help="A second network, shown beside the first.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="A second network, shown beside the first.", autocompletion=completion.runs)
+    ] = None,
     flicker: Annotated[
         bool, typer.Option("--flicker", help="Add where the class changes against the motion, now and so far.")
     ] = False,
@@ -42,7 +52,7 @@ def predict(
         bool, typer.Option("--force", help="Replace a video that exists, or pictures that this command made.")
     ] = False,
 ) -> None:
-    """Segment a video, a folder of frames, a camera or a data set.
+    """Segment a video, pictures, a camera or a data set.
 
     A video shows the classes over its frames; Ctrl-C ends it early, and it plays. A folder gets one PNG a frame,
     CLIP/FRAME.png: with ids, which `etc tc --predictions` reads, as it does a video of ids (.mkv). docs/video.md has

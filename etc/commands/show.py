@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from etc.commands import completion
 from etc.commands.run import run
 from etc.core.errors import UserError
 
@@ -19,17 +20,20 @@ CURVES = "etc show --curves"
 
 def show(
     dataset: Annotated[
-        str | None, typer.Argument(help="Data set; all of 'run' in params/experiment.yaml if left out.")
+        str | None,
+        typer.Argument(
+            help="Data set; all of 'run' in params/experiment.yaml if left out.", autocompletion=completion.datasets
+        ),
     ] = None,
     curves: Annotated[
         Path | None,
         typer.Option(help="PNG to write: mIoU and TC on dev against seconds of training, of students trained here."),
     ] = None,
 ) -> None:
-    """Print the table of schemes of every data set and where to find its other results.
+    """Print the tables and where the other results are.
 
-    The last columns are seconds of training and milliseconds a frame, of networks that were trained and judged in this
-    folder.
+    One table of schemes for every data set; the last columns are seconds of training and milliseconds a frame, of
+    networks that were trained and judged in this folder.
     """
     from etc.params import experiment
 

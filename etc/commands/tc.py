@@ -67,11 +67,11 @@ def tc(
         typer.Option(help="Write a page to this file, with the pairs of frames that agree least as pictures."),
     ] = None,
 ) -> None:
-    """Temporal consistency of a folder of predictions: no training, no labels needed.
+    """Measure the temporal consistency of predictions.
 
-    Compares each prediction with the next one, warped back by optical flow. Prints TC with its interval over clips,
-    per class and per clip, pixel agreement, flip rate, and every pair that was left out, with the reason. docs/tc.md
-    explains folders, options and output.
+    No training and no labels are needed. Compares each prediction with the next one, warped back by optical flow.
+    Prints TC with its interval over clips, per class and per clip, pixel agreement, flip rate, and every pair that was
+    left out, with the reason. docs/tc.md explains folders, options and output.
     """
     from etc.dataset.label_sets import label_set as find_label_set
     from etc.measure.run import Request

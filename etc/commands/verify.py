@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
+from etc.commands import completion
 from etc.commands.run import run
 
 # As `diff` has it: 0 equal, 1 different, 2 trouble.
 DIFFERENT, TROUBLE = 1, 2
-Datasets = Annotated[list[str] | None, typer.Argument(help="Data sets; by default all of params/experiment.yaml.")]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Argument(help="Data sets; by default all of params/experiment.yaml.", autocompletion=completion.datasets),
+]
 Against = Annotated[str, typer.Option(metavar="REVISION", help="Git revision whose dvc.lock and tables are compared.")]
 Record = Annotated[
     bool, typer.Option("--record", help="Write results/DATASET/machine.json, to be committed with new results.")
@@ -18,11 +22,11 @@ Record = Annotated[
 
 
 def verify(datasets: Datasets = None, against: Against = "HEAD", record: Record = False) -> None:
-    """Compare the finished chain with the committed one: every stage, every number, and the machines.
+    """Compare the finished chain with the committed one.
 
-    Says of each stage whether its outputs are the committed bytes, and which stage is the first that differs; then
-    which numbers of the tables differ, and whether each difference between schemes is still in its committed interval.
-    docs/reproducibility.md explains the output. Nothing is run or changed.
+    Every stage, every number, and the machines. Says of each stage whether its outputs are the committed bytes, and
+    which stage is the first that differs; then which numbers of the tables differ, and whether each difference between
+    schemes is still in its committed interval. docs/reproducibility.md explains the output. Nothing is run or changed.
 
     Exits with 0 when all is equal, with 1 when something differs, and with 2 when it could not be compared.
     """
