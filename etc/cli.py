@@ -8,6 +8,7 @@ import typer
 
 from etc.commands.adopt import adopt
 from etc.commands.arguments import Architecture, Dataset, Scheme, Seed, Trained
+from etc.commands.doctor import doctor
 from etc.commands.evaluate import evaluate
 from etc.commands.flow import flow
 from etc.commands.frames import frames
@@ -107,6 +108,7 @@ app.command()(predict)
 app.command()(tc)
 app.command()(show)
 app.command()(verify)
+app.command()(doctor)
 
 
 @app.command()

@@ -94,5 +94,18 @@ def test_other_commands_say_what_to_install(light, command):
     assert re.fullmatch(r"error: \w+ is not installed: pip install 'etc-segmentation\[pipeline\]'\n", result.stderr)
 
 
+def test_etc_doctor(light):
+    pipeline = "pip install 'etc-segmentation[pipeline]'"
+    result = run(light, "-m", "etc", "doctor")
+    assert result.returncode == 0 and result.stdout.endswith("\nNothing is wrong.\n"), result.stderr
+    assert pipeline in " ".join(result.stdout.split())
+    for name in ("dvc.yaml", "requirements.lock", "params"):
+        (light / name).symlink_to(ROOT / name)
+    result = run(light, "-m", "etc", "doctor")
+    problem = f"- the pipeline cannot run without torch, dvc, snakemake: {pipeline}"
+    assert result.returncode == 1 and "not looked into, pandas is not installed" in result.stdout, result.stderr
+    assert " ".join(result.stdout.split()).endswith(f"1 problem: {problem}"), result.stdout
+
+
 def test_help(light):
     assert "temporal consistency" in run(light, "-m", "etc", "--help").stdout.lower()
