@@ -71,16 +71,17 @@ NOT_RUN = {
     "etc frames camvid --yes": "downloads CamVid; tests/sources/test_camvid.py has the download from a local server",
     "etc predict RUN SOURCE": "RUN and SOURCE are for the reader to fill in",
     "etc predict RUN DATASET --form overlay --to DIR": "RUN, DATASET and DIR are for the reader to fill in; "
-    "tests/prediction/test_writing.py writes every form",
+    "tests/commands/test_docs_walk.py does",
+    "pip install cityscapesscripts": "needs the network",
     **dict.fromkeys(
-        ["pip install cityscapesscripts", "pip install .", "pip install '.[pipeline]'"]
-        + ["pip install 'etc-segmentation[torchmetrics]'"],
-        "needs the network",
+        ["pip install .", "pip install '.[pipeline]'", "pip install 'etc-segmentation[torchmetrics]'"],
+        "needs the network; tests/test_light.py runs `etc tc` beside what the first installs",
     ),
     "csDownload -l": "asks for an account; the tool is not ours",
     "dvc repro --force --single-item frames@camvid": "needs a repository with CamVid in its run; the options are "
     "checked below",
-    "sha256sum data/OTHER/labeller/0/weights.safetensors": "OTHER is for the reader to fill in; the tool is not ours",
+    "sha256sum data/OTHER/labeller/0/weights.safetensors": "OTHER is for the reader to fill in, and the tool is "
+    "not ours; tests/commands/test_docs_walk.py compares the digits",
     "ffmpeg -c copy": "part of a command; the tool is not ours",
 }
 
