@@ -157,7 +157,7 @@ def hours(
     if left := sorted({one["kind"] for one in trainings} - {one["kind"] for one in known}):
         parts += [f"not measured, as it takes too long, does not fit or lacks something: {_some(left)}"]
     if not trainings and any(_kind(name) in TRAINED for name in due):
-        parts = ["not measured in time"]
+        parts = ["not measured: it failed or took too long"]
     return Finding("time here", "; ".join(parts) or "nothing to train")
 
 

@@ -226,4 +226,4 @@ def test_outside_of_a_project(tmp_path, monkeypatch):
 def test_what_takes_too_long_is_not_measured(project, monkeypatch):
     monkeypatch.setattr(command, "TIMEOUT", 0.01)
     status, text = told()
-    assert status == 0 and lines(text)["time here"] == "not measured in time"
+    assert status == 0 and lines(text)["time here"] == "not measured: it failed or took too long"
