@@ -6,8 +6,11 @@ from pathlib import Path
 
 
 def version() -> str:
-    """What pyproject.toml says beside this code; where there is none, the installed version."""
+    """That of the checkout that the code lies in, else of the installed package; else ``unknown``, as for a copy."""
     pyproject = Path(__file__).parents[1] / "pyproject.toml"
     if pyproject.is_file():
         return tomllib.loads(pyproject.read_text())["project"]["version"]
-    return importlib.metadata.version("etc-segmentation")
+    try:
+        return importlib.metadata.version("etc-segmentation")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -43,9 +43,9 @@ def _doctor(fast: bool) -> None:
 
 def _here() -> Iterator[Finding]:
     """What does not depend on the folder, but for its disk and its requirements.lock."""
-    from etc.version import version
     from etc.core import portable
     from etc.verify.machine import REQUIREMENTS, pins, this_machine
+    from etc.version import version
 
     machine = this_machine()
     yield Finding("etc", f"{version()}, Python {machine['python']}, {machine['system']}, {machine['libc']}")
