@@ -39,7 +39,7 @@ for FAMILY in GRAPH.families:
         priority: FAMILY.priority
         threads: FAMILY.threads
         resources:
-            **FAMILY.resources,
+            **FAMILY.resources(int(config.get("gpus", 1))),
         params:
             stage=FAMILY.stage,
         message:

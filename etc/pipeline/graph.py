@@ -138,10 +138,15 @@ class Family:
         """Jobs with a higher one start first; the others wait for them in the end."""
         return int(self._meta.get("priority", 0))
 
-    @property
-    def resources(self) -> dict[str, int]:
-        """Memory in MB and number of GPUs of one job."""
-        return {"mem_mb": int(self._meta.get("mem_mb", 2000)), "gpu": int(self._meta.get("gpu", 0))}
+    def resources(self, gpus: int = 1) -> dict[str, int]:
+        """Memory in MB, minutes and number of GPUs of one job, for schedulers that ask.
+
+        Args:
+            gpus: for each job that can use one; 0 where there are none.
+        """
+        meta = self._meta
+        found = {"mem_mb": int(meta.get("mem_mb", 4000)), "runtime": int(meta.get("runtime", 60))}
+        return found | ({"gpu": gpus} if gpus and meta.get("gpu") else {})
 
     @property
     def _meta(self) -> dict[str, Any]:
