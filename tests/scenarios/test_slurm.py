@@ -10,7 +10,8 @@ from tests.scenarios.project import Project
 
 JOBS = 8
 COMMAND = (
-    f"snakemake --profile profiles/slurm --config gpus=0 --jobs {JOBS} --slurm-init-seconds-before-status-checks 1"
+    f"snakemake --profile profiles/slurm --config gpus=0 --jobs {JOBS} --slurm-init-seconds-before-status-checks 1 "
+    "--seconds-between-status-checks 1"
 )
 pytest.importorskip("snakemake_executor_plugin_slurm")
 pytestmark = pytest.mark.skipif(bool(slurm.missing()), reason=f"needs {', '.join(slurm.missing())}")
