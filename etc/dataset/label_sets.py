@@ -106,7 +106,8 @@ class LabelSet:
         """Train ids, uint8 (H, W), to a picture, uint8 (H, W, 3) RGB; ignore is black."""
         table = np.zeros((256, 3), np.uint8)
         table[: self.count] = self.palette
-        return table[train]
+        # Several times as fast as an index.
+        return np.take(table, train, axis=0)
 
     def to_json(self) -> str:
         """All fields as JSON; equal label sets give equal text."""

@@ -4,6 +4,7 @@ import io
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -23,8 +24,10 @@ def overlay(image: np.ndarray, label: np.ndarray, labels: LabelSet, opacity: flo
     Returns:
         uint8 (H, W, 3) RGB.
     """
-    blend = (1.0 - opacity) * image + opacity * labels.colour(label)
-    return np.where((label == IGNORE)[..., None], image, np.rint(blend)).astype(np.uint8)
+    blend = cv2.addWeighted(image, 1.0 - opacity, labels.colour(label), opacity, 0.0)
+    ignored = label == IGNORE
+    blend[ignored] = image[ignored]
+    return blend
 
 
 def side_by_side(pictures: list[np.ndarray], captions: list[str], note: str, panel_width: int) -> np.ndarray:
