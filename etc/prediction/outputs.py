@@ -119,11 +119,13 @@ def _video(to: Path, rate: float, inputs: Iterable[Path], force: bool) -> Iterat
     try:
         yield video
         video.finish()
-    except BaseException:
+    except BaseException as error:
         video.discard()
         for one in made:
             with contextlib.suppress(OSError):
                 one.rmdir()
+        if isinstance(error, OSError) and error.filename == str(video.temporary):
+            raise OSError(error.errno, error.strerror, str(to)) from error
         raise
 
 
@@ -132,7 +134,7 @@ class _Video:
 
     def __init__(self, path: Path, rate: float) -> None:
         self._path, self._rate = path, rate
-        self._temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix.lower()}")
+        self.temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix.lower()}")
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
         self._size, self._last = (0, 0), -1
@@ -148,12 +150,25 @@ class _Video:
                 f"{self._path}: a picture of {width}x{height} pixels after those of {self._size[1]}x{self._size[0]}; "
                 "give all frames one size with --size, or write a folder"
             )
+        if picture.ndim == 2 and frame.number != len(self._checksums):
+            raise UserError(
+                f"{self._path}: clip {frame.clip} has frame {frame.number} in place {len(self._checksums)}, and a "
+                "video of ids counts its frames from 0 without gaps; write a folder, which keeps their numbers"
+            )
         shown = self._frame(picture)
         place = self._last + round(_TICKS / self._rate) if self._last >= 0 else 0
         if frame.seconds is not None and round(frame.seconds * _TICKS) > self._last:
             place = round(frame.seconds * _TICKS)
         shown.pts, shown.time_base, self._last = place, Fraction(1, _TICKS), place
-        self._container.mux(self._stream.encode(shown))
+        try:
+            packets = self._stream.encode(shown)  # the first call opens the encoder
+        except av.FFmpegError as error:
+            encoder = CODES[self._path.suffix.lower()][0]
+            raise UserError(
+                f"{self._path}: {encoder} cannot write pictures of {width}x{height} pixels "
+                f"({error.strerror}); give a smaller --size, or write a folder"
+            ) from error
+        self._container.mux(packets)
 
     def finish(self) -> None:
         """Give the video its name; one of ids only when every frame is read back as it was written."""
@@ -161,16 +176,16 @@ class _Video:
             raise UserError(f"{self._path}: there is no frame to write")
         self._container.mux(self._stream.encode())
         self._container.close()
-        if self._checksums and [zlib.crc32(ids.tobytes()) for ids in id_frames(self._temporary)] != self._checksums:
+        if self._checksums and [zlib.crc32(ids.tobytes()) for ids in id_frames(self.temporary)] != self._checksums:
             raise UserError(f"{self._path}: ids are not read back as they were written; write a folder")
-        os.replace(self._temporary, self._path)
+        os.replace(self.temporary, self._path)
 
     def discard(self) -> None:
         """Remove what has no name yet."""
         if self._container is not None:
             with contextlib.suppress(av.FFmpegError):
                 self._container.close()
-        self._temporary.unlink(missing_ok=True)
+        self.temporary.unlink(missing_ok=True)
 
     def _open(self, width: int, height: int) -> None:
         av.logging.set_level(None)
@@ -178,7 +193,7 @@ class _Video:
         code, options = CODES[suffix]
         # The index at the beginning: browsers then play while they load.
         first = {"movflags": "+faststart"} if suffix == ".mp4" else {}
-        self._container = av.open(self._temporary, "w", options=first)
+        self._container = av.open(self.temporary, "w", options=first)
         self._stream = self._container.add_stream(code, Fraction(self._rate).limit_denominator(1001), options)
         # Both sides of a video for the eye are even.
         even = suffix != IDS

@@ -194,6 +194,12 @@ def test_two_networks_and_their_flicker_are_side_by_side(project):
         (["net", "walk", "--to", "out.mkv", "--form", "overlay"], "out.mkv: holds ids; for --form overlay choose .mp4"),
         (["net", "walk", "--to", "out.mkv", "--flicker"], "out.mkv: holds ids; for --form overlay choose .mp4"),
         (["net", "two", "--to", "out.mkv"], "out.mkv: a video of ids holds one clip, and there are 2; write a folder"),
+        (["net", "from_7", "--to", "out.mkv"], "out.mkv: clip from_7 has frame 7 in place 0, .* gaps; write a folder"),
+        (["net", "gap", "--to", "out.mkv"], "out.mkv: clip gap has frame 3 in place 2, .* gaps; write a folder"),
+        (
+            ["net", "walk", "--to", "out.mp4", "--compare", "net", "--size", "8192x32"],
+            r"out.mp4: libx264 cannot write pictures of \d+x\d+ pixels .*; give a smaller --size, or write a folder",
+        ),
         (["net", "walk", "--to", "out", "--form", "ids", "--flicker"], "--form ids: --flicker and --compare show"),
         (["net", "walk", "--to", "out", "--size", "big"], "--size big: give HEIGHTxWIDTH"),
         (["net", "walk", "--to", "out", "--precision", "fp16"], "--precision fp16: choose one of fp32, bf16"),
@@ -222,6 +228,10 @@ def test_a_mistake_is_one_line_and_leaves_nothing(project, arguments, message):
         cv2.imwrite(f"mixed/{number}.png", image)
         Path(f"two/{number}").mkdir(parents=True)
         cv2.imwrite(f"two/{number}/0.png", image)
+    for folder, numbers in (("from_7", [7, 8]), ("gap", [0, 1, 3])):
+        Path(folder).mkdir()
+        for number, image in zip(numbers, pictures(3), strict=False):
+            cv2.imwrite(f"{folder}/{number:06d}.png", image)
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     result = run(*arguments)
     assert result.exit_code == 1
