@@ -151,7 +151,7 @@ def render(
         dataset: name of the data set.
         found: sentences for the first screen.
         videos: paths by clip, relative to the page.
-        compared: names of the runs in the videos, from top to bottom, without the baseline's.
+        compared: names of the runs in the videos, from top to bottom.
         milliseconds: time each of their frames is shown.
         main: the rows of the scheme table that every chain has.
         schemes: the scheme table, see :func:`etc.reporting.tables.display`.

@@ -40,7 +40,7 @@ STRIP = "plots/strip.png"
 SHORT = ("architecture", "scheme", "mIoU", "TC", tables.FREQUENT, "agreement", "ΔTC", "ΔmIoU")
 SHORT_NOTE = (
     "Shares in percent, means over chains; Δ in percentage points against the baseline, with the interval over chains "
-    "and clips. All of these students are one network. The table of all schemes is below."
+    "and clips. The students of an architecture are one network. The table of all schemes is below."
 )
 AUDIT = ["class", "kept_share", "accuracy_before", "accuracy_kept"]
 
@@ -109,12 +109,13 @@ def run(dataset: str) -> str:
     order = list(dict.fromkeys(one.scheme for one in runs))
     schemes = tables.scheme_table(every, settings.baseline, settings.confidence, frequent)
     weights = {name: students.scheme(name) for name in order}
+    distilled = [name for name, scheme in weights.items() if student.needs_teacher(scheme)]
     compared = terms.comparisons(
         run_table.groupby("scheme", sort=False)["seed"].nunique().to_dict(),
         weights,
         students.iterations_factor,
         {name: students.pseudo_share(name) for name in order},
-        [name for name, scheme in weights.items() if student.needs_teacher(scheme)],
+        distilled,
     )
     worth = terms.table(evaluations, compared, settings.confidence, frequent)
     by_class = classes.table(every, settings.baseline, data.label_set)
@@ -165,9 +166,9 @@ def run(dataset: str) -> str:
     main = text[text["scheme"].isin([one.scheme for one in runs]) & (text["seeds"] == str(len(plan.seeds)))]
     files["index.html"] = page.render(
         dataset,
-        findings.sentences(schemes, *settings.shown()[:2]),
+        findings.sentences(schemes, *settings.shown()[:2], distilled),
         {one.clip: _video_path(one) for one in samples},
-        runs_shown[1:],
+        runs_shown,
         settings.overlay.milliseconds,
         page.Block(main[[name for name in SHORT if name in main]], SHORT_NOTE),
         page.Block(text, note),

@@ -7,13 +7,14 @@ import pytest
 from etc.reporting.findings import sentences
 
 
-def schemes(tc=(1.0, 0.5, 1.5), miou=(1.0, 0.5, 1.5), long=False):
+def schemes(tc=(1.0, 0.5, 1.5), miou=(1.0, 0.5, 1.5), long=False, chains=3):
     """Baseline and etc, with a difference and the ends of its interval for each measure."""
     rows = [{"scheme": "baseline", "iterations": 200.0}, {"scheme": "etc", "iterations": 200.0}]
     rows += [{"scheme": "baseline_long", "iterations": 900.0}] * long
     rows += [{"scheme": "labeller", "iterations": 1000.0}]
     for row in rows:
         row |= {"architecture": "pspnet18", "parameters": 218_000, "gmac": 0.122, "agreement_mean": 93.0}
+        row["delta_chains"] = np.nan if row["scheme"] == "baseline" else chains
         for name, (value, low, high) in (("tc", tc), ("miou", miou)):
             new = row["scheme"] != "baseline"
             row[f"{name}_mean"] = 60.0 + new * value
@@ -58,3 +59,19 @@ def test_what_longer_training_gives_is_said_too():
     assert sentences(schemes(long=True), "baseline", "etc")[2].endswith(
         "; 4.5 times the iterations without a teacher (baseline_long) give +1.00 points of TC and +1.00 of mIoU."
     )
+
+
+def test_a_scheme_that_learns_from_the_teacher_is_no_longer_training_without_one():
+    table = schemes(long=True).replace("baseline_long", "etc_long")
+    assert sentences(table, "baseline", "etc", ["etc", "etc_long"])[2].endswith("; the price is paid in training.")
+
+
+def test_what_one_chain_says_is_marked():
+    assert "(+1.00 points [+0.50, +1.50], one chain), pixel" in sentences(schemes(chains=1), "baseline", "etc")[0]
+
+
+def test_of_several_architectures_the_first_is_named():
+    both = pd.concat([schemes(), schemes().assign(architecture="mobilenetv2")], ignore_index=True)
+    steady, _, cost = sentences(both, "baseline", "etc")
+    assert steady.startswith("With pspnet18, etc is steadier than baseline: ")
+    assert cost.startswith("All students with pspnet18 are one network of 0.218 M parameters")

@@ -308,6 +308,14 @@ def test_sample_without_a_clip_points_to_the_parameter(project):
         report.run("street")
 
 
+def test_rows_of_the_videos_are_named_whatever_the_order_of_the_table(project):
+    edit(project, "baseline: baseline", "baseline: etc")
+    edit(project, "compare: [etc]", "compare: [baseline]")
+    report.run("street")
+    page = (project / "results/street/index.html").read_text()
+    assert "From top to bottom: pspnet18-etc-0, pspnet18-baseline-0. From left" in page
+
+
 def test_scheme_that_is_not_declared_is_named(project):
     edit(project, "compare: [etc]", "compare: [sf_tl]")
     with pytest.raises(UserError, match="key 'street.compare' names 'sf_tl', but .*declares only baseline, etc, tl"):
