@@ -152,11 +152,18 @@ def evaluate_folders(request: Request, colours: Callable[[int], LabelSet] | None
 def _frames(path: Path | None) -> ClipFolder | None:
     if path is None:
         return None
+    _check_there(path)
     return of_video(path) if path.is_file() else read_folder(path, FRAME_SUFFIXES, vspw=VSPW_FRAMES)
 
 
 def _ids(path: Path, prefer: Sequence[str] = (), vspw: str = "") -> ClipFolder:
+    _check_there(path)
     return id_video(path) if path.is_file() else read_folder(path, ID_SUFFIXES, prefer, vspw)
+
+
+def _check_there(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"{path}: no such folder or video; give the path of one that is there")
 
 
 class _Bad:

@@ -507,7 +507,7 @@ def test_corrupt_stored_flow(moving, monkeypatch):
 def test_empty_and_missing_folders(moving):
     (moving / "empty").mkdir()
     assert "empty: the folder holds no .png or .npy file" in refused(moving, predictions="empty")
-    assert "nowhere: no such folder" in refused(moving, predictions="nowhere")
+    assert "nowhere: no such folder or video" in refused(moving, predictions="nowhere")
     assert "empty: the folder holds no .png or .jpg or .jpeg or .bmp" in refused(moving, flow="dis", frames="empty")
     assert "empty: the folder holds no .flo or .png file" in refused(moving, flow="empty")
 
