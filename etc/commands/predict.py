@@ -78,7 +78,7 @@ def predict(
         if sources.is_data_set(source) and not any(streamed):
             print(
                 writing.write(
-                    run, source, to, split or "test", chosen("--form", shape, get_args(writing.Form)), labelled
+                    run, source, to, split or "test", chosen("--form", shape, get_args(writing.Form)), labelled, force
                 )
             )
             return

@@ -59,11 +59,6 @@ def check_dataset(plan: experiment.ExperimentParams, dataset: str) -> None:
     _check_flow(plan, dataset, block[flow].train.max_offset, block[teacher], block[student])
     _check_precision(dataset, block[frames], block[flow])
     report.check_declared(dataset, block[report], plan.runs())
-    if not block[evaluate].sample_clips:
-        raise UserError(
-            f"{evaluate.PATH}: key '{dataset}.sample_clips' = 0: the report would have nothing to show, after all "
-            "is trained; set it to 1 or more"
-        )
 
 
 def known_size(dataset: str, settings: frames.StreetParams | frames.SourceParams) -> tuple[int, int] | None:

@@ -31,7 +31,7 @@ class EvaluateParams(Params):
 
     split: Literal["dev", "test"] = Field(description="clips on which students are judged")
     sample: Sample
-    sample_clips: int = Field(ge=0, le=20, description="clips whose predictions are kept for the pictures")
+    sample_clips: int = Field(ge=1, le=20, description="clips whose predictions are kept for the pictures")
     batch: int = Field(ge=1, le=256, description="frames in one forward pass")
     fuse: bool = Field(default=True, description="make batch normalisation part of the convolutions: faster")
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU when there is one")

@@ -33,7 +33,7 @@ Form = Literal["ids", "labels", "colours", "overlay", "cityscapes"]
 OPACITY = 0.6  # share of the class colour in an overlay
 
 
-def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: bool) -> str:
+def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: bool, force: bool = False) -> str:
     """Predict the frames of one split, or of all, and write one PNG a frame, ``<to>/<clip>/<frame>.png``.
 
     Args:
@@ -44,13 +44,14 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
         form: ids (train ids, as ``etc tc`` reads them), labels (ids as in the label files), colours, overlay (colours
             over the frame), or cityscapes (the names and ids that its official evaluation reads, directly in ``to``).
         labelled: only frames that have a label.
+        force: replace files that were made here before.
 
     Returns:
         The closing line; for ids with a second one, how to measure their consistency.
 
     Raises:
         UserError: the network or the frames are missing, their classes differ, or ``to`` holds a file in the way that
-            was not made by this function. Nothing is written then.
+            was not made by this function, or was and is not to be replaced. Nothing is written then.
     """
     data = Dataset(dataset)
     chosen, label_set = chosen_frames(data, split, labelled), data.label_set
@@ -59,7 +60,10 @@ def write(run: Path, dataset: str, to: Path, split: str, form: Form, labelled: b
     weights.check_classes(run, config, label_set.names, f"the data set '{dataset}'", remedy)
     name = cityscapes.file_name if form == "cityscapes" else _file_name
     places = (data.root, location.external(data.root), data.manifest, run / weights.WEIGHTS, run / weights.CONFIG)
-    check_folder(to, map(name, chosen.to_dict("records")), filter(None, places))
+    names = [name(row) for row in chosen.to_dict("records")]
+    check_folder(to, names, filter(None, places))
+    if not force and (there := next((to / one for one in names if (to / one).exists()), None)):
+        raise UserError(f"{there}: exists; replace what was made here with --force, or choose another folder")
     predictions = predicted(network, data, chosen)
     with together(to):
         if form == "cityscapes":

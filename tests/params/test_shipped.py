@@ -250,10 +250,8 @@ def test_tuning_one_data_set_changes_no_other(path, tmp_path):
             [("frames", "source: camvid\n", "source: [camvid]\n"), ("experiment", "run: [street]", "run: [camvid]")],
             r"key 'camvid.source' = \['camvid'\]: no such source; use one of",
         ),
-        (
-            [("evaluate", "sample_clips: 3", "sample_clips: 0")],
-            "evaluate.yaml: key 'street.sample_clips' = 0: the report has nothing to show",
-        ),
+        # Found only after all is trained, the report would have nothing to show.
+        ([("evaluate", "sample_clips: 3", "sample_clips: 0")], r"evaluate.yaml: key 'street.sample_clips' = 0: .*1"),
     ],
 )
 def test_names_that_do_not_fit_together_are_refused(project, edits, message):

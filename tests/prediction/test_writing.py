@@ -185,14 +185,15 @@ def test_foreign_frames_are_inputs_too(project):
 
 def test_predictions_may_be_made_again(project):
     first = run("--form", "overlay")
-    again = run("--form", "colours")
+    assert "000000.png: exists; replace what was made here with --force" in refused("--form", "colours")
+    again = run("--form", "colours", "--force")
     assert first.exit_code == again.exit_code == 0
     assert (cv2.imread("out/street_000000/000001.png")[..., ::-1] == STREET.colour(expected()[1][1])).all()
     assert run("--form", "cityscapes", "--to", "official").exit_code == 0
-    assert run("--form", "cityscapes", "--to", "official").exit_code == 0
+    assert run("--form", "cityscapes", "--to", "official", "--force").exit_code == 0
     assert len(list(Path("official").glob("*.png"))) == 6 and Path("official", MARKER).exists()
     Path("out/street_000000/000001.png").write_bytes(b"edited")
-    assert "000001.png: exists and was not made by this command, or has changed since" in refused()
+    assert "000001.png: exists and was not made by this command, or has changed since" in refused("--force")
 
 
 @pytest.mark.parametrize("form", ["ids", "cityscapes"])
