@@ -22,7 +22,7 @@ def pairs(evaluations: Sequence[Evaluation], architecture: str, first: str, seco
 
 
 def deltas(paired: Sequence[Pair], confidence: float, frequent: np.ndarray | None = None) -> dict[str, float]:
-    """Differences of TC and mIoU with their intervals, for pairs (baseline, scheme) of one seed each.
+    """Differences of TC, agreement and mIoU with their intervals, for pairs (baseline, scheme) of one seed each.
 
     Args:
         paired: at least one.
@@ -30,7 +30,7 @@ def deltas(paired: Sequence[Pair], confidence: float, frequent: np.ndarray | Non
         frequent: bool (C,), classes of ``delta_tc_frequent``; None leaves that out.
 
     Returns:
-        ``delta_tc, delta_tc_low, delta_tc_high, delta_tc_spread, delta_miou, …`` in percentage points, see
+        ``delta_tc, delta_tc_low, delta_tc_high, delta_tc_spread, delta_agreement, …`` in percentage points, see
         :class:`etc.reporting.crossed.Difference`; all NaN without counts. ``delta_chains`` is the number of pairs.
 
     Raises:
@@ -46,6 +46,7 @@ def deltas(paired: Sequence[Pair], confidence: float, frequent: np.ndarray | Non
             )
     found = {
         "tc": _difference([one.tc for one in runs], confidence),
+        "agreement": _difference([one.tc.alike() for one in runs], confidence),
         "miou": _difference([one.iou for one in runs], confidence),
     }
     if frequent is not None:

@@ -30,6 +30,11 @@ class ClipCounts(NamedTuple):
         chosen = (getattr(self.counts, part)[:, classes] for part in ("intersection", "union"))
         return ClipCounts(self.clips, IouCounts(*chosen, self.counts.same, self.counts.counted))
 
+    def alike(self) -> "ClipCounts":
+        """Pixels with the same class, of all that were compared, in the place of one class: the ratio is agreement."""
+        same, counted = self.counts.same, self.counts.counted
+        return ClipCounts(self.clips, IouCounts(same[:, None], counted[:, None], same, counted))
+
 
 class Made(NamedTuple):
     """What an evaluation says of itself.

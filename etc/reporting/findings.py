@@ -20,15 +20,16 @@ def sentences(schemes: pd.DataFrame, baseline: str, scheme: str, distilled: Coll
     architecture = schemes["architecture"].iloc[0]
     rows = schemes[schemes["architecture"] == architecture].set_index("scheme")
     one, other = rows.loc[scheme], rows.loc[baseline]
-    verdict = _verdict(one, "delta_tc", "steadier than", "less steady than", "as steady as")
     several = schemes["architecture"].nunique() > 1
     subject = f"With {architecture}, {scheme}" if several else scheme
     found = [
-        f"{subject} is {verdict} {baseline}: temporal consistency {_percent(other, one, 'tc_mean')}"
-        f"{_difference(one, 'delta_tc')}, pixel agreement {_percent(other, one, 'agreement_mean')}."
+        f"{subject} has {_verdict(one, 'delta_tc', 'higher', 'lower')} temporal consistency than {baseline}, "
+        f"{_percent(other, one, 'tc_mean')}{_difference(one, 'delta_tc')}, and "
+        f"{_verdict(one, 'delta_agreement', 'higher', 'lower')} pixel agreement, "
+        f"{_percent(other, one, 'agreement_mean')}{_difference(one, 'delta_agreement')}."
     ]
     if not np.isnan(one["miou_mean"]):
-        verdict = _verdict(one, "delta_miou", "more often right", "less often right", "as often right")
+        verdict = _verdict(one, "delta_miou", "more often right", "less often right")
         found.append(f"It is {verdict}: mIoU {_percent(other, one, 'miou_mean')}{_difference(one, 'delta_miou')}.")
     else:
         found.append("The data has no labels, so nothing says which predictions are right.")
@@ -36,14 +37,13 @@ def sentences(schemes: pd.DataFrame, baseline: str, scheme: str, distilled: Coll
     return [*found, _cost(students, rows, other, {"labeller", "teacher", baseline, *distilled})]
 
 
-def _verdict(row: pd.Series, delta: str, more: str, fewer: str, neither: str) -> str:
+def _verdict(row: pd.Series, delta: str, more: str, fewer: str) -> str:
     """Which words the interval allows."""
-    low, high = row[f"{delta}_low"], row[f"{delta}_high"]
-    if low > 0:
+    if row[f"{delta}_low"] > 0:
         return more
-    if high < 0:
+    if row[f"{delta}_high"] < 0:
         return fewer
-    return f"not measurably {more if row[delta] > 0 else fewer}" if row[delta] else neither
+    return f"not measurably {more if row[delta] > 0 else fewer}"
 
 
 def _percent(before: pd.Series, after: pd.Series, name: str) -> str:

@@ -30,7 +30,7 @@ SHARES = ["miou", "pixel_accuracy", "tc", "tc_frequent", "tc_visible", "agreemen
 # Of one network, whatever its seed.
 COST = ["parameters", "gmac"]
 RUN_COLUMNS = ["architecture", "scheme", "seed", *SHARES, "iterations", *COST]
-DELTA_COLUMNS = [f"delta_{metric}{end}" for metric in ("tc", "tc_frequent", "miou") for end in ENDS]
+DELTA_COLUMNS = [f"delta_{metric}{end}" for metric in ("tc", "tc_frequent", "agreement", "miou") for end in ENDS]
 SCHEME_COLUMNS = [
     *["architecture", "scheme", "seeds", "miou_mean", "miou_std", "pixel_accuracy_mean", "tc_mean", "tc_std"],
     *["tc_frequent_mean", "tc_visible_mean", "agreement_mean", "iterations", *COST],
@@ -158,6 +158,7 @@ def display(schemes: pd.DataFrame) -> pd.DataFrame:
             "TC 2nd flow": [decimals(value) for value in schemes["tc_compare_mean"]],
             "ΔTC": with_interval(schemes, "delta_tc"),
             f"Δ{FREQUENT}": with_interval(schemes, "delta_tc_frequent"),
+            "Δagreement": with_interval(schemes, "delta_agreement"),
             "ΔmIoU": with_interval(schemes, "delta_miou"),
             "iterations": [f"{value:.10g}" for value in schemes["iterations"]],
         }
@@ -241,7 +242,7 @@ def terminal_table(schemes: pd.DataFrame, further: Mapping[str, Mapping[tuple[st
         further: columns to add on the right: by their title a text by architecture and scheme, where it is known.
     """
     # The rest is left to the files: terminal lines are short.
-    shown = display(schemes).drop(columns=["TC 2nd flow", "params, M", "GMAC"], errors="ignore")
+    shown = display(schemes).drop(columns=["TC visible", "TC 2nd flow", "params, M", "GMAC"], errors="ignore")
     rows = [*zip(shown["architecture"], shown["scheme"], strict=True)]
     for title, known in (further or {}).items():
         shown[title] = [known.get(row, "") for row in rows]

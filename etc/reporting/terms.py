@@ -89,6 +89,7 @@ def display(found: pd.DataFrame) -> pd.DataFrame:
         chains=found["chains"].astype(str),
         ΔTC=tables.with_interval(found, "delta_tc", "chains"),
         **{f"Δ{tables.FREQUENT}": tables.with_interval(found, "delta_tc_frequent", "chains")},
+        Δagreement=tables.with_interval(found, "delta_agreement", "chains"),
         ΔmIoU=tables.with_interval(found, "delta_miou", "chains"),
     )
     return tables.without_empty(shown)

@@ -37,7 +37,7 @@ HISTORY = ["step", *plots.TERMS]
 PACKAGES = ("etc-segmentation", "numpy", "opencv-python", "torch")
 STRIP = "plots/strip.png"
 # Columns of the short table.
-SHORT = ("architecture", "scheme", "mIoU", "TC", tables.FREQUENT, "agreement", "ΔTC", "ΔmIoU")
+SHORT = ("architecture", "scheme", "mIoU", "TC", tables.FREQUENT, "agreement", "ΔTC", "Δagreement", "ΔmIoU")
 SHORT_NOTE = (
     "Shares in percent, means over chains; Δ in percentage points against the baseline, with the interval over chains "
     "and clips. The students of an architecture are one network. The table of all schemes is below."

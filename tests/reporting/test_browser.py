@@ -70,7 +70,7 @@ def test_the_page_works(page, width):
     found = json.loads(html.unescape(re.search(r"<pre>(.+?)</pre>", dump, re.S)[1]))
     assert found["failed"] == [] and not found["wide"]
     steadier, right, cost = found["found"]
-    assert steadier.startswith("etc is steadier than baseline: temporal consistency ")
+    assert steadier.startswith("etc has higher temporal consistency than baseline, ")
     assert right.startswith("It is more often right: mIoU ") and "nothing is added when it runs" in cost
     order = ["Differences to the baseline", "Quality against consistency", "All schemes", "What each term is worth"]
     assert found["headings"][:4] == order

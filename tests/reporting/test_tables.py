@@ -13,7 +13,7 @@ from etc.dataset.label_sets import STREET
 from etc.evaluation.consistency import PairResult
 from etc.evaluation.counts import counts_table, pair_records
 from etc.evaluation.iou import IouCounts
-from etc.evaluation.tc import frequent_classes, pair_counts
+from etc.evaluation.tc import frequent_classes, pair_counts, pixel_agreement
 from etc.params.experiment import Run
 from etc.reporting import tables, terms
 from etc.reporting.evaluations import ClipCounts, Evaluation, Made
@@ -100,6 +100,7 @@ def test_scheme_rows_have_the_promised_columns_and_order():
         "tc_visible_mean,agreement_mean,"
         "iterations,parameters,gmac,delta_chains,delta_tc,delta_tc_low,delta_tc_high,delta_tc_spread,"
         "delta_tc_frequent,delta_tc_frequent_low,delta_tc_frequent_high,delta_tc_frequent_spread,"
+        "delta_agreement,delta_agreement_low,delta_agreement_high,delta_agreement_spread,"
         "delta_miou,delta_miou_low,delta_miou_high,delta_miou_spread,tc_compare_mean"
     )
     rows = list(zip(table["architecture"], table["scheme"], strict=True))
@@ -146,6 +147,10 @@ def test_difference_uses_shared_seeds_only():
     runs += [two_clips("etc", 0, 53, 63), two_clips("etc", 1, 57, 67), two_clips("etc", 5, 99, 99)]
     baseline, etc = tables.scheme_table(runs, "baseline", CONFIDENCE).to_dict("records")
     assert etc["delta_tc"] == etc["delta_miou"] == pytest.approx((3 + 5) / 2)
+    alike = {(one.run.scheme, one.run.seed): 100 * pixel_agreement(one.tc.pooled()) for one in runs}
+    gains = [alike["etc", seed] - alike["baseline", seed] for seed in (0, 1)]
+    assert etc["delta_agreement"] == pytest.approx(np.mean(gains)) and np.ptp(gains) > 0
+    assert etc["delta_agreement_low"] < np.mean(gains) < etc["delta_agreement_high"]
     assert all(np.isnan(baseline[name]) for name in tables.DELTA_COLUMNS)
 
 
