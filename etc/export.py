@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from etc.colours import label_set_of
 from etc.core.errors import UserError, first_line
 from etc.core.files import atomic
 from etc.core.outputs import check_files
@@ -91,7 +92,9 @@ def export(run: Path, target: Path, size: tuple[int, int], dynamic: bool = False
         raise UserError(f"--dynamic needs images of at least {LEAST} pixels a side; raise --height and --width")
     check_files({target: is_export}, [run / weights.WEIGHTS, run / weights.CONFIG])
     network, config = weights.load(run)
-    metadata = {key: json.dumps(config[key]) for key in KEYS if key in config}
+    # Networks of earlier versions do not say their colours.
+    colours = label_set_of(config["class_names"], config.get("palette")).palette
+    metadata = {key: json.dumps(value) for key, value in {**config, "palette": colours}.items() if key in KEYS}
     segmenter = Segmenter(network).eval()
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings(), advising(f"lower --height ({height}) or --width ({width})"):
@@ -118,7 +121,7 @@ def export(run: Path, target: Path, size: tuple[int, int], dynamic: bool = False
 def is_export(path: Path) -> bool:
     """Whether a file was written by :func:`export`: both formats hold the names of the metadata as they are."""
     content = path.read_bytes()
-    return content.startswith(_FIRST) and all(key.encode() in content for key in KEYS if key != "palette")
+    return content.startswith(_FIRST) and all(key.encode() in content for key in KEYS[:-1])
 
 
 def _pt2(program: ExportedProgram, metadata: dict[str, str], target: Path) -> Written:

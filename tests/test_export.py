@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 
 import pytest
@@ -64,6 +65,17 @@ def test_onnx_computes_the_same(run, expected, tmp_path):
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["class_names"]) == NAMES and json.loads(metadata["palette"]) == PALETTE
     check_files({tmp_path / "network.onnx": is_export})
+
+
+def test_a_network_that_does_not_say_its_colours_gets_some(run, tmp_path):
+    shutil.copytree(run, tmp_path / "old")
+    config = json.loads((tmp_path / "old/config.json").read_text())
+    del config["palette"]
+    (tmp_path / "old/config.json").write_text(json.dumps(config))
+    export(tmp_path / "old", tmp_path / "network.pt2", SIZE)
+    metadata = {"palette": ""}
+    torch.export.load(tmp_path / "network.pt2", extra_files=metadata)
+    assert len({tuple(one) for one in json.loads(metadata["palette"])}) == 3
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
