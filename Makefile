@@ -60,7 +60,7 @@ $(DOCS_STAMP): $(STAMP)
 	@touch $@
 
 lock:  ## resolve requirements.lock again from pyproject.toml; other optional extras are not in it
-	@$(BIN)/python -m piptools compile --quiet --extra pipeline --extra dev --extra cityscapes --extra efficientnet --extra slurm --extra torchmetrics --strip-extras --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
+	@$(BIN)/python -m piptools compile --quiet --extra pipeline --extra dev --extra cityscapes --extra efficientnet --extra torchmetrics --strip-extras --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 	@# A CPU build resolves to 2.13.0+cpu, a name that exists on that index alone.
 	@sed -i.bak 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock && rm requirements.lock.bak
 

@@ -25,7 +25,7 @@ def project_requirements() -> list[Requirement]:
     # The other extras are optional; what pip then installs is not locked.
     extras = [
         project["optional-dependencies"][name]
-        for name in ("pipeline", "dev", "cityscapes", "efficientnet", "slurm", "torchmetrics")
+        for name in ("pipeline", "dev", "cityscapes", "efficientnet", "torchmetrics")
     ]
     return [Requirement(one) for one in sum(extras, project["dependencies"])]
 

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 # Where the programs look by themselves: those inside of jobs are not told another place.
 USUAL = Path("/etc/slurm/slurm.conf")
@@ -49,6 +51,11 @@ def missing() -> list[str]:
 @contextlib.contextmanager
 def cluster(folder: Path, jobs: int) -> Iterator[dict[str, str]]:
     """A cluster that runs so many jobs at once; gives the environment variables that lead to it."""
+    with FileLock("/tmp/etc-toy-slurm.lock"):
+        yield from _cluster(folder, jobs)
+
+
+def _cluster(folder: Path, jobs: int) -> Iterator[dict[str, str]]:
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True)
     host = socket.gethostname()

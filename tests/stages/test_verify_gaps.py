@@ -129,5 +129,6 @@ def test_without_gaps_the_manifest_has_the_bytes_that_it_had_before_it_kept_gaps
     for shown, found, counted in before_and_after_the_manifest():
         assert found == [] and counted == {"gaps": 0, "lacking": 0} and "nothing is wrong" in shown
     path = Path("data/mine/frames.parquet")
-    manifest.write(tmp_path / "alone.parquet", manifest.read(path), manifest.read_label_set(path))
+    held = manifest.read(path), manifest.read_label_set(path), manifest.read_terms(path)
+    manifest.write(tmp_path / "alone.parquet", *held)
     assert path.read_bytes() == (tmp_path / "alone.parquet").read_bytes()
