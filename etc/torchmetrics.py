@@ -4,6 +4,7 @@ Needs the extra ``torchmetrics``. They take frames in order and remember the las
 metric) updates and returns nothing, and each process must see whole clips.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,7 @@ class VideoConsistency(_Wrapped):
                 share, number = video_consistency(video), 1
             else:
                 share, number = released_video_consistency([video]), int((video.held > 0).sum())
-            if share == share:
+            if not math.isnan(share):
                 self._count(shares=share * number, averaged=number)
         self._metric.videos = []
 

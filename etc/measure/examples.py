@@ -15,12 +15,11 @@ from etc.evaluation.protocols import protocol_named
 from etc.evaluation.tc import pixel_agreement, temporal_consistency
 from etc.measure.id_maps import Frames
 from etc.measure.judging import ClipTask, JudgedClip
+from etc.reporting.flicker import FLIPPED, dimmed
 
 WORST = 5
 # Pictures are brought to this width at most, in pixels.
 WIDEST = 480
-_CHANGED = (230, 20, 30)
-_DIM = 0.45  # brightness of the grey frame below the red
 _PLAIN = 90  # grey level without a frame
 
 
@@ -149,8 +148,8 @@ def _changed(frame: np.ndarray | None, changes: np.ndarray) -> np.ndarray:
     grey = np.full(changes.shape, _PLAIN, np.uint8)
     if frame is not None:
         grey = cv2.cvtColor(cv2.resize(frame, changes.shape[::-1], interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-    picture = cv2.merge([(grey * _DIM).astype(np.uint8)] * 3)
-    picture[changes == 1] = _CHANGED
+    picture = dimmed(grey)
+    picture[changes == 1] = FLIPPED
     picture[changes == IGNORE] = 0
     return picture
 

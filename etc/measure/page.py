@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from etc.core.errors import many, visible
 from etc.dataset.label_sets import LabelSet
 from etc.measure.examples import WIDEST, WORST, Example
 from etc.measure.text import comparison, notes, percent, place, score_texts
+from etc.templates import environment
 from etc.version import version
 
 # In the first bytes of every page, so that it is recognised.
@@ -66,18 +65,12 @@ def page(
         named: whether the classes have names besides their ids.
         command: what was typed.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"visible": visible, "percent": percent, "many": many, "data": _data}
+    templates = environment(_TEMPLATES)
+    templates.filters |= {"visible": visible, "percent": percent, "many": many, "data": _data}
     names = label_set.names if named else None
     clips = sorted(figures["clips"].items(), key=lambda one: (one[1]["tc"] is None, one[1]["tc"], one[0]))
     classes = [(int(one), value) for one, value in figures["per_class"].items() if value is not None]
-    return environment.get_template("tc.html").render(
+    return templates.get_template("tc.html").render(
         mark=MARK,
         place=place,
         figures=figures,

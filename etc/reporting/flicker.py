@@ -15,6 +15,11 @@ OFTEN = 0.25
 _DIM = 0.45  # brightness of the grey frame below the colours
 
 
+def dimmed(grey: np.ndarray) -> np.ndarray:
+    """A grey picture, uint8 (H, W), as a dark ground for colours, uint8 (H, W, 3)."""
+    return cv2.merge([(grey * _DIM).astype(np.uint8)] * 3)
+
+
 class Flicker:
     """Follows one network's predictions, frame by frame.
 
@@ -49,7 +54,7 @@ class Flicker:
             self._sum += changes == 1
             self._frames += 1
         self._ids, self._changes = ids, changes
-        grey = cv2.merge([(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) * _DIM).astype(np.uint8)] * 3)
+        grey = dimmed(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
         return self._shown(grey, changes == 1, flips), self._accumulated(grey)
 
     def _shown(self, grey: np.ndarray, changed: np.ndarray, flipped: np.ndarray) -> np.ndarray:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from etc.reporting import tables
+from etc.templates import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -161,27 +161,24 @@ def render(
         files: paths of the table files, relative to the page.
         provenance: what the page is made from.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(
-        dataset=dataset,
-        found=found,
-        videos=videos,
-        compared=compared,
-        milliseconds=milliseconds,
-        main=_narrow(main),
-        schemes=_narrow(schemes),
-        further=[(title, _narrow(block)) for title, block in further.items()],
-        pictures=pictures,
-        labelled=labelled,
-        files=files,
-        provenance=provenance,
-        text_columns=tables.WORDS,
+    return (
+        environment(TEMPLATES)
+        .get_template("page.html")
+        .render(
+            dataset=dataset,
+            found=found,
+            videos=videos,
+            compared=compared,
+            milliseconds=milliseconds,
+            main=_narrow(main),
+            schemes=_narrow(schemes),
+            further=[(title, _narrow(block)) for title, block in further.items()],
+            pictures=pictures,
+            labelled=labelled,
+            files=files,
+            provenance=provenance,
+            text_columns=tables.WORDS,
+        )
     )
 
 

@@ -5,10 +5,8 @@ import importlib.metadata
 import io
 import shutil
 import sys
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -21,12 +19,10 @@ from etc.core.outputs import together
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
 from etc.evaluation.tc import frequent_classes
-from etc.flow.store import StoredFlow
 from etc.params import experiment, report, student
 from etc.params.experiment import Kind, Network, Run
-from etc.reporting import classes, clips, findings, page, plots, strip, tables, terms, video
+from etc.reporting import classes, clips, findings, page, plots, samples, tables, terms
 from etc.reporting.evaluations import Evaluation, Made
-from etc.reporting.flicker import CAPTIONS, Flicker
 
 # Results live in git, which is no place for big files.
 MOST_BYTES = 500_000
@@ -43,20 +39,6 @@ SHORT_NOTE = (
     "and clips. The students of an architecture are one network. The table of all schemes is below."
 )
 AUDIT = ["class", "kept_share", "accuracy_before", "accuracy_kept"]
-
-
-class Sample(NamedTuple):
-    """Predictions of one clip, kept for the pictures.
-
-    Attributes:
-        clip: its name.
-        frames: K frame numbers.
-        predictions: per scheme uint8 (K, H, W) train ids.
-    """
-
-    clip: str
-    frames: list[int]
-    predictions: dict[str, np.ndarray]
 
 
 def run(dataset: str) -> str:
@@ -94,8 +76,8 @@ def run(dataset: str) -> str:
     audits = pd.concat([_audit(data, seed) for seed in plan.seeds], ignore_index=True)
     audit = audits.groupby("class", sort=False, as_index=False).mean()
     shown = {name: next(one for one in runs if one.scheme == name) for name in settings.shown()}
-    samples = _samples(data, shown)
-    sample, records = samples[0], _records(data, samples[0])
+    videos = {f"video/{one.clip}.mp4": one for one in samples.read(data, shown)}
+    sample = next(iter(videos.values()))
     declared, aside = {one.name for one in (*runs, *networks)}, Path("work") / "undeclared" / dataset
     set_aside(data.folder / "evaluation", declared, aside)
     set_aside(data.folder / "history", declared | {one.name for one in plan.starts()}, aside)
@@ -146,9 +128,9 @@ def run(dataset: str) -> str:
         "plots/losses.png": lambda: plots.png(plots.loss_curves(history, settings.plots.smoothing), dpi),
         "plots/learning.png": lambda: plots.png(plots.learning_curves(history, "iterations"), dpi),
         "plots/pseudo_labels.png": lambda: plots.png(plots.pseudo_label_bars(audit), dpi),
-        "plots/strip.png": lambda: _strip(data, sample, records, settings.strip),
-        "plots/overlay.webp": lambda: _animation(data, sample, records, settings.overlay),
-        **{_video_path(one): lambda one=one: _video(data, one, settings.overlay) for one in samples},
+        "plots/strip.png": lambda: samples.still(data, sample, settings.strip),
+        "plots/overlay.webp": lambda: samples.animation(data, sample, settings.overlay),
+        **{path: lambda one=one: samples.moving(data, one, settings.overlay) for path, one in videos.items()},
     }
     pictures = {name: draw() for name, draw in track(drawings.items(), len(drawings), "pictures")}
     audited = bool(audit["accuracy_before"].notna().any())
@@ -167,7 +149,7 @@ def run(dataset: str) -> str:
     files["index.html"] = page.render(
         dataset,
         findings.sentences(schemes, *settings.shown()[:2], distilled),
-        {one.clip: _video_path(one) for one in samples},
+        {one.clip: path for path, one in videos.items()},
         runs_shown,
         settings.overlay.milliseconds,
         page.Block(main[[name for name in SHORT if name in main]], SHORT_NOTE),
@@ -182,7 +164,7 @@ def run(dataset: str) -> str:
         for name, content in {**{name: text.encode() for name, text in files.items()}, **pictures}.items():
             _write(output / name, content)
         write_json(output / "metrics.json", tables.metrics(schemes))
-    for stale in {*(output / "video").iterdir()} - {output / _video_path(one) for one in samples}:
+    for stale in {*(output / "video").iterdir()} - {output / path for path in videos}:
         stale.unlink()
     number = len({(one.architecture, one.scheme) for one in runs})
     return f"{number} schemes, {len(runs)} runs compared; tables and plots in {output}, page {output / 'index.html'}"
@@ -272,66 +254,6 @@ def _audit(data: Dataset, seed: int) -> pd.DataFrame:
     return audit
 
 
-def _samples(data: Dataset, shown: dict[str, Run]) -> list[Sample]:
-    """The sample clips as predicted by each shown run; all must hold the same frames."""
-    held = {scheme: list(_read_samples(data, one)) for scheme, one in shown.items()}
-    first, keys = None, {}
-    for scheme, one in shown.items():
-        keys[scheme] = [(clip, frames) for clip, frames, _ in held[scheme]]
-        first = first or keys[scheme]
-        if keys[scheme] != first:
-            path = _sample_path(data, one)
-            raise UserError(f"{path}: holds another clip or other frames than the baseline's; {_again(data, one)}")
-    return [
-        Sample(clip, frames, {scheme: held[scheme][place][2] for scheme in shown})
-        for place, (clip, frames) in enumerate(first)
-    ]
-
-
-def _read_samples(data: Dataset, one: Run) -> Iterator[tuple[str, list[int], np.ndarray]]:
-    """Clip, frames and predictions of each sample clip of a run."""
-    path = _sample_path(data, one)
-    _require(path, _again(data, one))
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            # The clips after the first have their number in the names (etc.stages.evaluate).
-            for suffix in ("", *map(str, range(1, len(arrays.files) // 3))):
-                clip, frames = str(arrays[f"clip{suffix}"]), arrays[f"frames{suffix}"]
-                yield clip, [int(frame) for frame in frames], arrays[f"predictions{suffix}"]
-    except KeyError as error:
-        raise UserError(f"{path}: holds no sample clip; set 'sample_clips' >= 1 in params/evaluate.yaml") from error
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: damaged ({first_line(error)}); {_again(data, one)}") from error
-
-
-def _sample_path(data: Dataset, one: Run) -> Path:
-    return data.folder / "evaluation" / one.name / "sample.npz"
-
-
-def _again(data: Dataset, one: Run) -> str:
-    return f"run: etc evaluate {data.name} {one.options}"
-
-
-def _video_path(sample: Sample) -> str:
-    return f"video/{sample.clip}.mp4"
-
-
-def _video(data: Dataset, sample: Sample, settings: report.Overlay) -> bytes:
-    """Predictions, changes and accumulated changes of each shown run, one below the other."""
-    records, pictures = _records(data, sample), []
-    flow = StoredFlow(data.folder / "flow" / "evaluate" / f"{sample.clip}.arrow")
-    flickers = {scheme: Flicker() for scheme in sample.predictions}
-    for place, number in enumerate(sample.frames[: settings.frames]):
-        image, rows = data.image(records[number]), []
-        back = flow.read(number, sample.frames[place - 1])[0] if place else None
-        for scheme, maps in sample.predictions.items():
-            shown = video.overlay(image, maps[place], data.label_set, settings.opacity)
-            panels = [shown, *flickers[scheme](image, maps[place], back)]
-            rows.append(video.side_by_side(panels, [scheme, *CAPTIONS], str(number), settings.panel_width))
-        pictures.append(np.vstack(rows))
-    return video.mp4(pictures, settings.milliseconds)
-
-
 def _shown_width(png: bytes, dpi: int) -> int:
     """CSS pixels of a picture drawn with so many dots an inch."""
     with Image.open(io.BytesIO(png)) as picture:
@@ -345,41 +267,6 @@ def _students(schemes: pd.DataFrame) -> pd.DataFrame:
 def _versions() -> dict[str, str]:
     """Of the packages that the numbers depend on, without the names of builds."""
     return {name: importlib.metadata.version(name).partition("+")[0] for name in PACKAGES}
-
-
-def _strip(data: Dataset, sample: Sample, records: dict[int, dict], settings: report.Strip) -> bytes:
-    count = min(settings.frames, len(sample.frames))
-    start = (len(sample.frames) - count) // 2
-    chosen = range(start, start + count)
-    shown = [records[sample.frames[i]] for i in chosen]
-    images = np.stack([data.image(row) for row in shown])
-    truths = [data.label(row) if row["label"] else None for row in shown]
-    rows = [("truth", truths)] if any(truth is not None for truth in truths) else []
-    rows += [(scheme, [maps[i] for i in chosen]) for scheme, maps in sample.predictions.items()]
-    return strip.png(strip.strip(images, rows, [row["frame"] for row in shown], data.label_set, settings.panel_width))
-
-
-def _animation(data: Dataset, sample: Sample, records: dict[int, dict], settings: report.Overlay) -> bytes:
-    pictures, label_set = [], data.label_set
-    for i, number in enumerate(sample.frames[: settings.frames]):
-        image = data.image(records[number])
-        layers = [video.overlay(image, maps[i], label_set, settings.opacity) for maps in sample.predictions.values()]
-        note = f"{sample.clip} {number}"
-        pictures.append(video.side_by_side(layers, list(sample.predictions), note, settings.panel_width))
-    return video.webp(pictures, settings.milliseconds, settings.quality)
-
-
-def _records(data: Dataset, sample: Sample) -> dict[int, dict]:
-    """Rows of the manifest for the sample's frames, by frame number."""
-    frames = data.frames
-    records = {row["frame"]: row for row in frames[frames["clip"] == sample.clip].to_dict("records")}
-    missing = [number for number in sample.frames if number not in records]
-    if missing:
-        raise UserError(
-            f"{data.manifest}: no frame {missing[0]} of clip '{sample.clip}', which the evaluation holds; "
-            "run the evaluate stage again"
-        )
-    return records
 
 
 def _parquet(path: Path, columns: list[str], remedy: str, may_be_empty: bool = False) -> pd.DataFrame:
