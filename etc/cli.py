@@ -129,7 +129,8 @@ def export(
     height: Annotated[int, typer.Option(min=1, help="Height of the images in pixels; it is fixed in the file.")] = 1024,
     width: Annotated[int, typer.Option(min=1, help="Width of the images in pixels; it is fixed in the file.")] = 2048,
     dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Leave height and width open; the two above are for the comparison only.")
+        bool,
+        typer.Option("--dynamic", help="Leave the size open: steps of 32 from 224 on; the above is compared."),
     ] = False,
 ) -> None:
     """Write a trained network as one file.

@@ -1,5 +1,6 @@
 """A trained network as one file that runs without this package: ONNX, or a program of ``torch.export``."""
 
+import copy
 import io
 import json
 import logging
@@ -18,6 +19,7 @@ from etc.core.errors import UserError, first_line
 from etc.core.files import atomic
 from etc.core.outputs import check_files
 from etc.models import weights
+from etc.models.efficientnet_lite import SameConv2d
 from etc.models.memory import advising, is_out_of_memory
 
 INSTALL = "pip install 'etc-segmentation[export]'"
@@ -28,9 +30,9 @@ OPSET = 20
 _FIRST = (b"PK\x03\x04", b"\x08")
 # 8192 x 8192. torch needs an example image to trace, and larger ones take gigabytes.
 MOST_PIXELS = 2**26
-# Smallest side of images whose size is left open: on a smaller map the averages of the pyramid pooling (6 x 6 at an
-# eighth) are as large as the map, and tracing would have to hold two programs.
-LEAST, _MOST_SIDE = 64, 2**14
+# Sides of images whose size is left open. Multiples of 32: maps of all strides then have whole sizes, and a program
+# fits all of them. From 224 on: the averages of the pyramid pooling (6 x 6 at a 32nd) are smaller than their map.
+STEP, LEAST, _MOST_SIDE = 32, 224, 2**14
 # Largest difference of a score that passes, as a share of the largest score: sums in another order, nothing more.
 TOLERANCE = 1e-3
 
@@ -73,7 +75,7 @@ def export(run: Path, target: Path, size: tuple[int, int], dynamic: bool = False
         run: folder with ``weights.safetensors`` and ``config.json``.
         target: file to write; its suffix, ``.onnx`` or ``.pt2``, decides the format.
         size: height and width of the input images; with ``dynamic`` those of the image that the two are compared on.
-        dynamic: leave height and width open, from ``LEAST`` pixels on.
+        dynamic: leave height and width open: multiples of ``STEP``, from ``LEAST`` pixels on.
 
     Returns:
         The closing line, with the largest difference of a score.
@@ -88,8 +90,9 @@ def export(run: Path, target: Path, size: tuple[int, int], dynamic: bool = False
     height, width = size
     if height * width > MOST_PIXELS:
         raise UserError(f"images of {height} x {width}: at most {MOST_PIXELS:,} pixels; lower --height or --width")
-    if dynamic and min(size) < LEAST:
-        raise UserError(f"--dynamic needs images of at least {LEAST} pixels a side; raise --height and --width")
+    if dynamic and (min(size) < LEAST or height % STEP or width % STEP):
+        sizes = f"multiples of {STEP} from {LEAST} on"
+        raise UserError(f"--dynamic: images of {height} x {width}; --height and --width need to be {sizes}")
     check_files({target: is_export}, [run / weights.WEIGHTS, run / weights.CONFIG])
     network, config = weights.load(run)
     # Networks of earlier versions do not say their colours.
@@ -111,7 +114,7 @@ def export(run: Path, target: Path, size: tuple[int, int], dynamic: bool = False
         )
     with atomic(target) as stream:
         stream.write(written.content)
-    sizes = f"any size from {LEAST} x {LEAST} on" if dynamic else f"{height} x {width}"
+    sizes = f"all sizes from {LEAST} x {LEAST} on in steps of {STEP}" if dynamic else f"{height} x {width}"
     return (
         f"{run} exported to {target} for images of {sizes} ({written.format}, {len(written.content) / 1e6:.1f} MB); "
         f"by {written.by}, its scores differ by up to {difference:.2g}, of up to {largest:.3g}"
@@ -163,16 +166,28 @@ def _onnx(program: ExportedProgram, metadata: dict[str, str], target: Path) -> W
 
 
 def _traced(network: nn.Module, image: Tensor, target: Path, dynamic: bool) -> ExportedProgram:
-    sides = {2: Dim("height", min=LEAST, max=_MOST_SIDE), 3: Dim("width", min=LEAST, max=_MOST_SIDE)}
+    least, most = LEAST // STEP, _MOST_SIDE // STEP
+    sides = {2: STEP * Dim("rows", min=least, max=most), 3: STEP * Dim("columns", min=least, max=most)}
     try:
+        if dynamic:
+            network = _padded_alike(network)
         with torch.no_grad():
             return torch.export.export(network, (image,), dynamic_shapes={"image": sides} if dynamic else None)
     except Exception as error:  # tracing raises errors of many kinds
         if is_out_of_memory(error):
             raise
         height, width = image.shape[2:]
-        sizes = "images of any size; leave --dynamic out" if dynamic else f"{height} x {width}"
+        sizes = "images of all sizes; leave --dynamic out" if dynamic else f"{height} x {width}"
         raise UserError(f"{target}: this network cannot be exported for {sizes} ({first_line(error)})") from error
+
+
+def _padded_alike(network: nn.Module) -> nn.Module:
+    network = copy.deepcopy(network)
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, SameConv2d):
+                setattr(parent, name, child.padded_alike())
+    return network
 
 
 WRITERS: dict[str, Callable[[ExportedProgram, dict[str, str], Path], Written]] = {".onnx": _onnx, ".pt2": _pt2}

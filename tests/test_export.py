@@ -78,13 +78,18 @@ def test_a_network_that_does_not_say_its_colours_gets_some(run, tmp_path):
     assert len({tuple(one) for one in json.loads(metadata["palette"])}) == 3
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
-def test_the_size_can_be_left_open(run, tmp_path, suffix):
+@pytest.mark.parametrize(
+    ("architecture", "suffix"), [("mobilenetv2", ".onnx"), ("hrnet_w18_small", ".pt2"), ("efficientnet_lite0", ".pt2")]
+)
+def test_the_size_can_be_left_open(tmp_path, architecture, suffix):
     if suffix == ".onnx":
         pytest.importorskip("onnxscript")
         runtime = pytest.importorskip("onnxruntime")
-    line = export(run, tmp_path / f"network{suffix}", (64, 96), dynamic=True)
-    assert "any size from 64 x 64 on" in line
+    network = shake(seeded(architecture, classes=3))
+    config = {"architecture": architecture, "classes": 3, "width": 8, "class_names": NAMES, "palette": PALETTE}
+    weights.save(tmp_path / "run", network, config)
+    line = export(tmp_path / "run", tmp_path / f"network{suffix}", (224, 256), dynamic=True)
+    assert "all sizes from 224 x 224 on in steps of 32" in line
     if suffix == ".pt2":
         compute = torch.export.load(tmp_path / "network.pt2").module()
     else:
@@ -93,14 +98,20 @@ def test_the_size_can_be_left_open(run, tmp_path, suffix):
         def compute(image):
             return torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
 
-    network, _ = weights.load(run)
-    for size in ((64, 64), (97, 131)):
+    network = network.eval()
+    for size in ((224, 224), (288, 352)):
         image = torch.rand(1, 3, *size)
         with torch.no_grad():
             scores = F.interpolate(network(image).logits, size=size, mode="bilinear", align_corners=False)
         torch.testing.assert_close(compute(image), scores, rtol=1e-4, atol=1e-5)
-    with pytest.raises(UserError, match="--dynamic needs images of at least 64 pixels a side"):
-        export(run, tmp_path / f"network{suffix}", SIZE, dynamic=True)
+
+
+@pytest.mark.parametrize("size", [(192, 256), (240, 256)])
+def test_an_open_size_is_a_multiple_of_32(run, tmp_path, size):
+    with pytest.raises(
+        UserError, match=r"images of \d+ x 256; --height and .* multiples of 32 from 224 on"
+    ):
+        export(run, tmp_path / "network.pt2", size, dynamic=True)
 
 
 def test_a_file_that_computes_something_else_is_not_written(run, tmp_path, monkeypatch):

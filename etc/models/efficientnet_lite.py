@@ -76,6 +76,26 @@ class SameConv2d(nn.Conv2d):
             x, padding = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)), 0
         return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
+    def padded_alike(self) -> nn.Module:
+        """The same convolution, with the same weights, for maps whose sides are multiples of the stride.
+
+        Its padding is then that of every such map, which a tracer of open sizes can follow.
+        """
+        total = self.dilation[0] * (self.kernel_size[0] - 1) + 1 - self.stride[0]
+        less, more = total // 2, total - total // 2
+        plain = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size,
+            self.stride,
+            less if less == more else 0,
+            self.dilation,
+            self.groups,
+            bias=False,
+        )
+        plain.weight = self.weight
+        return plain if less == more else nn.Sequential(nn.ZeroPad2d((less, more, less, more)), plain)
+
 
 class Block(nn.Module):
     """1x1 convolution that widens, depth-wise one, 1x1 that narrows; added to its input where the shapes are equal."""
