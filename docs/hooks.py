@@ -45,6 +45,11 @@ KINDS = {
     "array": "list",
     "object": "mapping",
 }
+# Where a meaning says the unit of its number: at its beginning, or after a comma, a colon or "in".
+UNIT = re.compile(
+    r"(?:^|, |: | in )(pixels|metres per frame|degrees|seconds|milliseconds|MB|iterations|optimiser steps|"
+    r"frames a second|frames|clips|dots per inch|share|probability|factors?)\b"
+)
 MISSING = object()
 
 
@@ -115,8 +120,8 @@ def parameters() -> str:
     parts = [
         "# Parameters",
         "One file per stage in `params/`. *Default* is the value in the block `street` of the file that ships, or of "
-        "the first block with that source; other blocks differ where their data set needs it. Units stand with the "
-        "meaning. A wrong key or value is reported before anything runs.",
+        "the first block with that source; other blocks differ where their data set needs it. A number without "
+        "a unit is a count, a weight or a factor. A wrong key or value is reported before anything runs.",
     ]
     for path, models in MODELS:
         content = parse((ROOT / path).read_text(encoding="utf-8"), path)
@@ -129,7 +134,7 @@ def parameters() -> str:
             elif name:
                 block = content[name]
             parts.append((model.__doc__ or "").split("\n\n")[0])
-            rows = ["| key | type | range | default | meaning |", "|---|---|---|---|---|"]
+            rows = ["| key | type | unit | range | default | meaning |", "|---|---|---|---|---|---|"]
             schema = model.model_json_schema()
             rows += [f"| {' | '.join(row)} |" for row in table(schema, schema.get("$defs", {}), block)]
             parts.append("\n".join(rows))
@@ -152,15 +157,30 @@ def table(schema: dict[str, Any], models: dict[str, Any], block: Any, above: str
         if value is MISSING:
             value = field.get("default", MISSING)
         if inner is None or value is None:
+            meaning = field.get("description", "")
             yield [
                 f"`{above}{key}`",
                 " or ".join(map(kind, kinds)),
+                unit(meaning) if any(map(numeric, kinds)) else "",
                 ", ".join(filter(None, map(extent, kinds))),
                 "required" if value is MISSING else f"`{json.dumps(value, ensure_ascii=False)}`",
-                html.escape(field.get("description", "")),
+                html.escape(meaning),
             ]
         if inner:
             yield from table(inner, models, value, f"{above}{key}.")
+
+
+def numeric(schema: dict[str, Any]) -> bool:
+    """Whether a value is a number or a list of numbers."""
+    return schema.get("type") in ("integer", "number") or any(
+        map(numeric, [*schema.get("prefixItems", []), *filter(None, [schema.get("items")])])
+    )
+
+
+def unit(meaning: str) -> str:
+    """The unit that a meaning names; empty where it names none."""
+    found = UNIT.search(meaning)
+    return found[1] if found else ""
 
 
 def kind(schema: dict[str, Any]) -> str:

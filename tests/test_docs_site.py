@@ -96,7 +96,15 @@ def test_every_key_that_ships_is_on_the_page_of_parameters(hooks):
         for key in {one for block in blocks for one in keys(block)}:
             (row,) = re.findall(rf"^\| `{re.escape(key)}` .*", sections[file.name], re.MULTILINE)[:1]
             cells = row.strip("| ").split(" | ")
-            assert len(cells) == 5 or "enum" in row, row
+            assert len(cells) == 6 or "enum" in row, row
+
+
+def test_units_of_parameters_are_told(hooks):
+    rows = [row.strip("| ").split(" | ") for row in hooks.parameters().splitlines() if row.startswith("| `")]
+    units = {cells[0].strip("`"): cells[2] for cells in rows}
+    expected = {"training.augment.crop": "pixels", "rate": "frames a second", "speed": "metres per frame"}
+    assert expected.items() <= units.items()
+    assert units["tl"] == units["seeds"] == units["format"] == ""
 
 
 def test_the_site_is_built_without_a_broken_link(hooks, tmp_path, monkeypatch):

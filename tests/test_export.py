@@ -108,9 +108,7 @@ def test_the_size_can_be_left_open(tmp_path, architecture, suffix):
 
 @pytest.mark.parametrize("size", [(192, 256), (240, 256)])
 def test_an_open_size_is_a_multiple_of_32(run, tmp_path, size):
-    with pytest.raises(
-        UserError, match=r"images of \d+ x 256; --height and .* multiples of 32 from 224 on"
-    ):
+    with pytest.raises(UserError, match=r"images of \d+ x 256; --height and .* multiples of 32 from 224 on"):
         export(run, tmp_path / "network.pt2", size, dynamic=True)
 
 

@@ -31,7 +31,7 @@ class Overlay(Params):
     frames: int = Field(ge=2, le=60, description="most frames shown")
     panel_width: int = Field(ge=64, le=512, description="width of one scheme's picture in pixels")
     opacity: float = Field(ge=0.0, le=1.0, description="share of the class colour; the rest is the frame")
-    milliseconds: int = Field(ge=20, le=2000, description="time each frame is shown")
+    milliseconds: int = Field(ge=20, le=2000, description="time each frame is shown, milliseconds")
     quality: int = Field(ge=1, le=100, description="WebP quality")
 
 
