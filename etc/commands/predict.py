@@ -71,6 +71,10 @@ def predict(
     def action() -> None:
         if (to is None) != show:
             raise UserError("say where to write with --to, or --show to write nothing and see the figures")
+        if to == Path():
+            raise UserError("--to: names the current folder, or nothing; name a video, or a folder for the pictures")
+        if to is not None and ":" in to.parts[0]:
+            raise UserError(f"--to {to}: not a path of this machine; name a video or a folder")
         video = to is not None and outputs.is_video(to)
         of_ids = video and to.suffix.lower() == outputs.IDS
         shape = form or ("overlay" if (video and not of_ids) or flicker or compare else "ids")

@@ -1,5 +1,6 @@
 """Reading one parameter file: typed, and every complaint names the file, the key, the value and what is allowed."""
 
+import difflib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -194,8 +195,10 @@ def _complaint(prefix: str, error: Any, model: type[BaseModel]) -> str:
         parts = parts[:-2]
     key = ".".join([prefix, *parts] if prefix else parts)
     if error["type"] == "extra_forbidden":
-        known = ", ".join(_known_keys(model, parts[:-1])) or "none"
-        return f"key '{key}' = {_shown(error['input'])} is unknown; allowed here: {known}"
+        known = _known_keys(model, parts[:-1])
+        near = difflib.get_close_matches(parts[-1], known, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"allowed here: {', '.join(known) or 'none'}"
+        return f"key '{key}' = {_shown(error['input'])} is unknown; {hint}"
     if error["type"] == "missing":
         return f"key '{key}' is missing"
     message = error["msg"].removeprefix("Value error, ")

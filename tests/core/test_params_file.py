@@ -41,7 +41,8 @@ def test_block_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("street:\n  count: 3\n  inner: {rte: 0.5}\n", ["street.inner.rte", "0.5", "unknown", "allowed here: rate"]),
+        ("street:\n  count: 3\n  inner: {rte: 0.5}\n", ["street.inner.rte", "0.5", "unknown", "did you mean 'rate'?"]),
+        ("street:\n  count: 3\n  inner: {way: 0.5}\n", ["street.inner.way", "0.5", "unknown", "allowed here: rate"]),
         ("street:\n  count: 0\n  inner: {rate: 0.5}\n", ["street.count", "= 0", ">= 1"]),
         ("street:\n  count: 3\n  inner: {rate: 11}\n", ["street.inner.rate", "= 11", "> 0", "<= 10"]),
         ("street:\n  count: 3\n  inner: {rate: 1}\n  named: {a: {rate: -1}}\n", ["street.named.a.rate", "= -1"]),

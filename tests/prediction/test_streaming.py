@@ -178,6 +178,8 @@ def test_two_networks_and_their_flicker_are_side_by_side(project):
     ("arguments", "message"),
     [
         (["net", "walk"], "say where to write with --to, or --show"),
+        (["net", "walk", "--to", ""], "--to: names the current folder, or nothing; name a video"),
+        (["net", "walk", "--to", "https://example.org/out.mp4"], "--to https:/.*: not a path of this machine"),
         (["net", "walk", "--to", "out", "--show"], "say where to write with --to, or --show"),
         (["net", "nowhere", "--show"], "nowhere: no such video, folder of frames or camera, nor a data set"),
         (["nothing", "walk", "--show"], "nothing/config.json"),

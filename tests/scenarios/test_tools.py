@@ -54,5 +54,5 @@ def test_a_typo_in_params_stops_before_anything_runs(project, command):
     result = project.run(command, check=False)
     assert result.code != 0 and not result.ran
     assert "params/report.yaml" in result.text and "street.plots.smoothnig" in result.text
-    assert "allowed here: dpi" in result.text
+    assert "did you mean 'smoothing'?" in result.text
     assert "Traceback" not in result.text

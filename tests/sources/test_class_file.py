@@ -55,7 +55,7 @@ def test_254_classes_fit(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"classes": [ROAD, CAR], "label": "ids"}, r"key 'label' = 'ids' is unknown; allowed here: labels, classes"),
+        ({"classes": [ROAD, CAR], "label": "ids"}, r"key 'label' = 'ids' is unknown; did you mean 'labels'"),
         ({"classes": [ROAD, CAR | {"color": [1, 2, 3]}]}, r"key 'classes\.1'.*key 'color' is unknown; .*name, ids"),
         ({"classes": [ROAD, "car"]}, r"key 'classes\.1' = 'car': a class must be like"),
         ({"classes": [ROAD, {"name": "car"}]}, r"key 'classes\.1\.colour' is missing"),

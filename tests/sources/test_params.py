@@ -47,7 +47,7 @@ CASES = {
         ({"splits": {"train": ["train", "train_extra"]}, "extra": True}, "choose one"),
         ({"dev_cities": ["ulm", "ulm"]}, "dev_cities' = .*named twice"),
         ({"labels": "colour"}, "labels' = 'colour'"),
-        ({"sequence": True}, "'own.sequence' = True is unknown; allowed here: source, root, splits"),
+        ({"sequence": True}, "'own.sequence' = True is unknown; did you mean 'sequences'"),
     ],
     "folder": [
         ({"classes": "street", "images": "../x"}, r"key 'own\.images' = '\.\./x': must be a folder below root"),
