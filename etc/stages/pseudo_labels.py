@@ -34,7 +34,7 @@ def run(dataset: str, seed: int) -> str:
     """Write ``data/<dataset>/pseudo_labels/<seed>/``; return the closing line.
 
     - ``labels.parquet``, one row a frame: clip, frame number, label (PNG, uint8 train ids, 255 = ignore), confidence
-      (PNG, uint8, 255 = sure) and the share of pixels kept.
+      (PNG, uint8, 255 = sure) and the share of pixels kept; no row where training may use the label of every frame.
     - ``audit.csv``, one row a class and one for all, see :meth:`etc.pseudo_labels.Audit.table`.
 
     Args:
@@ -42,7 +42,7 @@ def run(dataset: str, seed: int) -> str:
         seed: of the labeller, >= 0; nothing here is drawn.
 
     Raises:
-        UserError: the labeller or the manifest is missing or damaged.
+        UserError: the labeller or the manifest is missing or damaged, or the stride leaves out every frame.
     """
     settings = params.load(dataset)
     set_determinism(0, settings.threads)
@@ -52,7 +52,8 @@ def run(dataset: str, seed: int) -> str:
     device = choose_device(settings.device)
     network = network.to(device, memory_format=torch.channels_last)
     chosen = choose_frames(data.frames, settings.stride)
-    if chosen.empty:
+    # Where training may use the label of every frame there is nothing to do, as in CamVid's published split.
+    if chosen.empty and not data.frames.query("split == 'train'")["annotated"].all():
         raise UserError(f"{data.manifest}: no unlabelled training frame to label; lower 'stride'")
 
     predictions = []
@@ -81,9 +82,13 @@ def run(dataset: str, seed: int) -> str:
             audit.add(prediction, label, truth)
             values = [row["clip"]], [row["frame"]], [_png(label)], [sure], [float((label != IGNORE).mean())]
             writer.write_table(pa.table(list(map(pa.array, values)), names=SCHEMA.names).cast(SCHEMA))
+        if not rows:
+            writer.write_table(SCHEMA.empty_table())
     table = audit.table(threshold)
     with atomic(output / "audit.csv", "w") as stream:
         table.to_csv(stream, index=False, float_format="%.4f")
+    if not rows:
+        return f"no pseudo-labels in {output}: every training frame has a label"
     kept = table.loc[table["class"] == "all", "kept_share"].item()
     return f"{many(len(chosen), 'pseudo-label')} ({kept:.0%} of the pixels kept) and their audit in {output}"
 

@@ -53,6 +53,23 @@ def test_a_trained_network_is_copied_in_place_of_a_training(project):
     assert pd.read_parquet("data/street/history/labeller-0.parquet").empty
 
 
+def test_where_every_training_frame_has_a_label_there_are_no_pseudo_labels(project):
+    give(project, "labeller")
+    shutil.copy(toy.ROOT / "params/pseudo_labels.yaml", "params")
+    labeller.run("street", 0)
+    path = Path("data/street/frames.parquet")
+    frames = manifest.read(path)
+    manifest.write(path, frames.assign(annotated=frames["split"] == "train"), manifest.read_label_set(path))
+    assert "no pseudo-labels in data/street/pseudo_labels/0: every training frame has a label" in pseudo_labels.run(
+        "street", 0
+    )
+    assert pd.read_parquet("data/street/pseudo_labels/0/labels.parquet").empty
+    audit = pd.read_csv("data/street/pseudo_labels/0/audit.csv")
+    assert audit["predicted_pixels"].sum() == 0 and audit["kept_share"].isna().all()
+    with pytest.raises(UserError, match=r"no pseudo-labels, but 'sampling.pseudo_share' is 0\.5"):
+        teacher.run("street", 0)
+
+
 def test_without_any_label_everything_but_accuracy_is_there(project):
     path = Path("data/street/frames.parquet")
     frames = manifest.read(path).assign(label="", label_checksum="", annotated=False)
