@@ -282,7 +282,12 @@ def recall() -> Graph:
     """
     left = read_json(VERDICT)
     stages = [Stage(**one | {"outputs": tuple(one["outputs"])}) for one in left["stages"]]
-    return Graph({one.name: one for one in stages}, left["predecessors"], _definitions(), left["matrices"])
+    definitions = _definitions()
+    # JSON is written with sorted keys, and the order of a matrix is that of the values in its stages' names.
+    matrices = {
+        name: {key: left["matrices"][name][key] for key in one.get("matrix", ())} for name, one in definitions.items()
+    }
+    return Graph({one.name: one for one in stages}, left["predecessors"], definitions, matrices)
 
 
 def _definitions() -> dict[str, dict[str, Any]]:

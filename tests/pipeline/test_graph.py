@@ -215,6 +215,17 @@ def test_dvc_says_what_is_due_and_the_markers_remember_it(repository):
     assert pipeline.load().due == ["first@street", "second@street"]
 
 
+def test_the_recalled_graph_names_its_stages_as_dvc_does(repository):
+    path = repository / "dvc.yaml"
+    definition = yaml.safe_load(path.read_text())
+    definition["stages"]["last"] = {"cmd": "true", "matrix": {"seed": [0], "dataset": ["street"]}}
+    path.write_text(yaml.safe_dump(definition, sort_keys=False))
+    graph = pipeline.load()
+    graph.write_markers()
+    assert "last@0-street" in graph.stages
+    assert pipeline.recall().family("last").pattern == graph.family("last").pattern == "last@{seed}-{dataset}"
+
+
 def test_while_a_job_runs_dvc_cannot_be_asked_but_the_verdict_can_be_recalled(repository):
     graph = pipeline.load()
     graph.write_markers()
