@@ -1,8 +1,8 @@
 """The stages of ``dvc.yaml`` as Snakemake sees them.
 
 DVC alone decides what is up to date, by content. Snakemake schedules what DVC calls due, and every job is
-``dvc repro --single-item``, so that neither tool can disagree with the other. The verdict reaches Snakemake
-as one marker file a stage in ``work/due/``: newer than any output when the stage is due, dated 1970 when not.
+``dvc repro --single-item`` (``job.py``), so that neither tool can disagree with the other. The verdict reaches
+Snakemake as one marker file a stage in ``work/due/``: newer than any output when the stage is due, dated 1970 when not.
 See ``docs/decisions/one-graph-two-tools.md``.
 """
 
@@ -28,7 +28,7 @@ VERDICT = MARKERS / "graph.json"
 CAPTIONS, SHOWN = Path("workflow/report"), (".png", ".md")
 DEFINITION = Path("dvc.yaml")
 # Shell command of every rule; what it prints goes to the terminal and to the log.
-COMMAND = "dvc --wait-for-lock repro --single-item '{params.stage}' 2>&1 | tee {log}"
+COMMAND = "python -m etc.pipeline.job '{params.stage}' 2>&1 | tee {log}"
 _ITEM = re.compile(r"\$\{item\.(\w+)\}")  # a value of the matrix, as dvc.yaml writes it
 
 

@@ -105,7 +105,7 @@ def test_wildcards_match_nothing_but_the_values_of_the_matrix(graph):
 def test_the_command_runs_one_stage_through_dvc(graph):
     params = SimpleNamespace(stage=graph.family("student").stage({"dataset": "street", "seed": 1}))
     formatted = COMMAND.format(params=params, log="a.log")
-    assert "repro --single-item 'student@street-1'" in formatted and formatted.endswith("tee a.log")
+    assert "etc.pipeline.job 'student@street-1'" in formatted and formatted.endswith("tee a.log")
 
 
 def test_inputs_are_the_marker_and_what_the_stages_before_make(graph):

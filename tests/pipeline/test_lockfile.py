@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from dvc.utils.serialize import dumps_yaml, modify_yaml
 
 from etc.pipeline import lockfile
 
@@ -16,8 +17,16 @@ ROOT = Path(__file__).parents[2]
 STAGES = "stages:\n  a:\n    cmd: cp input.txt a.txt\n    deps: [input.txt]\n    outs: [a.txt]\n"
 
 
+def job(stage):
+    return run("-m", "etc.pipeline.job", stage)
+
+
 def dvc(*arguments):
-    command = [sys.executable, "-m", "dvc", *arguments]
+    return run("-m", "dvc", *arguments)
+
+
+def run(*arguments):
+    command = [sys.executable, *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout
 
@@ -129,3 +138,62 @@ def wait_for(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("position", [0, 3, -1, None])
+def test_the_entry_of_one_stage_is_written_as_dvc_writes_it(tmp_path, monkeypatch, position):
+    monkeypatch.chdir(tmp_path)
+    # The first stages of our own: DVC takes its time for all.
+    content = b"".join((ROOT / "dvc.lock").read_bytes().splitlines(keepends=True)[:700])
+    content = content[: content.rindex(b"\n  student") + 1]
+    lockfile.LOCK.write_bytes(content)
+    name = "new@street" if position is None else list(lockfile.stages(content))[position]
+    entry = {
+        "cmd": "a long command: 'with' \"quotes\" " * 9,
+        "outs": [{"path": "ä b.txt", "hash": "md5", "md5": "0" * 32}],
+    }
+    assert lockfile.record(dumps_yaml({"stages": {name: entry}}))
+    found = lockfile.LOCK.read_bytes()
+    lockfile.LOCK.write_bytes(content)
+    with modify_yaml("dvc.lock") as lock:
+        lock["stages"].update({name: entry})
+    assert found == lockfile.LOCK.read_bytes()
+    # What is there already changes no byte.
+    assert lockfile.record(dumps_yaml({"stages": {name: entry}})) and lockfile.LOCK.read_bytes() == found
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"schema: '2.0'\ndatasets: []\nstages:\n", b"schema: '2.0'\nstages:\n  a:\nx: 1\n"]
+)
+def test_a_lock_of_another_form_is_left_to_dvc(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        lockfile.LOCK.write_bytes(content)
+    assert not lockfile.record("stages:\n  a:\n    cmd: b\n")
+    assert (lockfile.LOCK.read_bytes() if lockfile.LOCK.exists() else None) == content
+
+
+def test_a_job_leaves_what_dvc_would_and_says_why_it_failed(project):
+    whole = lockfile.LOCK.read_bytes()
+    Path("input.txt").write_text("2")
+    assert job("a") == (0, "Running stage 'a':\n> cp input.txt a.txt\n")
+    assert job("a") == (0, "Stage 'a' didn't change, skipping\n")
+    made = lockfile.LOCK.read_bytes()
+    assert made != whole and dvc("status")[1] == "Data and pipelines are up to date.\n"
+    Path("a.txt").unlink()
+    assert "Stage 'a' is cached - skipping run" in job("a")[1] and Path("a.txt").read_text() == "2"
+    assert dvc("repro", "--force", "-q")[0] == 0 and lockfile.LOCK.read_bytes() == made
+    Path("dvc.yaml").write_text(STAGES.replace("cmd: cp", "meta: {rule: copy}\n    cmd: kill -9 $$; cp"))
+    code, text = job("a")
+    assert code == 1 and "ERROR: failed to reproduce 'a': failed to run: kill -9" in text, text
+    assert "error: a was killed" in text and "`mem_mb` for rule copy" in text and "Traceback" not in text, text
+    assert lockfile.LOCK.read_bytes() == made
+
+
+def test_jobs_at_once_lose_no_entry(project):
+    names = [f"s{number}" for number in range(6)]
+    stages = "".join(f"  {name}:\n    cmd: echo {name} > {name}.txt\n    outs: [{name}.txt]\n" for name in names)
+    Path("dvc.yaml").write_text(STAGES + stages)
+    jobs = [subprocess.Popen([sys.executable, "-m", "etc.pipeline.job", name]) for name in names]
+    assert [one.wait(120) for one in jobs] == [0] * 6
+    assert dvc("status")[1] == "Data and pipelines are up to date.\n"

@@ -2,13 +2,18 @@
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
 
+from etc.core.errors import UserError
 from etc.pipeline import recovery
+
+HERE = socket.gethostname()
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +41,8 @@ def lock_snakemake(project):
     return locks
 
 
-def lock_dvc(project, pid, mode="write"):
-    entry = {"pid": pid, "cmd": "dvc repro"}
+def lock_dvc(project, pid, mode="write", command="dvc repro"):
+    entry = {"pid": pid, "cmd": command}
     locks = {"write": {"a": entry}, "read": {}} if mode == "write" else {"write": {}, "read": {"a": [entry]}}
     (project / ".dvc/tmp/rwlock").write_text(json.dumps(locks))
 
@@ -139,3 +144,95 @@ def test_a_lock_file_that_is_being_written_is_read_again_and_left_alone(project,
     path.write_text('{"write": {"a"')
     monkeypatch.setattr(recovery.time, "sleep", lambda seconds: None)
     assert recovery.live_holders() == {} and path.exists()
+
+
+@pytest.fixture
+def queue(project, tmp_path, monkeypatch):
+    """Function that says which jobs squeue lists: number, state, comment and folder of each."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+
+    def lists(*jobs):
+        lines = "".join(f"{'|'.join(map(str, job))}\n" for job in jobs)
+        (folder / "squeue").write_text(f"#!/bin/sh\ncat <<'END'\n{lines}END\n")
+        (folder / "squeue").chmod(0o755)
+
+    return lists
+
+
+def test_jobs_that_slurm_has_of_this_folder_are_waited_for(project, queue, monkeypatch, capsys):
+    own = ("7", "RUNNING", "rule_train_teacher_wildcards_street_0", project)
+    other = ("8", "RUNNING", "rule_train_teacher_wildcards_street_0", project / "bin")
+    queue(own, other, ("9", "PENDING", "rule_write_report", project), ("10", "RUNNING", "(null)", project))
+    naps = []
+
+    def nap(seconds):
+        naps.append(seconds)
+        queue(*([own, other] if len(naps) == 1 else [other]))
+
+    monkeypatch.setattr(recovery.time, "sleep", nap)
+    recovery.tidy()
+    text = capsys.readouterr().err
+    assert naps == [recovery.SLURM_POLL_SECONDS] * 2
+    assert "Waiting for job 7 of Slurm (train_teacher_wildcards_street_0, running)" in text and "`scancel 9`" in text
+    assert text.count("Waiting") == 2
+    # A snakemake that is itself a job does not wait for itself.
+    queue(own)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    recovery.tidy()
+
+
+def test_without_an_answer_of_slurm_nothing_is_waited_for(project, queue, monkeypatch):
+    (project / "bin/squeue").write_text("#!/bin/sh\necho 'slurm_load_jobs error' >&2; exit 1\n")
+    (project / "bin/squeue").chmod(0o755)
+    recovery.wait_for_slurm()
+
+
+def test_the_lock_of_a_snakemake_on_another_machine_is_not_removed(project, monkeypatch):
+    recovery.tidy()
+    locks = lock_snakemake(project)
+    monkeypatch.setattr(recovery.socket, "gethostname", lambda: "elsewhere")
+    with pytest.raises(UserError, match=f"started on {HERE} works in this folder.* delete"):
+        recovery.tidy()
+    assert any(locks.iterdir())
+    shutil.rmtree(locks)
+    recovery.tidy()
+
+
+def test_processes_of_another_machine_are_not_looked_for_here(project, queue, sleeper, monkeypatch):
+    monkeypatch.setattr(recovery.time, "sleep", lambda seconds: pytest.fail("waited for a process of another machine"))
+    lock_dvc(project, sleeper.pid, command="dvc repro --single-item a (on elsewhere)")
+    with pytest.raises(UserError, match="'dvc repro --single-item a .on elsewhere.' works in this folder.* delete"):
+        recovery.wait_for_others()
+    assert recovery.DVC_LOCKS.exists() and not recovery.live_holders()
+    # Slurm knows its jobs, and has no more of this one.
+    queue()
+    lock_dvc(project, sleeper.pid, command="dvc repro --single-item a (on elsewhere, job 7 of Slurm)")
+    recovery.wait_for_others()
+    assert not recovery.DVC_LOCKS.exists()
+
+
+def test_a_job_forgets_its_attempt_on_another_node_when_slurm_has(project, queue, sleeper):
+    command = "dvc repro --single-item a"
+    for mode in ("write", "read"):
+        queue(("7", "RUNNING", "rule_a", project))
+        lock_dvc(project, sleeper.pid, mode, f"{command} (on elsewhere, job 7 of Slurm)")
+        with pytest.raises(UserError, match="job 7 of Slurm.*still runs"):
+            recovery.forget_ended(command)
+        queue()
+        recovery.forget_ended(command)
+        assert json.loads(recovery.DVC_LOCKS.read_text()) == {"write": {}, "read": {}}
+    for other in (f"{command}b (on elsewhere, job 7 of Slurm)", f"{command} (on {socket.gethostname()})"):
+        lock_dvc(project, sleeper.pid, command=other)
+        before = recovery.DVC_LOCKS.read_text()
+        recovery.forget_ended(command)
+        assert recovery.DVC_LOCKS.read_text() == before
+
+
+def test_a_job_signs_with_its_machine_and_its_number(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert recovery.signature() == f"(on {socket.gethostname()})"
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    assert recovery.signature() == f"(on {socket.gethostname()}, job 12 of Slurm)"

@@ -82,10 +82,12 @@ class Project:
     Attributes:
         folder: where it is.
         server: address of a server that runs its commands (see ``preloaded``); empty: each is a new process.
+        packages: a folder of packages that the environment of the tests does not have.
     """
 
     folder: Path
     server: str = ""
+    packages: Path | None = None
 
     @classmethod
     def toy(cls, folder: Path, server: str = "", changes: dict[str, dict[str, Any]] = TOY) -> "Project":
@@ -148,7 +150,7 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of this Python, but with the code of this copy."""
-        modules = [str(PRELOADED), str(self.folder)] if self.server else [str(self.folder)]
+        modules = [str(one) for one in (self.server and PRELOADED, self.folder, self.packages) if one]
         return {
             **os.environ,
             "PATH": os.pathsep.join([str(BIN), os.environ["PATH"]]),
@@ -181,7 +183,7 @@ class Project:
 
     def due_by_snakemake(self) -> set[str]:
         """Stages that Snakemake would start, without running them."""
-        return set(re.findall(r"--single-item '?([^' ]+)'?", self.run("snakemake -n -p --cores 2").text)) - CHECK
+        return set(re.findall(r"etc\.pipeline\.job '?([^' ]+)'?", self.run("snakemake -n -p --cores 2").text)) - CHECK
 
     def contents(self, folder: str = "data") -> dict[str, bytes]:
         """Every file that stages declare; measured times are beside them."""

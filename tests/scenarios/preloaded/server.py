@@ -106,12 +106,13 @@ def run(request: dict, streams: list[int]) -> int:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    script, *_ = sys.argv = request["argv"]
+    module = request["argv"][0] == "-m"
+    script, *_ = sys.argv = request["argv"][module:]
     own = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.path[:0] = [str(Path(script).parent), *own]
+    sys.path[:0] = [request["cwd"] if module else str(Path(script).parent), *own]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        runpy.run_path(script, run_name="__main__")
+        (runpy.run_module if module else runpy.run_path)(script, run_name="__main__")
         code = 0
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 ADDRESS = "ETC_PRELOADED"
 COMMANDS = {"dvc", "etc", "snakemake"}
+JOB = ["-m", "etc.pipeline.job"]
 
 
 def _hand_over(address: str) -> None:
@@ -21,5 +22,6 @@ def _hand_over(address: str) -> None:
     os.execv(sys.executable, [sys.executable, "-IS", str(client), address, json.dumps(request)])
 
 
-if os.environ.get(ADDRESS) and len(sys.orig_argv) > 1 and Path(sys.orig_argv[1]).name in COMMANDS:
+first = sys.orig_argv[1:3]
+if os.environ.get(ADDRESS) and first and (first == JOB or Path(first[0]).name in COMMANDS):
     _hand_over(os.environ[ADDRESS])
