@@ -138,15 +138,17 @@ class Family:
         """Jobs with a higher one start first; the others wait for them in the end."""
         return int(self._meta.get("priority", 0))
 
-    def resources(self, gpus: int = 1) -> dict[str, int]:
-        """Memory in MB, minutes and number of GPUs of one job, for schedulers that ask.
+    def resources(self, gpus: int = 1) -> dict[str, int | Callable[[Any], int]]:
+        """Processors, memory in MB, minutes and number of GPUs of one job, for schedulers that ask.
+
+        What ``meta`` gives for several data sets is a function of the wildcards; ``others`` stands for those unnamed.
 
         Args:
             gpus: for each job that can use one; 0 where there are none.
         """
-        meta = self._meta
-        found = {"mem_mb": int(meta.get("mem_mb", 4000)), "runtime": int(meta.get("runtime", 60))}
-        return found | ({"gpu": gpus} if gpus and meta.get("gpu") else {})
+        asked = {"cpus_per_task": self.threads, "mem_mb": 4000, "runtime": 60}
+        found = {key: _of_data_set(self._meta.get(key, value)) for key, value in asked.items()}
+        return found | ({"gpu": gpus} if self._meta.get("gpu") and gpus else {})
 
     @property
     def _meta(self) -> dict[str, Any]:
@@ -231,6 +233,12 @@ class Graph:
                 "matrices": self.matrices,
             },
         )
+
+
+def _of_data_set(value: int | dict[str, int]) -> int | Callable[[Any], int]:
+    if isinstance(value, int):
+        return value
+    return lambda wildcards: value.get(wildcards.dataset, value["others"])
 
 
 def marker(stage: str) -> Path:

@@ -16,7 +16,7 @@ from dvc.repo import Repo
 
 from etc.core.errors import UserError
 from etc.pipeline import graph as pipeline
-from etc.pipeline.graph import COMMAND, Graph, Stage
+from etc.pipeline.graph import COMMAND, Family, Graph, Stage
 
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = yaml.safe_load(
@@ -100,6 +100,26 @@ def test_every_caption_belongs_to_an_output_of_dvc_yaml():
 def test_wildcards_match_nothing_but_the_values_of_the_matrix(graph):
     constraint = graph.family("student").wildcards["seed"]
     assert [word for word in ("0", "1", "2", "10", "0-x") if re.fullmatch(constraint, word)] == ["0", "1"]
+
+
+def test_every_stage_asks_a_cluster_for_what_its_data_set_needs():
+    definitions = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    asked = {name: Family(name, None, {}, one).resources() for name, one in definitions.items()}
+
+    def of(stage, key, dataset):
+        value = asked[stage][key]
+        return value(SimpleNamespace(dataset=dataset)) if callable(value) else value
+
+    for stage, resources in asked.items():
+        assert {"cpus_per_task", "mem_mb", "runtime"} <= set(resources), stage
+        for key in resources:
+            street, camvid, cityscapes = (of(stage, key, name) for name in ("street", "camvid", "cityscapes"))
+            assert 1 <= street <= camvid <= cityscapes, (stage, key)
+    assert of("teacher", "mem_mb", "cityscapes") == of("teacher", "mem_mb", "mine") > of("teacher", "mem_mb", "street")
+    assert {name for name, one in asked.items() if "gpu" in one} == {
+        name for name in asked if name not in ("check", "frames", "flow", "report")
+    }
+    assert "gpu" not in Family("teacher", None, {}, definitions["teacher"]).resources(gpus=0)
 
 
 def test_the_command_runs_one_stage_through_dvc(graph):
