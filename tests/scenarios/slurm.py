@@ -6,12 +6,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock
 
+# Snakemake's plugin for Slurm. Every snakemake that finds it loads it, and some tests leave little on the PATH.
+PLUGIN = Path(sys.prefix) / "slurm"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 # Where the programs look by themselves: those inside of jobs are not told another place.
 USUAL = Path("/etc/slurm/slurm.conf")
@@ -33,11 +36,14 @@ SlurmdLogFile={folder}/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
+SelectTypeParameters=CR_CPU_Memory
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
 SlurmdParameters=config_overrides
 ReturnToService=2
 MpiDefault=none
-NodeName={host} NodeAddr=127.0.0.1 CPUs={jobs} RealMemory=64000 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=64000 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -45,6 +51,7 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 def missing() -> list[str]:
     """What a cluster needs and this machine lacks."""
     found = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
+    found += [] if PLUGIN.is_dir() else [f"Snakemake's plugin in {PLUGIN} (see .ci/run)"]
     return found or ["root"] * (os.geteuid() != 0) or ["no Slurm of the machine's own"] * os.path.lexists(USUAL)
 
 
@@ -62,7 +69,7 @@ def _cluster(folder: Path, jobs: int) -> Iterator[dict[str, str]]:
     key = folder / "key"
     key.write_bytes(os.urandom(256))
     key.chmod(0o400)
-    (folder / "slurm.conf").write_text(CONFIG.format(folder=folder, host=host, ports=_free_ports(2), jobs=jobs))
+    (folder / "slurm.conf").write_text(CONFIG.format(folder=folder, host=host, ports=_free_ports(2), cpus=2 * jobs))
     USUAL.parent.mkdir(parents=True, exist_ok=True)
     USUAL.symlink_to(folder / "slurm.conf")
     variables = {"PATH": PATH}
