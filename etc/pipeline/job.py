@@ -20,21 +20,26 @@ from dvc.ui import ui
 from dvc.utils.serialize import YAMLError, dumps_yaml
 
 from etc.core.errors import UserError
+from etc.core.files import os_errors_in_one_line
 from etc.pipeline import lockfile, recovery
 
 
 def main(name: str) -> int:
-    """Run a stage when it is due; gives the exit code, as DVC has it."""
+    """Run a stage when it is due; gives the exit code."""
     ui.enable()
     # DVC writes this beside its locks, for those who wait for them.
     own = f"dvc repro --single-item {name}"
     sys.argv = [own, recovery.signature()]
     try:
-        repo = Repo(os.curdir, _wait_for_lock=True)
-        stage = _load(repo, name)
-        with lock_repo(repo), repo.scm_context(quiet=True):
-            recovery.forget_ended(own)
-            _reproduce([stage], repro_fn=_reproduce_stage)
+        with os_errors_in_one_line():
+            repo = Repo(os.curdir, _wait_for_lock=True)
+            stage = _load(repo, name)
+            with lock_repo(repo), repo.scm_context(quiet=True):
+                recovery.forget_ended(own)
+                _reproduce([stage], repro_fn=_reproduce_stage)
+    except KeyboardInterrupt:
+        print("ERROR: interrupted by the user", file=sys.stderr)
+        return 1
     except (DvcException, UserError) as error:
         print(f"ERROR: {_in_one_line(error)}", file=sys.stderr)
         if _killed(error):
