@@ -1,13 +1,16 @@
 # The experiment, a rule for each family of stages in dvc.yaml, which says what each runs, needs and makes.
 # DVC says what is due, Snakemake runs it in parallel (docs/decisions/one-graph-two-tools.md).
 import sys
+import time
 
 from snakemake.utils import min_version
 
 from etc.core.errors import UserError
+from etc.pipeline import slurm
 from etc.pipeline.graph import COMMAND, prepare, recall
 
 min_version("9.0")
+START = time.time()
 
 # A job of its own process (cluster executors) reads the graph but must not touch the verdict of the main process.
 try:
@@ -46,6 +49,10 @@ for FAMILY in GRAPH.families:
             FAMILY.message
         shell:
             COMMAND
+
+
+onerror:
+    slurm.explain(since=START)
 
 
 rule all:
