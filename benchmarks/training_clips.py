@@ -14,6 +14,7 @@ from etc.flow.visibility import forward_backward_visible
 from etc.params import frames, student
 from etc.sources.street.street import generate_clip
 from etc.stages.flow import frame_pairs
+from etc.training.augment import Window
 from etc.training.data import Clips, Labelled, ReadFlow
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -28,11 +29,11 @@ class OnlineFlow:
     images: dict[int, Callable[[], np.ndarray]]
     method: Method
 
-    def __call__(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-        """F_{source->target}, float32 (H, W, 2), and where it is visible, bool (H, W)."""
+    def __call__(self, source: int, target: int, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """F_{source->target}, float32 (h, w, 2), and where it is visible, bool (h, w), in a window of the frame."""
         one, other = self.images[source](), self.images[target]()
         flow, back = self.method(one, other), self.method(other, one)
-        return flow, forward_backward_visible(flow, back)
+        return flow[window], forward_backward_visible(flow, back)[window]
 
 
 @dataclass(frozen=True)

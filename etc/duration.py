@@ -168,11 +168,11 @@ def _clips(size: tuple[int, int], classes: int) -> Clips:
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (*size, 3), np.uint8)
     label = rng.integers(0, classes, size, np.uint8)
-    flow = np.zeros((*size, 2), np.float32), np.ones(size, bool)
+    flow, visible = np.zeros((*size, 2), np.float32), np.ones(size, bool)
     return Clips(
         images={"noise": dict.fromkeys(range(3), lambda: picture)},
         annotated=[Labelled("noise", 1, lambda: label)],
-        flow=lambda clip: lambda source, target: flow,
+        flow=lambda clip: lambda source, target, window: (flow[window], visible[window]),
     )
 
 

@@ -31,14 +31,14 @@ def single_thread() -> Iterator[None]:
 
 def _start_worker() -> None:
     cv2.setNumThreads(1)
-    _keep_freed_memory()
+    keep_freed_memory()
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let glibc reuse the memory of freed arrays instead of returning it and asking for it again.
 
-    The loops over pairs make arrays of some megabytes for each pair; clearing their pages anew took a sixth of the time
-    of TC at 1024x2048, see docs/benchmarks.md. Other C libraries are left as they are.
+    The loops over pairs and training samples make arrays of some megabytes for each; clearing their pages anew took a
+    sixth of the time of TC at 1024x2048, see docs/benchmarks.md. Other C libraries are left as they are.
     """
     if sys.platform != "linux":
         return

@@ -260,11 +260,19 @@ class StoredFlow:
     def pairs(self) -> list[tuple[int, int]]:
         return list(self._index)
 
-    def read(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def read(
+        self, source: int, target: int, window: tuple[slice, slice] | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Read one pair and check its integrity.
 
+        Args:
+            source: frame number t.
+            target: frame number s.
+            window: rows and columns to return, both with a start and an end inside the frame; None: all.
+
         Returns:
-            F_{source->target}, float32 (H, W, 2), pixels; the mask that was stored, bool (H, W), or None.
+            F_{source->target}, float32 (H, W, 2), pixels; the mask that was stored, bool (H, W), or None. Of a window,
+            (H, W) is its size, and the values are those that lie there in the whole.
 
         Raises:
             UserError: there is no such pair, or its data is damaged.
@@ -278,14 +286,34 @@ class StoredFlow:
             payload, mask = (batch.column(column)[0].as_buffer() for column in (2, 3))
             if batch.column(4)[0].as_py() != _checksum(self._header, source, target, payload, mask):
                 raise self._damaged("checksum")
-            flow = _unpack_flow(payload, _reduced(self.shape, self.scale), self.step)
-            if self.scale > 1:
-                flow = _resize(flow, self.shape, cv2.INTER_LINEAR)
-            if mask is None:
-                return flow, None
-            size = self.shape[0] * self.shape[1]
-            bits = np.frombuffer(_unpack(mask, (size + 7) // 8), np.uint8)
-            return flow, np.unpackbits(bits, count=size).view(bool).reshape(self.shape)
+            rows, columns = window or (slice(0, self.shape[0]), slice(0, self.shape[1]))
+            flow = self._enlarged(payload, rows, columns)
+            return flow, None if mask is None else self._mask(mask, rows)[:, columns]
+
+    def _enlarged(self, payload: pa.Buffer, rows: slice, columns: slice) -> np.ndarray:
+        """The window of a pair's flow, from what is stored."""
+        stored = _reduced(self.shape, self.scale)
+        parts = [_stored(part, size, self.scale) for part, size in zip((rows, columns), self.shape, strict=True)]
+        flow = _unpack_flow(payload, stored, self.step, *parts)
+        if self.scale == 1:
+            return flow
+        # Where the sides are no multiples, the whole is read: its grid is not that of any part.
+        sizes = [
+            (part.stop - part.start) * self.scale if size % self.scale == 0 else size
+            for part, size in zip(parts, self.shape, strict=True)
+        ]
+        flow = _resize(flow, sizes, cv2.INTER_LINEAR)
+        top, left = (part.start * self.scale for part in parts)
+        return flow[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+
+    def _mask(self, packed: pa.Buffer, rows: slice) -> np.ndarray:
+        """Rows of a mask, bool (h, W)."""
+        height, width = self.shape
+        bits = np.frombuffer(_unpack(packed, (height * width + 7) // 8), np.uint8)
+        # A row may begin inside a byte.
+        first, before = divmod(rows.start * width, 8)
+        count = (rows.stop - rows.start) * width
+        return np.unpackbits(bits[first:], count=before + count)[before:].view(bool).reshape(-1, width)
 
     def describe(self, source: int, target: int) -> str:
         """See ``FlowReader``."""
@@ -341,22 +369,32 @@ def _pack_flow(flow: np.ndarray, step: float) -> bytes:
     return _pack(low.tobytes() + high.tobytes())
 
 
-def _unpack_flow(payload: pa.Buffer, shape: tuple[int, int], step: float) -> np.ndarray:
-    """Inverse of ``_pack_flow``, up to the rounding."""
+def _stored(part: slice, size: int, scale: int) -> slice:
+    """What is stored of rows or columns of a side of ``size`` pixels, and of those beside them, to interpolate from."""
+    if scale == 1:
+        return part
+    if size % scale:
+        return slice(0, -(-size // scale))
+    return slice(max(0, part.start // scale - 1), min(size // scale, -(-part.stop // scale) + 1))
+
+
+def _unpack_flow(payload: pa.Buffer, shape: tuple[int, int], step: float, rows: slice, columns: slice) -> np.ndarray:
+    """A part of what ``_pack_flow`` packed, up to the rounding; ``shape`` is that of the whole."""
     height, width = shape
     data = np.frombuffer(_unpack(payload, 4 * height * width), np.uint8)
-    (low_u, low_v), (high_u, high_v) = data.reshape(2, 2, height, width)
-    zero = np.zeros((_ROWS, width), np.uint8)
-    flow = np.empty((height, width, 2), np.float32)
-    for start in range(0, height, _ROWS):
-        rows = slice(start, min(start + _ROWS, height))
-        none = zero[: rows.stop - start]
+    # The sums begin at the left edge.
+    (low_u, low_v), (high_u, high_v) = data.reshape(2, 2, height, width)[..., rows, : columns.stop]
+    zero = np.zeros((_ROWS, columns.stop), np.uint8)
+    flow = np.empty((rows.stop - rows.start, columns.stop - columns.start, 2), np.float32)
+    for start in range(0, len(flow), _ROWS):
+        block = slice(start, min(start + _ROWS, len(flow)))
+        none = zero[: block.stop - start]
         # One 64-bit number a pixel: u in its lower half, v in the upper. One sum along the row then adds up both, and
         # 32 bits hold the carries of more pixels than a row has.
-        pixels = cv2.merge([low_u[rows], high_u[rows], none, none, low_v[rows], high_v[rows], none, none])
+        pixels = cv2.merge([low_u[block], high_u[block], none, none, low_v[block], high_v[block], none, none])
         sums = pixels.view("<u8")
         np.cumsum(sums, axis=1, out=sums)
-        np.multiply(pixels.view("<i2")[..., ::2], np.float32(step), out=flow[rows])
+        np.multiply(pixels.view("<i2")[:, columns.start :, ::2], np.float32(step), out=flow[block])
     return flow
 
 

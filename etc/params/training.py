@@ -52,6 +52,9 @@ class MachineParams(Params):
     cache_mb: int = Field(
         ge=0, le=10**8, description="memory for decoded frames and labels, MB a process; 0 keeps none"
     )
+    decoded: str | None = Field(
+        default=None, min_length=1, description="folder that keeps decoded frames and labels; null: none"
+    )
     checkpoint_every: int = Field(ge=1, le=10**9, description="iterations between two checkpoints")
 
 

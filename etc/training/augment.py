@@ -3,9 +3,14 @@
 Every sample is changed by one similarity transform (scale, rotation, flip, crop) and one change of colour and
 sharpness. All frames of the sample get the same, the label follows by nearest neighbour, and the flow is sampled
 at the same places and its vectors are scaled, turned and mirrored.
+
+Only the rectangle of the frame that a crop comes from is read and converted (:attr:`Augmentation.window`), and the crop
+is made a few rows at a time: what it costs is its own size, not that of the frame. The bits are those of changing whole
+frames at once.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -16,31 +21,51 @@ from etc.params.training import AugmentParams
 # Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114])
 
+# Rows of the crop at a time: their temporary arrays stay in the processor's cache.
+_ROWS = 32
+
+# Rows and columns of a frame.
+Window = tuple[slice, slice]
+
 
 @dataclass(frozen=True)
 class Augmentation:
     """One randomly drawn change.
 
     Attributes:
+        size: height and width of the frame, pixels.
         matrix: float64 (2, 3), takes a pixel (x, y, 1) of the frame to its place in the crop.
         crop: height and width of the crop, pixels.
         colour: float32 (3, 4), affine change of RGB in 0..255.
         sigma: standard deviation of the Gaussian blur, pixels; 0 for none.
     """
 
+    size: tuple[int, int]
     matrix: np.ndarray
     crop: tuple[int, int]
     colour: np.ndarray
     sigma: float
 
-    def sources(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where in the frame each pixel of the crop comes from: x and y, float64 (h, w)."""
-        inverse = _inverse(self.matrix)
-        y, x = np.mgrid[: self.crop[0], : self.crop[1]].astype(np.float64)
-        return (
-            inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2],
-            inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2],
-        )
+    def sources(self, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Where in the frame each pixel of these rows of the crop comes from: x and y, float64 (h, w)."""
+        inverse = self._inverse
+        y, x = np.arange(self.crop[0], dtype=np.float64)[rows, None], np.arange(self.crop[1], dtype=np.float64)
+        across, down = (row[0] * x + row[1] * y for row in inverse)
+        across += inverse[0, 2]
+        down += inverse[1, 2]
+        return across, down
+
+    @cached_property
+    def window(self) -> Window:
+        """The part of the frame that the crop is made of. Its start is even, so that halves are rounded as in it."""
+        height, width = self.crop
+        corners = np.array([[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1], [1, 1, 1, 1]])
+        x, y = self._inverse @ corners
+        return _span(y, self.size[0]), _span(x, self.size[1])
+
+    @cached_property
+    def _inverse(self) -> np.ndarray:
+        return _inverse(self.matrix)
 
 
 @dataclass(frozen=True)
@@ -72,6 +97,7 @@ def draw(rng: np.random.Generator, size: tuple[int, int], params: AugmentParams)
     angle = np.deg2rad((2 * angle_draw - 1) * params.rotation)
     centre = (_centre(x_draw, size[1], params.crop[1] / scale), _centre(y_draw, size[0], params.crop[0] / scale))
     return Augmentation(
+        size=size,
         matrix=_similarity(scale, angle, flip_draw < params.flip, centre, params.crop),
         crop=params.crop,
         colour=_colour(
@@ -92,18 +118,39 @@ def apply(
 
     Args:
         augmentation: from :func:`draw`.
-        images: frames, uint8 (H, W, 3) RGB.
+        images: frames, uint8 (H, W, 3) RGB; they, the label and the flow hold the augmentation's ``window`` alone.
         label: uint8 (H, W) train ids of the first frame.
         flow: float32 (H, W, 2) from the first frame to the second, pixels, or None.
         visible: bool (H, W), False where the flow's point is occluded in the second frame; None: all visible.
+
+    Raises:
+        ValueError: something is not of the window's size.
     """
-    x, y = augmentation.sources()
-    maps = x.astype(np.float32), y.astype(np.float32)
-    changed = np.stack([_recolour(augmentation, _sample(image, maps, cv2.INTER_LINEAR)) for image in images])
-    new_flow, new_visible = None, None
-    if flow is not None:
-        new_flow, new_visible = _move_flow(augmentation, (x, y), maps, flow, visible)
-    return Sample(changed, _sample(label, maps, cv2.INTER_NEAREST, IGNORE), new_flow, new_visible)
+    height, width = augmentation.crop
+    expected = tuple(part.stop - part.start for part in augmentation.window)
+    for array in filter(lambda one: one is not None, (*images, label, flow, visible)):
+        if array.shape[:2] != expected:
+            raise ValueError(f"an array of {array.shape[:2]} pixels, the window has {expected}: cut it first")
+    # Interpolating floats keeps the flow, and an identity transform, exact.
+    frames = [image.astype(np.float32) for image in images]
+    seen = None if visible is None else np.ascontiguousarray(visible).view(np.uint8)
+    sampled = np.empty((len(images), height, width, 3), np.float32)
+    new_label = np.empty((height, width), np.uint8)
+    new_flow = None if flow is None else np.empty((height, width, 2), np.float32)
+    new_visible = None if flow is None else np.empty((height, width), bool)
+    for start in range(0, height, _ROWS):
+        rows = slice(start, start + _ROWS)
+        sources = augmentation.sources(rows)
+        maps = _maps(sources, augmentation.window)
+        for frame, one in zip(frames, sampled, strict=True):
+            _sample(frame, maps, cv2.INTER_LINEAR, out=one[rows])
+        _sample(label, maps, cv2.INTER_NEAREST, IGNORE, out=new_label[rows])
+        if flow is not None:
+            new_flow[rows], new_visible[rows] = _move_flow(augmentation, sources, maps, flow, seen)
+    changed = np.empty_like(sampled)
+    for one, out in zip(sampled, changed, strict=True):
+        _recolour(augmentation, one, out)
+    return Sample(changed, new_label, new_flow, new_visible)
 
 
 def _move_flow(
@@ -115,30 +162,51 @@ def _move_flow(
 ) -> tuple[np.ndarray, np.ndarray]:
     # p maps to A p + b and its partner to A (p + F) + b, so the flow of the crop is A F.
     sampled = _sample(flow, maps, cv2.INTER_LINEAR)
-    moved = (sampled @ augmentation.matrix[:, :2].T.astype(np.float32)).astype(np.float32)
-    height, width = flow.shape[:2]
-    valid = _inside(*sources, width, height)
-    valid &= _inside(sources[0] + sampled[..., 0], sources[1] + sampled[..., 1], width, height)
+    moved = sampled @ augmentation.matrix[:, :2].T.astype(np.float32)
+    ends = (source + part for source, part in zip(sources, cv2.split(sampled), strict=True))
+    valid = _inside(*sources, augmentation.size) & _inside(*ends, augmentation.size)
     if visible is not None:
-        valid &= _sample(visible.astype(np.uint8), maps, cv2.INTER_NEAREST).astype(bool)
-    return moved, valid
+        valid &= _sample(visible, maps, cv2.INTER_NEAREST)
+    return moved, valid.astype(bool)
 
 
-def _sample(image: np.ndarray, maps: tuple[np.ndarray, np.ndarray], how: int, outside: int = 0) -> np.ndarray:
-    # All resampling happens here. Interpolating floats keeps the flow, and an identity transform, exact.
-    image = image.astype(np.float32) if how == cv2.INTER_LINEAR else image
-    return cv2.remap(image, *maps, how, borderMode=cv2.BORDER_CONSTANT, borderValue=[outside] * 4)
+def _maps(sources: tuple[np.ndarray, np.ndarray], window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the window the pixels come from, float32. Rounded as positions in the frame; the difference is exact."""
+    rows, columns = window
+    x, y = (one.astype(np.float32) for one in sources)
+    x -= np.float32(columns.start)
+    y -= np.float32(rows.start)
+    return x, y
 
 
-def _recolour(augmentation: Augmentation, image: np.ndarray) -> np.ndarray:
-    image = np.clip(cv2.transform(image, augmentation.colour), 0, 255)
+def _span(positions: np.ndarray, size: int) -> slice:
+    """All pixels that positions between these are interpolated from, inside a frame of this size."""
+    return slice(max(0, int(positions.min()) - 2) // 2 * 2, min(size, int(positions.max()) + 3))
+
+
+def _sample(
+    image: np.ndarray,
+    maps: tuple[np.ndarray, np.ndarray],
+    how: int,
+    outside: int = 0,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    # All resampling happens here.
+    return cv2.remap(image, *maps, how, out, cv2.BORDER_CONSTANT, [outside] * 4)
+
+
+def _recolour(augmentation: Augmentation, image: np.ndarray, out: np.ndarray) -> None:
+    # Of the whole crop: the last pixels that OpenCV is given may be rounded in another way than those before them.
+    cv2.transform(image, augmentation.colour, dst=out)
+    np.clip(out, 0, 255, out=out)
     if augmentation.sigma > 0:
-        image = cv2.GaussianBlur(image, (0, 0), augmentation.sigma)
-    return image / np.float32(255)
+        cv2.GaussianBlur(out, (0, 0), augmentation.sigma, dst=out)
+    out /= np.float32(255)
 
 
-def _inside(x: np.ndarray, y: np.ndarray, width: int, height: int) -> np.ndarray:
-    return (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+def _inside(x: np.ndarray, y: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """255 where a position lies inside the frame, 0 elsewhere."""
+    return cv2.inRange(x, 0, size[1] - 1) & cv2.inRange(y, 0, size[0] - 1)
 
 
 def _centre(position: float, size: int, extent: float) -> float:

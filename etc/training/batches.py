@@ -1,5 +1,6 @@
 """From samples to the batches of each step, divided among processes and parts."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,7 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from etc.core.errors import UserError, first_line
+from etc.models.memory import is_out_of_memory
 from etc.training.data import Samples
+from etc.workers import keep_freed_memory
 
 
 class Batch(NamedTuple):
@@ -100,42 +103,49 @@ def _collate_or_report(items: list[dict[str, Any] | UserError]) -> Batch | UserE
     wrong = next((item for item in items if isinstance(item, UserError)), None)
     if wrong is not None:
         return wrong
-    batch = collate(items)
-    return batch if get_worker_info() is None else _shared(batch)
-
-
-def _shared(batch: Batch) -> Batch | UserError:
-    """The batch in shared memory, where it goes anyway; if that failed while it is sent, nobody would be told."""
     try:
-        for tensor in batch:
-            if isinstance(tensor, Tensor):
-                tensor.share_memory_()
+        return collate(items)
     except RuntimeError as error:
+        # While a batch is sent, nobody would be told.
+        if get_worker_info() is None or is_out_of_memory(error):
+            raise
         return UserError(
             f"a batch cannot be put into shared memory ({first_line(error)}): raise the limit (`ulimit -f`, as it "
             "counts as a file), or set 'machine.workers' to 0"
         )
-    return batch
 
 
 def collate(items: list[dict[str, Any]]) -> Batch:
-    """Stack samples into tensors."""
+    """Stack samples into tensors; in a loader process these lie in shared memory, where they go anyway."""
     samples = [item["sample"] for item in items]
-    images = np.stack([sample.images for sample in samples], axis=1)
     flow, visible = None, None
     if samples[0].flow is not None:
-        flow = torch.from_numpy(np.stack([sample.flow for sample in samples])).permute(0, 3, 1, 2).contiguous()
-        visible = torch.from_numpy(np.stack([sample.visible for sample in samples]))
+        flow = _stacked([sample.flow.transpose(2, 0, 1) for sample in samples])
+        visible = _stacked([sample.visible for sample in samples])
     return Batch(
         # (K, B, h, w, 3) viewed as (K, B, 3, h, w) is already channels-last.
-        images=torch.from_numpy(images).permute(0, 1, 4, 2, 3),
-        labels=torch.from_numpy(np.stack([sample.label for sample in samples]).astype(np.int64)),
+        images=_stacked([sample.images for sample in samples], axis=1).permute(0, 1, 4, 2, 3),
+        labels=_stacked([sample.label for sample in samples], dtype=np.int64),
         flow=flow,
         visible=visible,
-        order=torch.from_numpy(np.stack([item["order"] for item in items])),
+        order=_stacked([item["order"] for item in items]),
         names=tuple(item["name"] for item in items),
     )
 
 
+def _stacked(arrays: list[np.ndarray], axis: int = 0, dtype: type | None = None) -> Tensor:
+    shape = list(arrays[0].shape)
+    shape.insert(axis, len(arrays))
+    kind = np.dtype(dtype or arrays[0].dtype)
+    if get_worker_info() is None:
+        whole = np.empty(shape, kind)
+    else:
+        # As torch's own collate function does: a tensor that is moved there later is copied once more.
+        storage = torch.UntypedStorage._new_shared(math.prod(shape) * kind.itemsize)
+        whole = torch.tensor([], dtype=torch.from_numpy(np.empty(0, kind)).dtype).set_(storage).numpy().reshape(shape)
+    return torch.from_numpy(np.stack(arrays, axis, out=whole, casting="safe"))
+
+
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(1)
+    keep_freed_memory()

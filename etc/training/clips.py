@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etc.core.errors import UserError, first_line
-from etc.dataset import pictures
+from etc.dataset import manifest, pictures
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import IGNORE
 from etc.models.memory import is_out_of_memory
 from etc.training.data import Clips, Labelled, ReadFlow
+from etc.training.decoded import Kept
 from etc.training.fingerprint import hash_files
 
 
@@ -23,7 +24,10 @@ def pseudo_label_file(dataset: Dataset, seed: int) -> Path:
 
 
 def training_clips(
-    dataset: Dataset, pseudo_labels: Path | None = None, flow: Callable[[str], ReadFlow] | None = None
+    dataset: Dataset,
+    pseudo_labels: Path | None = None,
+    flow: Callable[[str], ReadFlow] | None = None,
+    decoded: str | None = None,
 ) -> Clips:
     """Frames of the training split, read only when a sample needs them.
 
@@ -31,6 +35,7 @@ def training_clips(
         dataset: the data set.
         pseudo_labels: file with labels of further frames; None reads none.
         flow: clip name to what reads its flow.
+        decoded: folder that keeps decoded frames and labels; None keeps none.
 
     Raises:
         UserError: the manifest or the pseudo-labels are missing or do not fit each other.
@@ -41,11 +46,12 @@ def training_clips(
     annotated = []
     for row in train.to_dict("records"):
         clip, frame = row["clip"], row["frame"]
-        images.setdefault(clip, {})[frame] = partial(dataset.image, row)
+        images.setdefault(clip, {})[frame] = _kept(decoded, partial(dataset.image, row), row["checksum"])
         sizes[clip, frame] = (row["height"], row["width"])
         if row["annotated"]:
-            annotated.append(Labelled(clip, frame, partial(dataset.label, row)))
-    pseudo = _pseudo_labelled(pseudo_labels, sizes, dataset.label_set.count) if pseudo_labels else []
+            label = _kept(decoded, partial(dataset.label, row), row["label_checksum"], dataset.label_set.to_json())
+            annotated.append(Labelled(clip, frame, label))
+    pseudo = _pseudo_labelled(pseudo_labels, sizes, dataset.label_set.count, decoded) if pseudo_labels else []
     return Clips(images, annotated, pseudo, flow)
 
 
@@ -65,7 +71,14 @@ def frame_inputs(dataset: Dataset, pseudo_labels: Path | None = None) -> dict[st
     return {name: hash_files([path]) for name, path in files.items()}
 
 
-def _pseudo_labelled(path: Path, sizes: dict[tuple[str, int], tuple[int, int]], classes: int) -> list[Labelled]:
+def _kept(decoded: str | None, read: Callable[[], np.ndarray], *made_of: str) -> Callable[[], np.ndarray]:
+    """What reads a picture from the folder ``decoded``, under the hash of what it is made of; ``read`` without one."""
+    return read if decoded is None else Kept(Path(decoded), manifest.checksum("\n".join(made_of).encode()), read)
+
+
+def _pseudo_labelled(
+    path: Path, sizes: dict[tuple[str, int], tuple[int, int]], classes: int, decoded: str | None
+) -> list[Labelled]:
     try:
         table = pq.read_table(path, columns=["clip", "frame", "label"])
     except (pa.ArrowException, OSError) as error:
@@ -77,7 +90,8 @@ def _pseudo_labelled(path: Path, sizes: dict[tuple[str, int], tuple[int, int]], 
         source = f"{path}: clip {clip}, frame {frame}"
         if (clip, frame) not in sizes:
             raise UserError(f"{source} is no training frame; make the pseudo-labels again")
-        labelled.append(Labelled(clip, frame, partial(_decode, label, sizes[clip, frame], classes, source)))
+        read = partial(_decode, label, sizes[clip, frame], classes, source)
+        labelled.append(Labelled(clip, frame, _kept(decoded, read, manifest.checksum(label or b""), str(classes))))
     return labelled
 
 

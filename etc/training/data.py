@@ -13,13 +13,13 @@ from torch.utils.data import Dataset
 
 from etc.core.errors import UserError, many
 from etc.params.training import AugmentParams
-from etc.training.augment import apply, draw
+from etc.training.augment import Window, apply, draw
 
 # First word of the seeds of the shuffles; those of the samples begin with 0.
 _SAMPLE, _SHUFFLE = 0, 1
 
-# Reads a pair of one clip, as ``etc.flow.store.FlowReader.read`` does.
-ReadFlow = Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]
+# Reads the window of a pair of one clip, as ``etc.flow.store.StoredFlow.read`` does.
+ReadFlow = Callable[[int, int, Window], tuple[np.ndarray, np.ndarray | None]]
 
 
 @dataclass(frozen=True)
@@ -112,14 +112,15 @@ class Samples(Dataset):
         partner_draw = rng.random()
         label = self._cache.get(chosen, chosen.label)
         augmentation = draw(rng, label.shape, self.augment)
+        window = augmentation.window
         numbers = self._neighbours(chosen, partner_draw)
         flow, visible = None, None
         if self.clips.flow is not None and self.frames > 1:
             alone = numbers[0] == numbers[1]
-            flow, visible = _no_flow(label.shape) if alone else self._flow(chosen.clip)(*numbers[:2])
+            flow, visible = _no_flow(window) if alone else self._flow(chosen.clip)(*numbers[:2], window)
         readers = self.clips.images[chosen.clip]
-        images = [self._cache.get((chosen.clip, frame), readers[frame]) for frame in numbers]
-        sample = apply(augmentation, images, label, flow, visible)
+        images = [self._cache.get((chosen.clip, frame), readers[frame])[window] for frame in numbers]
+        sample = apply(augmentation, images, label[window], flow, visible)
         name = f"{chosen.clip}:{'/'.join(map(str, numbers))}"
         return {"sample": sample, "order": np.argsort(numbers, kind="stable"), "name": name}
 
@@ -180,7 +181,8 @@ class Samples(Dataset):
             )
 
 
-def _no_flow(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _no_flow(window: Window) -> tuple[np.ndarray, np.ndarray]:
+    size = tuple(part.stop - part.start for part in window)
     return np.zeros((*size, 2), np.float32), np.zeros(size, bool)
 
 

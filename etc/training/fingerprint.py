@@ -10,7 +10,7 @@ from etc.core import portable
 from etc.core.regular import file_checksum
 
 # Keys that affect how fast a training runs or how often it is saved, but nothing that it computes.
-NEUTRAL = frozenset({"machine.workers", "machine.cache_mb", "machine.checkpoint_every"})
+NEUTRAL = frozenset({"machine.workers", "machine.cache_mb", "machine.decoded", "machine.checkpoint_every"})
 # Code that a training runs, below etc/. Stage modules and the command line only pass arguments on.
 CODE = (
     "dataset/*.py",

@@ -1,5 +1,6 @@
 """Frames, label and flow of a sample must still agree after every random change."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -7,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from etc.params.training import AugmentParams
-from etc.training.augment import apply, draw
+from etc.training import augment
+from etc.training.augment import Sample, draw
 
 SIZE = (64, 96)
 PARAMS = AugmentParams(
@@ -24,6 +26,66 @@ PARAMS = AugmentParams(
 STILL = PARAMS.model_copy(
     update={"scale": (1.0, 1.0), "rotation": 0, "flip": 0, "blur": 0, "brightness": 0, "contrast": 0, "saturation": 0}
 )
+
+
+def apply(augmentation, images, label, flow=None, visible=None):
+    """Change whole frames."""
+    window = augmentation.window
+    frames = [image[window] for image in images]
+    return augment.apply(
+        augmentation, frames, label[window], *(one if one is None else one[window] for one in (flow, visible))
+    )
+
+
+def plain(augmentation, images, label, flow, visible):
+    """The same arithmetic on whole frames and a whole crop at once, as it is written in the docstrings."""
+    linear = np.linalg.inv(augmentation.matrix[:, :2])
+    inverse = np.column_stack([linear, -linear @ augmentation.matrix[:, 2]])
+    rows, columns = np.mgrid[: augmentation.crop[0], : augmentation.crop[1]].astype(np.float64)
+    x, y = (row[0] * columns + row[1] * rows + row[2] for row in inverse)
+    maps = x.astype(np.float32), y.astype(np.float32)
+
+    def sample(array, how, outside=0):
+        return cv2.remap(array, *maps, how, borderMode=cv2.BORDER_CONSTANT, borderValue=[outside] * 4)
+
+    def inside(x, y):
+        height, width = label.shape
+        return (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+
+    changed = []
+    for image in images:
+        one = cv2.transform(sample(image.astype(np.float32), cv2.INTER_LINEAR), augmentation.colour)
+        one = np.clip(one, 0, 255)
+        if augmentation.sigma > 0:
+            one = cv2.GaussianBlur(one, (0, 0), augmentation.sigma)
+        changed.append(one / np.float32(255))
+    moved = sample(flow, cv2.INTER_LINEAR)
+    seen = inside(x, y) & inside(x + moved[..., 0], y + moved[..., 1])
+    seen &= sample(visible.astype(np.uint8), cv2.INTER_NEAREST).astype(bool)
+    moved = moved @ augmentation.matrix[:, :2].T.astype(np.float32)
+    return Sample(np.stack(changed), sample(label, cv2.INTER_NEAREST, 255), moved, seen)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**31), st.integers(20, 150), st.integers(20, 150), st.booleans())
+def test_the_window_in_parts_gives_the_bits_of_the_whole(seed, height, width, still):
+    rng = np.random.default_rng(seed)
+    crop = tuple(8 * int(side) for side in rng.integers(1, 20, 2))
+    # Without rotation and scale, sources lie halfway between pixels, where the nearest one depends on the rounding.
+    params = (STILL if still else PARAMS).model_copy(update={"crop": crop, **({} if still else {"scale": (0.3, 3.0)})})
+    images = [rng.integers(0, 256, (height, width, 3)).astype(np.uint8) for _ in range(2)]
+    flow = rng.normal(0, 9, (height, width, 2)).astype(np.float32)
+    given = images, images[0][..., 0].copy(), flow, rng.random((height, width)) < 0.9
+    augmentation = draw(rng, (height, width), params)
+    found, expected = apply(augmentation, *given), plain(augmentation, *given)
+    for name, one in vars(expected).items():
+        assert getattr(found, name).tobytes() == one.tobytes(), name
+
+
+def test_frames_that_were_not_cut_are_refused():
+    augmentation = draw(np.random.default_rng(0), SIZE, STILL)
+    with pytest.raises(ValueError, match="cut it first"):
+        augment.apply(augmentation, [np.zeros((*SIZE, 3), np.uint8)], np.zeros(SIZE, np.uint8))
 
 
 def smooth_scene(rng, size=SIZE):

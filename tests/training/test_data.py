@@ -28,8 +28,9 @@ def grey(seed):
     return picture(seed)[..., 0]
 
 
-def read_flow(source, target):
-    return np.full((*SIZE, 2), target - source, np.float32), np.ones(SIZE, bool)
+def read_flow(source, target, window):
+    size = [part.stop - part.start for part in window]
+    return np.full((*size, 2), target - source, np.float32), np.ones(size, bool)
 
 
 def open_flow(clip):
