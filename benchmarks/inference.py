@@ -5,10 +5,13 @@
 
 Prints one Markdown table. A frame is taken from uint8 pixels to uint8 classes at full resolution, one frame at a time,
 with random weights. Every way runs in a process of its own, so that its peak memory is its own; ratios are to the
-first, plain eager fp32 in NCHW. The GPU, where there is one, is synchronised around every frame.
+first, plain eager fp32 in NCHW. All others are :func:`etc.inference.predict`, as ``etc predict`` and ``etc evaluate``
+run it: "compiled" is one graph from pixels to ids, on a GPU replayed as a CUDA graph. The GPU, where there is one, is
+synchronised around every frame.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -16,20 +19,23 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 
+import cv2
 import numpy as np
 import torch
 from matrices import matrix_speed
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from etc.inference import fused
+from etc.inference import Segment, compiled, fused, predict, to_tensor
 from etc.models import registry
 
 CLASSES = 19
-# Name of each way, and whether it uses: channels last, fused normalisation, bf16, torch.compile.
+# Name of each way, and whether it is ours with channels last, fused normalisation, bf16, torch.compile.
 WAYS = {
     "fp32 NCHW, eager": (False, False, False, False),
     "channels last": (True, False, False, False),
@@ -38,6 +44,8 @@ WAYS = {
     "channels last, fused, compiled": (True, True, False, True),
     "channels last, fused, bf16, compiled": (True, True, True, True),
 }
+# The same from pixels to ids as an ONNX file, run on the CPU by others; left out where they are not installed.
+RUNTIMES = {"onnxruntime": "onnxruntime", "OpenVINO": "openvino"}
 
 
 def main() -> None:
@@ -51,7 +59,7 @@ def main() -> None:
     parser.add_argument(
         "--compile", action="store_true", help="on a CPU too; there it takes minutes before the first frame"
     )
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=[*WAYS, *RUNTIMES], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:
         print(json.dumps(measure(options)))
@@ -64,18 +72,21 @@ def main() -> None:
         f"median of {options.repeat} frames after one to warm up\n"
     )
     print("| way | s a frame | frames a second | times faster | peak memory, MB | largest change of a score |", end="")
+    print(" changed pixels |", end="")
     print(" share of the bf16 peak |" if on_gpu else "")
-    print("|---|---:|---:|---:|---:|---:|" + "---:|" * on_gpu)
+    print("|---|---:|---:|---:|---:|---:|---:|" + "---:|" * on_gpu)
     first = None
-    for way, (_, _, half, compiled) in WAYS.items():
+    installed = [way for way, module in RUNTIMES.items() if not on_gpu and importlib.util.find_spec(module)]
+    for way, (_, _, half, as_graph) in (WAYS | dict.fromkeys(installed, (True, True, False, False))).items():
         if half and not on_gpu and not torch.cpu._is_avx512_bf16_supported():
             continue
-        if compiled and not (on_gpu or options.compile):
+        if as_graph and not (on_gpu or options.compile):
             continue
         result = run(way)
         first = first or result["seconds"]
         columns = [way, f"{result['seconds']:.3f}", f"{1 / result['seconds']:.2f}", f"{first / result['seconds']:.2f}"]
-        columns += [f"{result['memory']:.0f}", f"{result['change']:.1e}"]
+        columns += [f"{result['memory']:.0f}", "" if result["change"] is None else f"{result['change']:.1e}"]
+        columns += [f"{100 * result['changed']:.3f} %"]
         if on_gpu:
             columns.append(f"{100 * result['share']:.1f} %")
         print(f"| {' | '.join(columns)} |", flush=True)
@@ -90,37 +101,78 @@ def run(way: str) -> dict[str, float]:
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
-    """Median seconds a frame, peak memory in MB, and the largest change of a score against plain fp32."""
+    """Median seconds a frame, peak memory in MB, largest change of a score and share of changed pixels.
+
+    Changes are against plain fp32 on a smaller frame, those of scores as a share of the largest.
+    """
     torch.set_num_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    channels_last, fuse, half, compiled = WAYS[options.way]
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    precision = torch.bfloat16 if half else torch.float32
+    ours, fuse, half, as_graph = WAYS.get(options.way, (True, True, False, False))
     network = trained(options).to(device)
-    pixels = np.random.default_rng(0).integers(0, 256, (options.height, options.width, 3), np.uint8)
-    frame = torch.from_numpy(pixels).to(device)
-    operations = count_operations(network, frame.shape[:2], device) if device.type == "cuda" else 0
-    small = torch.rand(1, 3, 128, 256, device=device)
-    with torch.inference_mode():
-        expected = network(small).logits
-    network = (fused(network) if fuse else network).to(device, precision, memory_format=layout)
-    if compiled:
-        network.compile()
-
-    def scores(image: torch.Tensor) -> torch.Tensor:
-        return network(image.to(precision).contiguous(memory_format=layout)).logits
-
-    def segment() -> torch.Tensor:
-        logits = scores(frame.permute(2, 0, 1)[None].float() / 255)
-        logits = nn.functional.interpolate(logits, size=frame.shape[:2], mode="bilinear", align_corners=False)
-        return logits.argmax(1).to(torch.uint8).cpu()
-
-    seconds = timed(segment, 3 if device.type == "cuda" else 1, options.repeat, device)
+    draw = np.random.default_rng(0)
+    frame = draw.integers(0, 256, (1, options.height, options.width, 3), np.uint8)
+    # Coarse noise: on fine noise the scores of all pixels are nearly the same.
+    small = cv2.resize(draw.integers(0, 256, (16, 32, 3), np.uint8), (512, 256), interpolation=cv2.INTER_CUBIC)[None]
+    operations = count_operations(network, frame.shape[1:3], device) if device.type == "cuda" else 0
+    expected, expected_ids = scores(network, small, False), plain(network, small)
+    network = fused(network) if fuse else network
+    if options.way in RUNTIMES:
+        way = by_runtime(options.way, Segment(network).eval(), frame, options.threads)
+        # On a frame of its size: the file holds one.
+        small = np.ascontiguousarray(cv2.resize(small[0], frame.shape[2:0:-1])[None])
+        expected_ids = plain(network, small)
+    elif ours:
+        segment = Segment(network.to(memory_format=torch.channels_last), half)
+        segment = compiled(segment) if as_graph else segment
+        way = partial(predict, segment, batch=1)
+    else:
+        way = partial(plain, network)
+    seconds = timed(partial(way, frame), 3 if device.type == "cuda" else 1, options.repeat, device)
     memory = peak_memory(device)
-    with torch.inference_mode():
-        change = ((scores(small).float() - expected).abs().max() / expected.abs().max()).item()
+    # Of others only the classes are known.
+    known = options.way in WAYS
+    change = ((scores(network, small, half) - expected).abs().max() / expected.abs().max()).item() if known else None
     share = operations / seconds / matrix_speed(device) if operations else 0.0
-    return {"seconds": seconds, "memory": memory, "change": change, "share": share}
+    changed = float((way(small) != expected_ids).mean())
+    return {"seconds": seconds, "memory": memory, "change": change, "changed": changed, "share": share}
+
+
+def by_runtime(name: str, segment: Segment, frame: np.ndarray, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What computes ids from pixels, uint8 both, without torch."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/segment.onnx"
+        torch.onnx.export(segment, (torch.from_numpy(frame),), path, dynamo=True, opset_version=20, verbose=False)
+        if name == "OpenVINO":
+            import openvino
+
+            core = openvino.Core()
+            model = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_NUM_THREADS": threads})
+            return lambda pixels: model([pixels])[0]
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        (given,) = session.get_inputs()
+        return lambda pixels: session.run(None, {given.name: pixels})[0]
+
+
+@torch.inference_mode()
+def plain(network: nn.Module, frames: np.ndarray) -> np.ndarray:
+    """What one would write without this package: uint8 (N, H, W, 3) to class ids, uint8 (N, H, W)."""
+    pixels = torch.from_numpy(frames).to(next(network.parameters()).device)
+    images = pixels.permute(0, 3, 1, 2).contiguous().float() / 255
+    logits = network(images).logits
+    logits = nn.functional.interpolate(logits, size=frames.shape[1:3], mode="bilinear", align_corners=False)
+    return logits.argmax(1).to(torch.uint8).cpu().numpy()
+
+
+@torch.inference_mode()
+def scores(network: nn.Module, frames: np.ndarray, half: bool) -> torch.Tensor:
+    """Scores before they are enlarged, float32."""
+    device = next(network.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        return network(to_tensor(frames, device)).logits.float()
 
 
 @torch.inference_mode()
@@ -143,7 +195,7 @@ def trained(options: argparse.Namespace) -> nn.Module:
 
 
 @torch.inference_mode()
-def timed(segment: Callable[[], torch.Tensor], warm_up: int, repeat: int, device: torch.device) -> float:
+def timed(segment: Callable[[], np.ndarray], warm_up: int, repeat: int, device: torch.device) -> float:
     """Median seconds of a call."""
     seconds = []
     for _ in range(warm_up + repeat):

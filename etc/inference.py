@@ -27,9 +27,68 @@ def choose_device(name: str) -> torch.device:
 
 def to_tensor(images: np.ndarray, device: torch.device) -> Tensor:
     """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in 0..1 on the device, channels last in memory (faster everywhere)."""
-    # Copying bytes to a GPU takes a quarter of the time of floats.
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-    return (pixels.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
+    return _from_bytes(torch.from_numpy(np.ascontiguousarray(images)).to(device))
+
+
+class Segment(nn.Module):
+    """From pixels to class ids on the network's device: one graph when it is compiled, and ids leave it as bytes.
+
+    Args:
+        network: in evaluation mode, maps (B, 3, H, W) to an output with ``logits`` (B, C, h, w).
+        half: run the network in bfloat16; scores are enlarged and compared in float32.
+    """
+
+    def __init__(self, network: nn.Module, half: bool = False) -> None:
+        super().__init__()
+        self.network, self.half = network, half
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict.
+
+        Args:
+            pixels: uint8 (B, H, W, 3) RGB.
+
+        Returns:
+            Train ids, uint8 (B, H, W), and whether all scores are finite, bool ().
+        """
+        images = _from_bytes(pixels)
+        logits = _scores(self.network, images, self.half)
+        return resized(logits, images.shape[-2:]).argmax(dim=1).to(torch.uint8), logits.isfinite().all()
+
+
+class SegmentAveraged(nn.Module):
+    """As :class:`Segment`, by the mean over scales and, if asked, the mirrored frame; with the confidence.
+
+    Args:
+        network: see :class:`Segment`.
+        scales: factors on the frame size.
+        flip: also average with the prediction on the mirrored frame.
+        half: see :class:`Segment`.
+    """
+
+    def __init__(self, network: nn.Module, scales: tuple[float, ...], flip: bool, half: bool = False) -> None:
+        super().__init__()
+        self.network, self.scales, self.flip, self.half = network, scales, flip, half
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict.
+
+        Args:
+            pixels: uint8 (B, H, W, 3) RGB.
+
+        Returns:
+            Train ids, uint8 (B, H, W); their probability, float32 (B, H, W); whether all scores are finite, bool ().
+        """
+        mean, finite = _mean(self.network, _from_bytes(pixels), self.scales, self.flip, self.half)
+        confidence, ids = mean.max(dim=1)
+        return ids.to(torch.uint8), confidence, finite
+
+
+def compiled(segment: Segment | SegmentAveraged) -> Segment | SegmentAveraged:
+    """The same, compiled as one graph for each size of frames, and on a GPU replayed as a CUDA graph."""
+    on_gpu = next(segment.parameters()).is_cuda
+    segment.compile(fullgraph=True, dynamic=False, mode="reduce-overhead" if on_gpu else None)
+    return segment
 
 
 def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] = (1.0,), flip: bool = False) -> Tensor:
@@ -47,25 +106,38 @@ def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] 
     Raises:
         UserError: memory ran out, or the scores are not finite.
     """
-    size = images.shape[-2:]
-    total: Tensor | None = None
-    with advising(f"lower 'batch' ({images.shape[0]}) or the largest of 'scales' ({max(scales, default=1.0)})"):
-        for scale in scales:
-            scaled = resized(images, (round(size[0] * scale), round(size[1] * scale)))
-            for mirrored in (False, True) if flip else (False,):
-                logits = _finite(network(scaled.flip(-1) if mirrored else scaled).logits)
-                one = resized(logits, size).softmax(dim=1)
-                one = one.flip(-1) if mirrored else one
-                total = one if total is None else total + one
-    assert total is not None, "at least one scale"
-    return total / (len(scales) * (2 if flip else 1))
+    with advising(_lower(len(images), scales)):
+        mean, finite = _mean(network, images, scales, flip)
+        _check(finite)
+    return mean
 
 
-def predict(network: nn.Module, images: np.ndarray, batch: int, seconds: list[float] | None = None) -> np.ndarray:
+def predict_averaged(segment: SegmentAveraged, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Class ids and their mean probability.
+
+    Args:
+        segment: in evaluation mode.
+        images: uint8 (B, H, W, 3) RGB.
+
+    Returns:
+        Train ids, uint8 (B, H, W), and probabilities, float32 (B, H, W).
+
+    Raises:
+        UserError: memory ran out, or the scores are not finite.
+    """
+    with torch.inference_mode(), advising(_lower(len(images), segment.scales)):
+        ids, confidence, finite = segment(_on_device(images, segment))
+        _check(finite)
+        return ids.cpu().numpy(), confidence.cpu().numpy()
+
+
+def predict(
+    network: nn.Module | Segment, images: np.ndarray, batch: int, seconds: list[float] | None = None
+) -> np.ndarray:
     """Class ids of frames at a single scale without flip, as the student is used in practice.
 
     Args:
-        network: in evaluation mode.
+        network: in evaluation mode; a ``Segment`` where it is to be compiled or run in half precision.
         images: uint8 (N, H, W, 3) RGB.
         batch: frames per forward pass.
         seconds: gets, of each forward pass, the seconds a frame from pixels to class ids, both in the host's memory.
@@ -76,25 +148,62 @@ def predict(network: nn.Module, images: np.ndarray, batch: int, seconds: list[fl
     Raises:
         UserError: memory ran out, or the scores are not finite.
     """
-    device = next(network.parameters()).device
-    size = images.shape[1:3]
+    segment = network if isinstance(network, Segment) else Segment(network)
     predictions = []
     with torch.inference_mode(), advising(f"lower 'batch' ({batch}), the frames per forward pass"):
         for start in range(0, len(images), batch):
             begin = time.perf_counter()
-            logits = _finite(network(to_tensor(images[start : start + batch], device)).logits)
+            ids, finite = segment(_on_device(images[start : start + batch], segment))
             # Copying to the host waits for a GPU, so that the clock sees all of its work.
-            predictions.append(resized(logits, size).argmax(dim=1).to(torch.uint8).cpu().numpy())
+            predictions.append(ids.cpu().numpy())
+            _check(finite)
             if seconds is not None:
                 seconds.append((time.perf_counter() - begin) / len(predictions[-1]))
     return np.concatenate(predictions)
 
 
-def _finite(logits: Tensor) -> Tensor:
+def _mean(
+    network: nn.Module, images: Tensor, scales: tuple[float, ...], flip: bool, half: bool = False
+) -> tuple[Tensor, Tensor]:
+    """See :func:`probabilities`, and whether all scores are finite."""
+    size = images.shape[-2:]
+    total, finite = None, []
+    for scale in scales:
+        scaled = resized(images, (round(size[0] * scale), round(size[1] * scale)))
+        for mirrored in (False, True) if flip else (False,):
+            logits = _scores(network, scaled.flip(-1) if mirrored else scaled, half)
+            finite.append(logits.isfinite().all())
+            one = resized(logits, size).softmax(dim=1)
+            one = one.flip(-1) if mirrored else one
+            total = one if total is None else total + one
+    assert total is not None, "at least one scale"
+    return total / (len(scales) * (2 if flip else 1)), torch.stack(finite).all()
+
+
+def _scores(network: nn.Module, images: Tensor, half: bool) -> Tensor:
+    if not half:
+        return network(images).logits
+    with torch.autocast(images.device.type, torch.bfloat16):
+        return network(images).logits.float()
+
+
+def _on_device(images: np.ndarray, network: nn.Module) -> Tensor:
+    # Copying bytes to a GPU takes a quarter of the time of floats.
+    return torch.from_numpy(np.ascontiguousarray(images)).to(next(network.parameters()).device)
+
+
+def _from_bytes(pixels: Tensor) -> Tensor:
+    return (pixels.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
+
+
+def _lower(batch: int, scales: tuple[float, ...]) -> str:
+    return f"lower 'batch' ({batch}) or the largest of 'scales' ({max(scales, default=1.0)})"
+
+
+def _check(finite: Tensor) -> None:
     # The largest of NaNs is always the same class, which would look perfectly consistent.
-    if not bool(logits.isfinite().all()):
+    if not bool(finite):
         raise UserError("the network's scores are not finite numbers: its weights are useless; train it again")
-    return logits
 
 
 def fused(network: nn.Module) -> nn.Module:

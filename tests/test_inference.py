@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from etc.core.errors import UserError
-from etc.inference import fused, predict, probabilities, to_tensor
+from etc.inference import Segment, SegmentAveraged, fused, predict, predict_averaged, probabilities, to_tensor
 from etc.models.registry import ARCHITECTURES, build
 
 CPU = torch.device("cpu")
@@ -72,6 +72,25 @@ def test_prediction_does_not_depend_on_the_batch(images):
     assert (one == all_at_once).all()
 
 
+def test_prediction_has_the_bits_of_the_plain_arithmetic(images):
+    network = Network().eval()
+    with torch.no_grad():
+        logits = network(to_tensor(images, CPU)).logits
+        large = nn.functional.interpolate(logits, size=(32, 48), mode="bilinear", align_corners=False)
+        mean = probabilities(network, to_tensor(images, CPU), (1.0, 0.5), flip=True)
+    np.testing.assert_array_equal(predict(network, images, 3), large.argmax(1).numpy())
+    ids, confidence = predict_averaged(SegmentAveraged(network, (1.0, 0.5), flip=True), images)
+    assert ids.dtype == np.uint8 and confidence.dtype == np.float32
+    np.testing.assert_array_equal(ids, mean.argmax(1).numpy())
+    np.testing.assert_array_equal(confidence, mean.amax(1).numpy())
+
+
+def test_half_precision_moves_scores_a_little(images):
+    network = Network().eval()
+    whole, half = (predict_averaged(SegmentAveraged(network, (1.0,), False, half), images)[1] for half in (False, True))
+    assert 0 < np.abs(whole - half).max() < 0.02
+
+
 def trained(architecture):
     """A network whose normalisation is far from the identity, as after training."""
     torch.manual_seed(0)
@@ -97,6 +116,34 @@ def test_fused_network_computes_the_same(architecture):
     assert all(name.startswith("auxiliary") for name in left - {"backbone.context.bn"})
     # The network itself stays as it was.
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def is_one_graph(segment):
+    """Whether it compiles without a break, which would be an error, and computes the same."""
+    torch.compiler.reset()
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3)).astype(np.uint8))
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    with torch.inference_mode():
+        found = torch.compile(segment, backend=keep, fullgraph=True, dynamic=False)(pixels)
+        expected = segment(pixels)
+    same = all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    return len(graphs) == 1 and same and found[0].dtype == torch.uint8 and found[0].shape == (2, 64, 96)
+
+
+@pytest.mark.parametrize(
+    "architecture", ["pspnet18", "mobilenetv2", "hrnet_w18_small", "bisenetv2", "efficientnet_lite0"]
+)
+def test_pixels_to_ids_are_one_graph(architecture):
+    assert is_one_graph(Segment(fused(trained(architecture).float()), half=True))
+
+
+def test_averaging_is_in_the_graph():
+    assert is_one_graph(SegmentAveraged(fused(trained("pspnet18").float()), (0.75, 1.0), flip=True))
 
 
 class Shared(nn.Module):

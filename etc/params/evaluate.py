@@ -34,6 +34,7 @@ class EvaluateParams(Params):
     sample_clips: int = Field(ge=1, le=20, description="clips whose predictions are kept for the pictures")
     batch: int = Field(ge=1, le=256, description="frames in one forward pass")
     fuse: bool = Field(default=True, description="make batch normalisation part of the convolutions: faster")
+    fast: bool = Field(default=False, description="in bfloat16 and compiled; for GPUs")
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU when there is one")
     threads: int = Field(ge=1, le=64, description="CPU threads; the bits of the result may depend on it")
 

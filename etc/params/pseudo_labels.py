@@ -24,6 +24,7 @@ class PseudoLabelParams(Params):
     )
     batch: int = Field(ge=1, le=256, description="frames in one forward pass")
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU when there is one")
+    fast: bool = Field(default=False, description="fused, in bfloat16 and compiled; for GPUs")
     threads: int = Field(ge=1, le=64, description="CPU threads; the bits of the result may depend on it")
 
     @field_validator("scales")

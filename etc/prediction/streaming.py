@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import nn
 
 from etc.colours import label_set_of
 from etc.core.errors import UserError, first_line, many
 from etc.core.progress import track
 from etc.dataset.label_sets import LabelSet
 from etc.flow.estimators.dis import Dis
-from etc.inference import predict
+from etc.inference import Segment, compiled, predict
 from etc.models import weights
 from etc.prediction.ahead import ahead
 from etc.prediction.measured import Measured
@@ -91,10 +89,9 @@ def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: W
                 f"{folder}: trained on the classes {', '.join(other)}, {run} on {', '.join(names[0])}; compare "
                 "networks of the same classes"
             )
-    networks = [network for network, _ in loaded]
+    networks = [Segment(network, half=wanted.precision == "bf16") for network, _ in loaded]
     if wanted.compiled:
-        for network in networks:
-            network.compile()
+        networks = [compiled(network) for network in networks]
     frames = open_frames(source, split)
     drawing = _Drawing(runs, label_set_of(names[0], loaded[0][1].get("palette")), wanted)
     measured = Measured(len(names[0])) if wanted.measure else None
@@ -118,14 +115,12 @@ def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: W
     return _closing(run, to, number, frames.count if stopped else None, seconds, measured), stopped
 
 
-def _predicted(networks: Sequence[nn.Module], frames: FrameStream, wanted: Wanted) -> Iterator[Result]:
+def _predicted(networks: Sequence[Segment], frames: FrameStream, wanted: Wanted) -> Iterator[Result]:
     """Frames with the prediction of each network; decoding and networks run in threads of their own."""
 
     def work() -> Iterator[Result]:
         for frame in ahead(resized(frames.frames, wanted.size)):
-            device = next(networks[0].parameters()).device.type
-            lower = torch.autocast(device, torch.bfloat16) if wanted.precision == "bf16" else contextlib.nullcontext()
-            with lower, _compiling(wanted.compiled):
+            with _compiling(wanted.compiled):
                 ids = [predict(network, frame.image[None], batch=1)[0] for network in networks]
             yield frame, ids
 

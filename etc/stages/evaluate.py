@@ -18,7 +18,7 @@ from etc.evaluation.card import model_card
 from etc.evaluation.counts import pair_records, write_counts
 from etc.evaluation.iou import tp_fp_fn
 from etc.evaluation.samples import BUNDLED, checked_list, clip_list, random_share, select
-from etc.inference import choose_device, fused
+from etc.inference import Segment, choose_device, compiled, fused
 from etc.judging import judge_clip
 from etc.models import weights
 from etc.params import evaluate as params
@@ -71,6 +71,7 @@ def run(dataset: str, judged: Run | Network) -> str:
     parameters, operations = cost(network.to(device), (int(size["height"]), int(size["width"])))
     network = fused(network) if settings.fuse else network
     network = network.to(device, memory_format=torch.channels_last)
+    network = compiled(Segment(network, half=True)) if settings.fast else network
 
     accuracy, consistency, samples, seconds = [], [], [], []
     for clip in track(clips, len(clips), f"evaluate {name}"):

@@ -12,7 +12,7 @@ from etc.core.files import atomic
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import IGNORE
-from etc.inference import choose_device, probabilities, to_tensor
+from etc.inference import SegmentAveraged, choose_device, compiled, fused, predict_averaged
 from etc.models import weights
 from etc.params import pseudo_labels as params
 from etc.params.experiment import Network
@@ -50,7 +50,9 @@ def run(dataset: str, seed: int) -> str:
     label_set = data.label_set
     network, _ = weights.load(data.folder / Network("labeller", seed).folder)
     device = choose_device(settings.device)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = (fused(network) if settings.fast else network).to(device, memory_format=torch.channels_last)
+    segment = SegmentAveraged(network, tuple(settings.scales), settings.flip, half=settings.fast)
+    segment = compiled(segment) if settings.fast else segment
     chosen = choose_frames(data.frames, settings.stride)
     # Where training may use the label of every frame there is nothing to do, as in CamVid's published split.
     if chosen.empty and not data.frames.query("split == 'train'")["annotated"].all():
@@ -62,10 +64,8 @@ def run(dataset: str, seed: int) -> str:
     batches = [rows[start : start + settings.batch] for start in range(0, len(rows), settings.batch)]
     for batch in track(batches, len(batches), f"pseudo-labels {dataset}"):
         images = np.stack([data.image(row) for row in batch])
-        with torch.inference_mode():
-            mean = probabilities(network, to_tensor(images, device), tuple(settings.scales), settings.flip)
-            confidence, prediction = (part.cpu().numpy() for part in mean.max(dim=1))
-        for one, sure in zip(prediction.astype(np.uint8), quantise(confidence), strict=True):
+        prediction, confidence = predict_averaged(segment, images)
+        for one, sure in zip(prediction, quantise(confidence), strict=True):
             histogram += confidence_histogram(one, sure, label_set.count)
             # PNG bytes rather than maps: a full data set would not fit into memory.
             predictions.append((_png(one), _png(sure)))
