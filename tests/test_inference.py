@@ -135,9 +135,7 @@ def is_one_graph(segment):
     return len(graphs) == 1 and same and found[0].dtype == torch.uint8 and found[0].shape == (2, 64, 96)
 
 
-@pytest.mark.parametrize(
-    "architecture", ["pspnet18", "mobilenetv2", "hrnet_w18_small", "bisenetv2", "efficientnet_lite0"]
-)
+@pytest.mark.parametrize("architecture", ["pspnet18", "mobilenetv2", "bisenetv2"])
 def test_pixels_to_ids_are_one_graph(architecture):
     assert is_one_graph(Segment(fused(trained(architecture).float()), half=True))
 
