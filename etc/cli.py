@@ -12,6 +12,7 @@ from etc.commands.doctor import doctor
 from etc.commands.evaluate import evaluate
 from etc.commands.flow import flow
 from etc.commands.frames import frames
+from etc.commands.plan import plan
 from etc.commands.predict import predict
 from etc.commands.run import check_address_space, reported
 from etc.commands.run import run as _run
@@ -109,6 +110,7 @@ app.command()(tc)
 app.command()(show)
 app.command()(verify)
 app.command()(doctor)
+app.command()(plan)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from etc.core.errors import many
 
@@ -25,7 +25,6 @@ OPTIONAL = {
 }
 # Stages of one kind are several families of dvc.yaml.
 VARIANTS = ("_distilled", "_ablation", "_network")
-TRAINED = ("labeller", "pretrain", "teacher", "student")
 SHOWN = 4  # names in one line
 
 
@@ -81,8 +80,8 @@ def packages(locked: Mapping[str, str], here: Mapping[str, str | None]) -> Findi
         if here[name] is not None and here[name].partition("+")[0] != version
     ]
     remedy = "pip install -r requirements.lock"
-    wrong = [f"not installed: {_some(missing)}: {remedy}"] if missing else []
-    wrong += [f"of another version: {_some(other)}: {remedy}"] if other else []
+    wrong = [f"not installed: {some(missing)}: {remedy}"] if missing else []
+    wrong += [f"of another version: {some(other)}: {remedy}"] if other else []
     right = len(locked) - len(missing) - len(other)
     return Finding("packages", f"{right} of {len(locked)} as in requirements.lock", tuple(wrong))
 
@@ -129,65 +128,23 @@ def results(due: Sequence[str], number: int) -> Finding:
         due: names of the stages that DVC calls due, as in dvc.yaml.
         number: stages in all.
     """
-    families = Counter(_kind(name) for name in due)
+    families = Counter(kind_of(name) for name in due)
     listed = ", ".join(f"{count} {family}" for family, count in families.items())
-    found = f"{len(due)} of {many(number, 'stage')} would run: {listed}" if due else "nothing to be done"
-    return Finding("make results", found)
+    found = (
+        f"{len(due)} of {many(number, 'stage')} would run: {listed}; `etc plan DATASET` says how long" if due else ""
+    )
+    return Finding("make results", found or "nothing to be done")
 
 
-def hours(
-    trainings: Sequence[Mapping[str, Any]], due: Sequence[str], predecessors: Mapping[str, Sequence[str]], jobs: int
-) -> Finding:
-    """How long the trainings that are due take here.
-
-    Args:
-        trainings: ``stage``, ``kind``, ``iterations`` and ``seconds`` of a step (None: not measured) of those due.
-        due: names of the stages that DVC calls due.
-        predecessors: the stages before each stage.
-        jobs: trainings at a time.
-    """
-    known = [one for one in trainings if one["seconds"] is not None]
-    seconds = {one["stage"]: one["iterations"] * one["seconds"] for one in known}
-    parts = []
-    if known:
-        lasts = max(sum(seconds.values()) / jobs, longest(seconds, due, predecessors))
-        steps = sorted({one["kind"]: one["seconds"] for one in known}.items(), key=lambda one: one[1])
-        ends = " to ".join(f"{taken:.2g} s ({kind})" for kind, taken in dict.fromkeys((steps[0], steps[-1])))
-        parts = [f"about {_long(lasts)} for training alone, most of it, {jobs} at a time; a step takes {ends}"]
-    if left := sorted({one["kind"] for one in trainings} - {one["kind"] for one in known}):
-        parts += [f"not measured, as it takes too long, does not fit or lacks something: {_some(left)}"]
-    if not trainings and any(_kind(name) in TRAINED for name in due):
-        parts = ["not measured: it failed or took too long"]
-    return Finding("time here", "; ".join(parts) or "nothing to train")
-
-
-def longest(seconds: Mapping[str, float], due: Sequence[str], predecessors: Mapping[str, Sequence[str]]) -> float:
-    """Seconds of the longest chain of stages that wait for each other.
-
-    Args:
-        seconds: of each stage that takes time.
-        due: the stages that run.
-        predecessors: the stages before each stage; no stage is before itself.
-    """
-    ends: dict[str, float] = {}
-
-    def end(name: str) -> float:
-        if name not in ends:
-            ends[name] = seconds.get(name, 0.0) + max(map(end, predecessors.get(name, ())), default=0.0)
-        return ends[name]
-
-    return max(map(end, due), default=0.0)
-
-
-def text(findings: Sequence[Finding], width: int = 120) -> str:
-    """All findings, then what is wrong, for a terminal of ``width`` characters."""
+def text(findings: Sequence[Finding], width: int = 120, right: str = "Nothing is wrong.") -> str:
+    """All findings, then what is wrong, else ``right``, for a terminal of ``width`` characters."""
     column = max(len(one.what) for one in findings) + 2
     lines = []
     for before, one in zip([None, *findings], findings, strict=False):
         what = "" if before and before.what == one.what else one.what
         lines += textwrap.wrap(f"{what:<{column}}{one.found}", width, subsequent_indent=" " * column, **_WRAP)
     wrong = [problem for one in findings for problem in one.wrong]
-    lines += ["", f"{many(len(wrong), 'problem')}:" if wrong else "Nothing is wrong."]
+    lines += ["", f"{many(len(wrong), 'problem')}:" if wrong else right]
     for problem in wrong:
         lines += textwrap.wrap(f"- {problem}", width, subsequent_indent="  ", **_WRAP)
     return "\n".join(lines)
@@ -197,21 +154,12 @@ def text(findings: Sequence[Finding], width: int = 120) -> str:
 _WRAP = {"break_long_words": False, "break_on_hyphens": False}
 
 
-def _kind(stage: str) -> str:
-    """Its family in dvc.yaml, the same for the variants of one."""
+def kind_of(stage: str) -> str:
+    """A stage's family in dvc.yaml, the same for the variants of one."""
     family = stage.partition("@")[0]
     return next((family.removesuffix(one) for one in VARIANTS if family.endswith(one)), family)
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-
-
-def _long(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )

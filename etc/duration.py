@@ -1,16 +1,17 @@
-"""How long the trainings of the experiment take here, from a few steps of each kind on made-up frames.
+"""What a step of each kind of training costs here, measured on made-up frames.
 
-``python -m etc.duration STAGE ...`` prints a line of JSON for each training among these stages of dvc.yaml, and a
-second one when it has been measured. ``etc doctor`` runs it as a process of its own, since the system may end one that
-needs more memory than there is.
+``python -m etc.duration DATASET`` prints a line of JSON for each kind. ``etc plan`` runs it as a process of its own,
+since the system may end one that needs more memory than there is.
 """
 
 import contextlib
 import dataclasses
 import json
+import resource
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ from etc.training.loop import start_accelerator, train
 from etc.training.objective import Objective, Term
 
 # Steps are measured for about so many seconds a kind, after a first one, which is slower.
-SECONDS = 0.5
-MOST_STEPS = 10
+SECONDS = 1.0
+MOST_STEPS = 20
 # Of larger batches a CPU computes two samples, the fewest that batch normalisation takes.
 LARGE = 2**20  # pixels
 
@@ -122,12 +123,20 @@ def _student(dataset: str, one: experiment.Run, settings: student.StudentParams,
     )
 
 
-def step_seconds(training: Training, size: tuple[int, int]) -> float:
+def clock(device: str, threads: int) -> Callable[[], float]:
+    """Processor seconds where one thread computes, so that other programs change little; else those of a wall clock."""
+    return time.process_time if device == "cpu" and threads == 1 else time.perf_counter
+
+
+def step_seconds(training: Training, size: tuple[int, int]) -> tuple[float, int]:
     """Seconds of one optimiser step, measured in the loop of the stages, in a temporary folder.
 
     Args:
         training: what is trained; with random weights.
         size: height and width of the frames, pixels.
+
+    Returns:
+        The seconds, see :func:`clock`, and the bytes of the network's weights.
 
     Raises:
         UserError: the device is not there, or the network cannot be built.
@@ -151,16 +160,28 @@ def step_seconds(training: Training, size: tuple[int, int]) -> float:
     samples = Samples(_clips(size, classes), settings.augment, 0, settings.batch, objective.frames, cache_mb=1000)
     if training.training.machine.workers:
         # Loader processes hide what loading costs.
-        samples = [samples[0]] * (settings.batch * MOST_STEPS)
+        samples = [samples[0]] * (settings.batch * (MOST_STEPS + 1))
+    now, ends = clock(accelerator.device.type, machine.threads), []
+    after = objective.after_step
+
+    def after_step() -> None:
+        after()
+        ends.append(now())
+
+    objective.after_step = after_step
 
     def measure(steps: int) -> float:
+        """Between the ends of ``steps`` + 1 steps: what comes before and after all steps does not count."""
+        ends.clear()
         with tempfile.TemporaryDirectory() as folder:
             work = WorkFolder(Path(folder), fingerprint({}, {}))
-            history = train(objective, frozen, samples, settings, steps, 0, accelerator, work, training.kind)
-        return history.seconds / steps * training.training.batch / settings.batch
+            train(objective, frozen, samples, settings, steps + 1, 0, accelerator, work, training.kind)
+        return (ends[-1] - ends[0]) / steps * training.training.batch / settings.batch
 
-    first = measure(1)
-    return first if first > SECONDS else measure(min(MOST_STEPS, max(2, int(SECONDS / first))))
+    seconds = measure(1)
+    if seconds <= SECONDS:
+        seconds = measure(min(MOST_STEPS, max(2, int(SECONDS / seconds))))
+    return seconds, sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
 def _clips(size: tuple[int, int], classes: int) -> Clips:
@@ -176,25 +197,28 @@ def _clips(size: tuple[int, int], classes: int) -> Clips:
     )
 
 
-def measured(stages: Collection[str]) -> Iterator[dict[str, Any]]:
-    """The stage, kind and iterations of each training among some stages, and the seconds of a step.
+def peak_memory() -> int:
+    """Most bytes of memory that this process has had."""
+    # Kilobytes, on macOS bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
-    All come once without seconds, None, then those that could be measured with them.
+
+def measured(dataset: str) -> Iterator[dict[str, Any]]:
+    """``name`` (the kind), ``seconds`` of a step, ``bytes`` of the weights and ``memory``, for each kind of training.
+
+    What cannot be measured, as it lacks a package or a file, is left out.
 
     Raises:
         UserError: a parameter file is missing or wrong.
     """
-    due = {stage: one for stage, one in trainings(experiment.load()).items() if stage in stages}
-    known: dict[str, float] = {}
-    for measure in (False, True):
-        for stage, one in due.items():
-            if measure and one.kind not in known:
-                size = check.known_size(one.dataset, frames.load(one.dataset))
-                with contextlib.suppress(UserError):
-                    known[one.kind] = step_seconds(one, size or one.training.augment.crop)
-            yield {"stage": stage, "kind": one.kind, "iterations": one.iterations, "seconds": known.get(one.kind)}
+    plan = experiment.load().model_copy(update={"run": [dataset]})
+    size = check.known_size(dataset, frames.load(dataset))
+    for one in {one.kind: one for one in trainings(plan).values()}.values():
+        with contextlib.suppress(UserError):
+            seconds, weights = step_seconds(one, size or one.training.augment.crop)
+            yield {"name": one.kind, "seconds": seconds, "bytes": weights, "memory": peak_memory()}
 
 
 if __name__ == "__main__":
-    for record in measured(sys.argv[1:]):
+    for record in measured(sys.argv[1]):
         print(json.dumps(record), flush=True)

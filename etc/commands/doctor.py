@@ -1,16 +1,11 @@
 """``etc doctor``: what is installed and found here, what ``make results`` would do, and what is wrong."""
 
-import json
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from etc import doctor as report
 from etc.commands.run import run
@@ -19,23 +14,18 @@ from etc.doctor import Finding, Frames
 if TYPE_CHECKING:
     from etc.pipeline.graph import Graph
 
-# Kinds of training that are not measured by then are left out.
-TIMEOUT = 100.0  # seconds
 
-
-def doctor(
-    fast: Annotated[bool, typer.Option("--fast", help="Do not measure how long the trainings take here.")] = False,
-) -> None:
+def doctor() -> None:
     """Say what is installed and found, and what is wrong.
 
-    Packages, data sets, GPU, disk, what `make results` would do and about how long that takes here, measured on a few
-    steps. Runs and changes nothing. Exits with 1 when something is wrong; what to do about it is said last.
+    Packages, data sets, GPU, disk, and what `make results` would do; `etc plan` says what that costs. Runs and changes
+    nothing. Exits with 1 when something is wrong; what to do about it is said last.
     """
-    run(lambda: _doctor(fast))
+    run(_doctor)
 
 
-def _doctor(fast: bool) -> None:
-    findings = [*_here(), *_project(fast)]
+def _doctor() -> None:
+    findings = [*_here(), *_project()]
     print(report.text(findings, min(120, shutil.get_terminal_size().columns)))
     if any(one.wrong for one in findings):
         raise SystemExit(1)
@@ -62,21 +52,21 @@ def _here() -> Iterator[Finding]:
     yield report.packages(locked, here)
     yield report.optional(here)
     yield _gpu()
-    yield report.space(shutil.disk_usage(os.curdir).free, _memory())
+    yield report.space(shutil.disk_usage(os.curdir).free, memory())
     yield _video()
 
 
-def _project(fast: bool) -> Iterator[Finding]:
+def _project() -> Iterator[Finding]:
     if not Path("dvc.yaml").is_file():
         yield Finding("project", "none in this folder (no dvc.yaml); in a clone there is more to say")
         return
     try:
-        yield from _chain(fast)
+        yield from _chain()
     except ModuleNotFoundError as error:  # which packages are missing is said already
         yield Finding("project", f"not looked into, {error.name} is not installed")
 
 
-def _chain(fast: bool) -> Iterator[Finding]:
+def _chain() -> Iterator[Finding]:
     from etc.core.errors import UserError
     from etc.core.params_file import blocks
     from etc.params import frames
@@ -88,18 +78,16 @@ def _chain(fast: bool) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("params", "wrong", (str(error),))
         return
-    yield from report.data([_frames(name, name in runs) for name in blocks(frames.PATH)])
+    yield from report.data([whereabouts(name, name in runs) for name in blocks(frames.PATH)])
     lock = _lock()
     yield lock
     if lock.wrong:
         return
-    graph = _graph()
+    graph = verdict()
     if isinstance(graph, Finding):
         yield graph
         return
     yield report.results(graph.due, len(graph.stages))
-    if not fast and graph.due:
-        yield report.hours(_measured(graph.due), graph.due, graph.predecessors, _jobs())
 
 
 def _installed(name: str) -> str | None:
@@ -121,7 +109,8 @@ def _gpu() -> Finding:
     return Finding("GPU", ", ".join(f"{one.name} ({one.total_memory / report.GB:.0f} GB)" for one in devices))
 
 
-def _memory() -> int | None:
+def memory() -> int | None:
+    """Bytes of this machine's memory; None where that is not known."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows
@@ -140,7 +129,8 @@ def _video() -> Finding:
     return Finding("videos", f"PyAV {av.__version__} writes H.264")
 
 
-def _frames(name: str, runs: bool) -> Frames:
+def whereabouts(name: str, runs: bool) -> Frames:
+    """Where the frames of a data set are."""
     from etc.core.errors import UserError
     from etc.params import frames
     from etc.sources import registry
@@ -173,7 +163,7 @@ def _lock() -> Finding:
     )
 
 
-def _graph() -> "Graph | Finding":
+def verdict() -> "Graph | Finding":
     """DVC's verdict; where it cannot be had, why."""
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
@@ -190,25 +180,3 @@ def _graph() -> "Graph | Finding":
         remedy = "see `dvc status`; without git, run `dvc config --local core.no_scm true`"
         wrong = f"DVC cannot read this project ({first_line(error)}): {remedy}"
         return Finding("make results", "not known", (wrong,))
-
-
-def _jobs() -> int:
-    """Trainings at a time: Snakemake starts one for each core, but they share a GPU."""
-    import torch
-
-    return 1 if torch.cuda.is_available() else os.cpu_count() or 1
-
-
-def _measured(due: Sequence[str]) -> list[dict]:
-    print("measuring a few steps of each training that is due ...", file=sys.stderr)
-    command = [sys.executable, "-m", "etc.duration", *due]
-    environment = os.environ | {"ETC_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
-    try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=TIMEOUT, env=environment
-        )
-        printed = done.stdout
-    except subprocess.TimeoutExpired as error:
-        printed = error.stdout or b""
-    records = [json.loads(line) for line in printed.splitlines() if line.endswith(b"}")]
-    return list({one["stage"]: one for one in records}.values())

@@ -4,29 +4,15 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
-import pytest
 import yaml
 from typer.testing import CliRunner
 
-from etc import doctor, duration
+from etc import doctor
 from etc.cli import app
-from etc.commands import doctor as command
 from etc.doctor import Finding, Frames
-from etc.params import experiment
-from etc.pipeline import graph
-from tests.training import toy
+from tests.commands.conftest import PLAN, ROOT
 
-ROOT = Path(__file__).parents[2]
-Took = namedtuple("Took", "seconds")
 ALL = dict.fromkeys(doctor.PIPELINE, "1.0")
-PLAN = {
-    "run": ["street"],
-    "architectures": ["pspnet18"],
-    "seeds": [0, 1],
-    "plain": ["baseline"],
-    "distilled": ["etc"],
-    "ablation": {"schemes": [], "seeds": [0]},
-}
 
 
 def test_text_has_a_line_for_each_finding_and_the_problems_last():
@@ -96,47 +82,16 @@ def test_room_and_memory():
     assert disk.startswith("0.1 GB free") and memory.startswith("1.0 GB of memory")
 
 
-def test_what_would_run_and_for_how_long():
+def test_what_would_run():
     due = ["labeller@a-0", "student@a-0", "student_distilled@a-0", "report@a"]
-    before = {"student@a-0": ["labeller@a-0"], "report@a": ["student@a-0", "student_distilled@a-0"]}
-    assert doctor.results(due, 9).found == "4 of 9 stages would run: 1 labeller, 2 student, 1 report"
+    found = doctor.results(due, 9).found
+    assert found == "4 of 9 stages would run: 1 labeller, 2 student, 1 report; `etc plan DATASET` says how long"
     assert doctor.results([], 9).found == "nothing to be done"
-    trainings = [
-        {"stage": stage, "kind": stage.partition("@")[0], "iterations": 1000, "seconds": seconds}
-        for stage, seconds in zip(due[:3], (0.1, 0.2, 0.3), strict=True)
-    ]
-    assert doctor.hours(trainings, due, before, 1).found.startswith("about 10 min for training")
-    # However many run at a time, one waits for another.
-    found = doctor.hours(trainings, due, before, 64).found
-    assert found.startswith("about 5 min") and found.endswith(
-        "a step takes 0.1 s (labeller) to 0.3 s (student_distilled)"
-    )
-    trainings[2]["seconds"] = None
-    assert doctor.hours(trainings, due, before, 1).found.endswith("lacks something: student_distilled")
-    assert doctor.hours([], due[3:], before, 1).found == "nothing to train"
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A project that has not run, of small trainings, as in an unpacked archive."""
-    for name in ("CITYSCAPES_DATASET", "ETC_ROOT_CAMVID", "ETC_PORTABLE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ETC_DATA", str(tmp_path / "fetched"))
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(ROOT / "params", "params")
-    shutil.copytree(ROOT / "etc", "etc", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "dvc.yaml", ".")
-    Path("params/experiment.yaml").write_text(yaml.safe_dump(PLAN))
-    for stage in ("labeller", "pretrain", "teacher", "student"):
-        toy.write_params(tmp_path, stage, {})
-    Path(".dvc").mkdir()
-    Path(".dvc/config").write_text("[core]\n    no_scm = True\n    analytics = False\n")
-    return tmp_path
-
-
-def told(*options):
+def told():
     """Exit status and output, its lines unfolded."""
-    result = CliRunner().invoke(app, ["doctor", *options], env={"COLUMNS": "120"})
+    result = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "120"})
     return result.exit_code, "\n".join(result.stdout.splitlines()).replace("\n  ", " ")
 
 
@@ -152,35 +107,9 @@ def test_a_project_in_order(project):
     assert list(found)[:8] == ["etc", "processor", "settings", "packages", "optional", "GPU", "space", "videos"]
     assert "street (runs): rendered here" in found["data"] and "not found: camvid, " in text
     assert "2 labeller, 2 pretrain" in found["make results"] and " 4 student, 8 evaluate, 1 report" in text
-    assert "for training alone" in found["time here"] and "not measured" not in found["time here"]
     assert before == sorted(
         path for path in project.rglob("*") if ".dvc" not in path.parts and "__pycache__" not in path.parts
     )
-
-
-def test_every_training_of_dvc_yaml_is_known(project):
-    shutil.copytree(ROOT / "params", "params", dirs_exist_ok=True)
-    known = duration.trainings(experiment.load())
-    trained = ("labeller@", "pretrain@", "teacher@", "student@", "student_distilled@", "student_ablation@")
-    assert set(known) == {name for name in graph.load().stages if name.startswith(trained)}
-    assert known["student_ablation@street-pspnet18-baseline_long-0"].iterations == 900
-    long, plain, etc = (
-        known[f"{family}@street-pspnet18-{scheme}-0"]
-        for family, scheme in (
-            ("student_ablation", "baseline_long"),
-            ("student", "baseline"),
-            ("student_distilled", "etc"),
-        )
-    )
-    assert long.kind == plain.kind != etc.kind and plain.teacher is None and etc.teacher.width == 16
-
-
-def test_large_batches_are_measured_in_part(project, monkeypatch):
-    one = duration.trainings(experiment.load())["labeller@street-0"]
-    taken = []
-    monkeypatch.setattr(duration, "LARGE", 1)
-    monkeypatch.setattr(duration, "train", lambda *arguments: taken.append(arguments[3].batch) or Took(1.0))
-    assert duration.step_seconds(one, (32, 64)) == one.training.batch / 2 == 2 and taken == [2]
 
 
 def test_every_problem_is_said_with_its_remedy(project, monkeypatch):
@@ -191,29 +120,29 @@ def test_every_problem_is_said_with_its_remedy(project, monkeypatch):
         shutil.copy(ROOT / f"params/{stage}.yaml", "params")
     Path("requirements.lock").write_text("numpy==0.1\nno-such-package==1.0\n")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(10**6))
-    status, text = told("--fast")
+    status, text = told()
     assert status == 1 and "4 problems:" in text
     assert "- not installed: no-such-package: pip install -r requirements.lock" in text
     assert "- of another version: numpy " in text and "- 0.0 GB free on this disk: make room" in text
     assert "- data set 'camvid' is not found: name its folder by 'root' in params/frames.yaml" in text
-    assert "etc frames camvid" in text and "time here" not in text
+    assert "etc frames camvid" in text
 
 
 def test_wrong_parameters(project):
     Path("params/report.yaml").write_text("street: {}\n")
-    status, text = told("--fast")
+    status, text = told()
     assert status == 1 and "- params/report.yaml: key 'street." in text
 
 
 def test_a_damaged_lock(project):
     Path("dvc.lock").write_text("stages:\n  frames@street:\n    cmd: etc")
-    status, text = told("--fast")
+    status, text = told()
     assert status == 1 and "`etc check` puts the last good one back" in text and "make results" not in text
 
 
 def test_a_run_is_left_alone(project, monkeypatch):
     monkeypatch.setattr("etc.pipeline.recovery.live_holders", lambda: {7: "dvc repro"})
-    status, text = told("--fast")
+    status, text = told()
     assert status == 0 and lines(text)["make results"] == "runs here at this moment (process 7)"
 
 
@@ -221,9 +150,3 @@ def test_outside_of_a_project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, text = told()
     assert status == 0 and "none in this folder (no dvc.yaml)" in text and not [*tmp_path.iterdir()]
-
-
-def test_what_takes_too_long_is_not_measured(project, monkeypatch):
-    monkeypatch.setattr(command, "TIMEOUT", 0.01)
-    status, text = told()
-    assert status == 0 and lines(text)["time here"] == "not measured: it failed or took too long"
