@@ -19,9 +19,13 @@ except UserError as error:
     sys.exit(f"error: {error}")
 
 
-# Jobs use the environment that Snakemake runs in. An image is read only with `--software-deployment-method apptainer`;
-# it then needs the packages of requirements.lock.
-container: "docker://python:3.11"
+# What `snakemake --report` begins with; the captions of pictures and tables lie beside it.
+report: "workflow/report/workflow.rst"
+
+
+# Jobs use the environment that Snakemake runs in. An image is read only with `--software-deployment-method apptainer`:
+# that of Dockerfile or Dockerfile.cuda, under the name that `--config image=` gives (docs/gpus.md#containers).
+container: config.get("image", "etc.sif")
 
 
 for FAMILY in GRAPH.families:

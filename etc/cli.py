@@ -8,6 +8,7 @@ import typer
 
 from etc.commands.adopt import adopt
 from etc.commands.arguments import Architecture, Dataset, Scheme, Seed, Trained
+from etc.commands.crate import crate
 from etc.commands.doctor import doctor
 from etc.commands.evaluate import evaluate
 from etc.commands.flow import flow
@@ -111,6 +112,7 @@ app.command()(show)
 app.command()(verify)
 app.command()(doctor)
 app.command()(plan)
+app.command()(crate)
 
 
 @app.command()

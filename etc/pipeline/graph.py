@@ -24,8 +24,9 @@ from etc.core.files import os_errors_in_one_line, read_json, write_json
 
 MARKERS = Path("work/due")
 VERDICT = MARKERS / "graph.json"
-# `snakemake --report` shows the pictures and texts that have a caption of their name here.
-CAPTIONS, SHOWN = Path("workflow/report"), (".png", ".md")
+# `snakemake --report` shows the pictures and texts that have a caption of their name here, by what they are.
+CAPTIONS = Path("workflow/report")
+SHOWN = {".png": "pictures", ".md": "tables", ".webp": "moving pictures"}
 DEFINITION = Path("dvc.yaml")
 # Shell command of every rule; what it prints goes to the terminal and to the log.
 COMMAND = "python -m etc.pipeline.job '{params.stage}' 2>&1 | tee {log}"
@@ -112,8 +113,8 @@ class Family:
         paths = paths if cached else [update(path) for path in paths]
         captions = {path: (CAPTIONS / Path(path).name).with_suffix(".rst").absolute() for path in paths}
         return [
-            report(path, caption=str(caption), category="{dataset}")
-            if caption.exists() and path.endswith(SHOWN)
+            report(path, caption=str(caption), category="{dataset}", subcategory=kind, labels={"shows": caption.stem})
+            if caption.exists() and (kind := SHOWN.get(Path(path).suffix))
             else path
             for path, caption in captions.items()
         ]

@@ -1,8 +1,13 @@
 """The commands that people know from DVC and Snakemake work on this pipeline."""
 
 import json
+import re
+import zipfile
+from pathlib import Path
 
 import pytest
+
+from tests.scenarios.project import ROOT
 
 
 def test_dvc_exp_run_changes_a_parameter_and_keeps_the_experiment(project):
@@ -39,9 +44,44 @@ def test_snakemake_rulegraph_shows_the_experiment(project):
         assert rule in text
 
 
-def test_snakemake_report_is_made(project):
-    project.run("snakemake --report work/report.html")
-    assert (project.folder / "work/report.html").stat().st_size > 10_000
+def test_snakemake_report_begins_with_words_and_has_the_moving_comparison(project):
+    project.run("snakemake --report work/report.zip")
+    with zipfile.ZipFile(project.folder / "work/report.zip") as report:
+        names = {Path(name).name for name in report.namelist()}
+        page = report.read("report/report.html").decode()
+    assert {"overlay.webp", "schemes.md", "schemes.png", "differences.png", "terms.md", "strip.png"} <= names
+    assert "learns consistency between frames" in " ".join(page.split())
+    for words in ("moving pictures", "no student has seen"):
+        assert words in page
+
+
+def test_a_finished_run_becomes_a_crate(project):
+    pytest.importorskip("rocrate")
+    project.run("etc crate street --to work/street.zip && etc crate street --to work/street.zip")
+    with zipfile.ZipFile(project.folder / "work/street.zip") as crate:
+        names = set(crate.namelist())
+        about = {one["@id"]: one for one in json.loads(crate.read("ro-crate-metadata.json"))["@graph"]}
+        assert crate.read("dvc.lock") == (project.folder / "dvc.lock").read_bytes()
+    results = {f"results/street/{name}" for name in ("tables/schemes.csv", "plots/overlay.webp", "metrics.json")}
+    assert results | {"Snakefile", "dvc.yaml", "requirements.lock", "params/student.yaml"} <= names
+    run = about["#run-street"]
+    assert run["@type"] == "CreateAction" and run["instrument"] == {"@id": "Snakefile"}
+    assert results <= {one["@id"] for one in run["result"]} and run["startTime"] <= run["endTime"]
+    assert about["./"]["mainEntity"] == {"@id": "Snakefile"} and about["./"]["mentions"] == {"@id": "#run-street"}
+
+
+def test_a_crate_holds_no_frames_that_git_may_not_have():
+    crate = pytest.importorskip("etc.crate", exc_type=ImportError)
+    ignored = re.findall(r"^/results/\*/(.+?)/?$", (ROOT / ".gitignore").read_text(), re.M)
+    assert set(ignored) == set(crate.FRAMES_IN)
+
+
+def test_no_crate_of_a_run_that_is_not_finished(project):
+    pytest.importorskip("rocrate")
+    project.change("report.yaml", "street.confidence", 0.8)
+    result = project.run("etc crate street --to work/street.zip", check=False)
+    assert result.code == 1 and "1 stage is due, e.g. report@street: run `make results` first" in result.text
+    assert not (project.folder / "work/street.zip").exists()
 
 
 def test_snakemake_lint_finds_nothing(project):
