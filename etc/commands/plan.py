@@ -82,6 +82,12 @@ def estimate(dataset: str, cores: int) -> Iterator[Finding]:
 
     gpus = torch.cuda.device_count()
     yield Finding("run", f"{dataset}: {counts['frames']} frames, {len(work)} stages, {len(known)} trainings")
+    if not counts["pseudo_labels"]:
+        wrong = (
+            "every training frame has a label, so that the stage pseudo_labels would stop the run: lower 'stride' in "
+            "params/pseudo_labels.yaml, or add frames without labels",
+        )
+        yield Finding("pseudo-labels", "none to make", wrong)
     found = planning.costs(work, rates)
     due = [name for name in graph.due if name in work]
     yield from planning.time_of(work, found, graph.predecessors, due, cores, gpus)
