@@ -239,17 +239,6 @@ def test_a_deleted_frame_is_noticed_and_remade(project, tool):
     project.assert_settled()
 
 
-def test_a_clone_with_pulled_data_has_nothing_to_do(project, tmp_path):
-    remote = tmp_path / "remote"
-    project.run(f"dvc remote add -d local {remote} && dvc push -q && git add -A")
-    project.run("git -c user.name=t -c user.email=t@localhost commit -qm remote")
-    clone = Project(tmp_path / "clone")
-    project.run(f"git clone -q {project.folder} {clone.folder}")
-    clone.run("dvc pull -q")
-    clone.assert_settled()
-    assert clone.contents() == project.contents()
-
-
 def test_an_archive_without_git_works(project, tmp_path):
     shutil.rmtree(project.folder / ".git")
     project.edit("etc/reporting/plots.py", '"""', '"""Edited. ')

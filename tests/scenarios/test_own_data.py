@@ -1,9 +1,13 @@
 """A user's own frames without labels: one block, one command, and the chain runs on them."""
 
+import re
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.scenarios.project import ROOT
 
 BLOCK = """
 mine:
@@ -27,7 +31,7 @@ def frames(tmp_path):
     return tmp_path / "own"
 
 
-def test_own_frames_go_through_the_chain_with_one_block_and_one_command(project, frames):
+def test_own_frames_go_through_the_chain_with_one_block_and_one_command(project, frames, tmp_path):
     params = project.folder / "params"
     with (params / "frames.yaml").open("a") as stream:
         stream.write(BLOCK.format(root=frames))
@@ -50,6 +54,12 @@ def test_own_frames_go_through_the_chain_with_one_block_and_one_command(project,
     assert table["tc_mean"].between(0, 100).all() and table["miou_mean"].isna().all()
     for place in ("labeller/0", "pretrained/pspnet18-0"):
         assert now[f"mine/{place}/weights.safetensors"] == now[f"street/{place}/weights.safetensors"]
+    # What a remote gets of it holds no frame, nor, by the command of the page, those that were made here.
+    (recipe,) = re.findall(r"^dvc stage list .*", (ROOT / "docs/sharing.md").read_text(), re.MULTILINE)
+    project.run(f"dvc remote add -d store {tmp_path}/remote && {recipe.replace('drive', 'street')}")
+    pushed = [path.read_bytes() for path in (tmp_path / "remote/files").rglob("*") if path.is_file()]
+    assert now["mine/students/pspnet18-etc-0/weights.safetensors"] in pushed
+    assert now["street/frames.parquet"] in pushed and not any(one.startswith(b"\x89PNG") for one in pushed)
     project.run("etc predict data/mine/students/pspnet18-etc-0 mine --to work/seen --form overlay")
     assert len(list((project.folder / "work/seen/ride").iterdir())) == 5
     project.assert_settled()
