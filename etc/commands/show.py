@@ -1,5 +1,7 @@
 """``etc show``: the table of schemes of every data set, measured times, and where the other results are."""
 
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 # Marks a picture of this command, which may be replaced.
 CURVES = "etc show --curves"
+# DVC shows every parameter and metric, hundreds of columns, and has no setting for less. Here: what differs, of the
+# metrics mIoU and TC.
+EXPERIMENTS = ("exp", "show", "--only-changed", "--drop", r".*\.(agreement|tc_visible)$")
 
 
 def show(
@@ -29,6 +34,10 @@ def show(
         Path | None,
         typer.Option(help="PNG to write: mIoU and TC on dev against seconds of training, of students trained here."),
     ] = None,
+    experiments: Annotated[
+        bool,
+        typer.Option("--experiments", help="Instead, what differs between experiments of `dvc exp run`."),
+    ] = False,
 ) -> None:
     """Print the tables and where the other results are.
 
@@ -38,6 +47,8 @@ def show(
     from etc.params import experiment
 
     def action() -> None:
+        if experiments:
+            raise UserError("--experiments: they are of all data sets; leave DATASET and --curves out")
         datasets = [dataset] if dataset else experiment.load().run
         if curves is not None:
             if len(datasets) != 1:
@@ -45,6 +56,9 @@ def show(
             write_curves(datasets[0], curves)
         print("\n".join(map(results_text, datasets)))
 
+    if experiments and not (dataset or curves):
+        # A process of its own: what it prints is made for the terminal.
+        raise SystemExit(subprocess.run([sys.executable, "-m", "dvc", *EXPERIMENTS]).returncode)
     run(action)
 
 

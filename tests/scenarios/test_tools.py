@@ -1,12 +1,15 @@
 """The commands that people know from DVC and Snakemake work on this pipeline."""
 
+import csv
 import json
 import re
+import shlex
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from etc.commands.show import EXPERIMENTS
 from tests.scenarios.project import ROOT
 
 
@@ -14,6 +17,37 @@ def test_dvc_exp_run_changes_a_parameter_and_keeps_the_experiment(project):
     result = project.run("dvc exp run -n trial -S 'params/report.yaml:street.confidence=0.9'")
     assert result.ran == {"report@street"}
     assert "trial" in project.run("dvc exp show --csv").text
+    shown = next(csv.reader(project.run(f"dvc {shlex.join(EXPERIMENTS)} --csv").text.splitlines()))
+    assert len(shown) < 10 and "street.confidence" in shown
+    assert "trial" in project.run("etc show --experiments").text
+
+
+def marked(project, word):
+    """Let the code of the frames leave a word beside them."""
+    path, call = project.folder / "etc/stages/frames.py", "    replace_folder(scratch.root, data.root)\n"
+    text = re.sub(r"    \(scratch.root / 'word'\).*\n", "", path.read_text())
+    assert call in text
+    path.write_text(text.replace(call, f"    (scratch.root / 'word').write_text('{word}')\n{call}"))
+
+
+def test_a_queued_experiment_runs_the_code_that_it_was_queued_with(unserved):
+    """Python finds the code of the project first, as with an editable install; that of the queue is a copy."""
+    word = unserved.folder / "data/street/root/word"
+    marked(unserved, "queued")
+    unserved.run("dvc exp run --queue -n trial frames@street")
+    marked(unserved, "later")
+    unserved.run("dvc exp run --run-all")
+    # What DVC has kept for other code is not taken for this one, and what it has kept for this one is of this one.
+    assert unserved.repro("--single-item frames@street").ran == {"frames@street"}
+    assert word.read_text() == "later"
+    marked(unserved, "queued")
+    assert unserved.repro("--single-item frames@street").restored == {"frames@street"}
+    assert word.read_text() == "queued"
+
+
+def test_there_need_be_no_ablation(project):
+    project.change("experiment.yaml", "ablation.schemes", [])
+    assert project.due_by_dvc() == project.due_by_snakemake() == {"report@street"}
 
 
 def test_dvc_params_diff_names_the_changed_key(project):
