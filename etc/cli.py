@@ -15,6 +15,7 @@ from etc.commands.flow import flow
 from etc.commands.frames import frames
 from etc.commands.plan import plan
 from etc.commands.predict import predict
+from etc.commands.quick import quick
 from etc.commands.run import check_address_space, reported
 from etc.commands.run import run as _run
 from etc.commands.run import run_stage as _stage
@@ -106,6 +107,7 @@ def report(dataset: Dataset) -> None:
     _stage(lambda: stage.run(dataset))
 
 
+app.command()(quick)
 app.command()(predict)
 app.command()(tc)
 app.command()(show)

@@ -80,6 +80,7 @@ NOT_RUN = {
     "csDownload -l": "asks for an account; the tool is not ours",
     "dvc repro --force --single-item frames@camvid": "needs a repository with CamVid in its run; the options are "
     "checked below",
+    "etc quick walk": "trains; tests/scenarios/test_tools.py runs it for another data set",
     "sha256sum data/OTHER/labeller/0/weights.safetensors": "OTHER is for the reader to fill in, and the tool is "
     "not ours; tests/commands/test_docs_walk.py compares the digits",
     "ffmpeg -c copy": "part of a command; the tool is not ours",

@@ -50,6 +50,21 @@ def test_there_need_be_no_ablation(project):
     assert project.due_by_dvc() == project.due_by_snakemake() == {"report@street"}
 
 
+def test_a_first_look_is_taken_beside_the_project(project):
+    before = [*project.contents("params").items(), *project.contents().items()]
+    locked = (project.folder / "dvc.lock").read_bytes()
+    text = project.run("etc quick street --steps 2").text
+    rows = [line.split()[0] for line in text.splitlines() if line.split()[:1] in (["baseline"], ["tl"], ["etc"])]
+    assert rows == ["baseline", "tl"]
+    for name in ("results/street/index.html", "data/street/students/pspnet18-tl-0/weights.safetensors"):
+        assert f"work/quick-street/{name}".removesuffix("/weights.safetensors") in text
+        assert (project.folder / "work/quick-street" / name).is_file()
+    assert [*project.contents("params").items(), *project.contents().items()] == before
+    assert (project.folder / "dvc.lock").read_bytes() == locked
+    assert not project.run("etc quick street --steps 2").ran
+    assert "up to date" in project.run("dvc status").text
+
+
 def test_dvc_params_diff_names_the_changed_key(project):
     project.change("student.yaml", "street.training.lr", 0.5)
     assert "street.training.lr" in project.run("dvc params diff").text
