@@ -102,6 +102,24 @@ def test_reduced_resolution(tmp_path, shape, scale):
     np.testing.assert_allclose(reader.read(1, 2)[0], uniform, rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1, 2, 4])
+@pytest.mark.parametrize("shape", [(36, 52), (37, 53), (37, 52)])
+def test_a_window_is_that_part_of_the_whole(tmp_path, shape, scale):
+    visible = np.random.default_rng(0).random(shape) < 0.8
+    with FlowWriter(tmp_path / "clip.arrow", "k", shape, scale=scale) as writer:
+        writer.write(0, 1, smooth_flow(0, shape), visible)
+    reader = StoredFlow(tmp_path / "clip.arrow")
+    whole, whole_visible = reader.read(0, 1)
+    rng = np.random.default_rng(1)
+    edges = [slice(0, 1), slice(0, shape[0]), slice(shape[0] - 1, shape[0])]
+    for rows in edges + [slice(*np.sort(rng.choice(shape[0] + 1, 2, replace=False)).tolist()) for _ in range(8)]:
+        first = int(rng.integers(shape[1]))
+        window = (rows, slice(first, int(rng.integers(first + 1, shape[1] + 1))))
+        flow, seen = reader.read(0, 1, window)
+        np.testing.assert_array_equal(flow, whole[window])
+        np.testing.assert_array_equal(seen, whole_visible[window])
+
+
 def test_vectors_beyond_the_range_are_refused_at_a_reduced_size(tmp_path):
     """There they would pull their neighbours out of place."""
     flow = np.zeros((4, 8, 2), np.float32)
