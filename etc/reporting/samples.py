@@ -115,7 +115,10 @@ def _clips(data: Dataset, one: Run) -> Iterator[tuple[str, list[int], np.ndarray
                 clip, frames = str(arrays[f"clip{suffix}"]), arrays[f"frames{suffix}"]
                 yield clip, [int(frame) for frame in frames], arrays[f"predictions{suffix}"]
     except KeyError as error:
-        raise UserError(f"{path}: holds no sample clip; set 'sample_clips' >= 1 in params/evaluate.yaml") from error
+        raise UserError(
+            f"{path}: holds no clip of several frames, and the report compares consistency; change 'split' in "
+            f"params/evaluate.yaml, or take mIoU from README.md in {data.folder / one.folder}"
+        ) from error
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; {_again(data, one)}") from error
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:

@@ -15,8 +15,9 @@ from etc.core.progress import track
 from etc.cost import cost
 from etc.dataset.dataset import Dataset
 from etc.evaluation.card import model_card
+from etc.evaluation.consistency import PairResult
 from etc.evaluation.counts import pair_records, write_counts
-from etc.evaluation.iou import tp_fp_fn
+from etc.evaluation.iou import IouCounts, tp_fp_fn
 from etc.evaluation.samples import BUNDLED, checked_list, clip_list, random_share, select
 from etc.inference import Segment, choose_device, compiled, fused
 from etc.judging import judge_clip
@@ -38,7 +39,7 @@ def run(dataset: str, judged: Run | Network) -> str:
       no frame has a label.
     - ``tc.parquet``: clip, source, target, flow, protocol, same, counted, class, intersection, union; one row per pair
       of the sampled clips, flow (a purpose of params/flow.yaml), protocol and class; all classes of a pair repeat
-      ``same`` and ``counted``.
+      ``same`` and ``counted``; no rows if no clip has two frames, as with stills.
     - ``sample.npz``: clip, frames, predictions uint8 (K, H, W) of the first sampled clips.
     - ``README.md`` in the folder of the network: its model card.
     - ``made.json``: ``portable``, whether training and evaluation ran with the settings of :mod:`etc.core.portable`;
@@ -52,7 +53,7 @@ def run(dataset: str, judged: Run | Network) -> str:
         judged: a student, or the labeller or teacher of a chain.
 
     Raises:
-        UserError: weights, frames or flow are missing or damaged.
+        UserError: weights, frames or flow are missing or damaged, or the split has nothing to judge.
     """
     settings = params.load(dataset)
     set_determinism(0, settings.threads)
@@ -89,9 +90,14 @@ def run(dataset: str, judged: Run | Network) -> str:
             samples.append((clip, found.frames, found.predictions))
 
     output = data.folder / "evaluation" / name
-    none = _accuracy("", 0, np.zeros((label_set.count, label_set.count), np.int64))
-    write_counts(output / "iou.parquet", accuracy, label_set.count, like=none)
-    write_counts(output / "tc.parquet", consistency, label_set.count)
+    if not accuracy and not consistency:
+        where = f"{data.manifest}: no label and no two frames of a clip in split '{settings.split}'"
+        raise UserError(f"{where}; change 'split' in {params.PATH}")
+    none = np.zeros(label_set.count, np.int64)
+    like = _accuracy("", 0, np.zeros((label_set.count, label_set.count), np.int64))
+    write_counts(output / "iou.parquet", accuracy, label_set.count, like)
+    (like,) = pair_records(PairResult("", 0, 0, {"": IouCounts(none, none, 0, 0)}))
+    write_counts(output / "tc.parquet", consistency, label_set.count, {"flow": "", **like})
     with atomic(output / "sample.npz") as stream, zipfile.ZipFile(stream, "w") as archive:
         # As np.savez, whose headers depend on Python's version; deflated bytes depend on the zlib of the system.
         for key, array in _sample_arrays(samples).items():

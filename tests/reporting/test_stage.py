@@ -302,9 +302,9 @@ def test_samples_of_different_frames_are_refused(project):
         report.run("street")
 
 
-def test_sample_without_a_clip_points_to_the_parameter(project):
+def test_a_sample_without_a_clip_is_told(project):
     np.savez_compressed(project / "data/street/evaluation/pspnet18-baseline-0/sample.npz")
-    with pytest.raises(UserError, match="'sample_clips' >= 1 in params/evaluate.yaml"):
+    with pytest.raises(UserError, match="holds no clip of several frames, .*change 'split' in params/evaluate.yaml"):
         report.run("street")
 
 

@@ -15,12 +15,14 @@ from etc.core.errors import UserError
 from etc.core.files import read_json, sha256
 from etc.cost import cost
 from etc.dataset import manifest
+from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import label_set
 from etc.evaluation.counts import counts_table
 from etc.evaluation.iou import confusion_matrix
 from etc.models import registry, weights
 from etc.params import evaluate as params
 from etc.params.experiment import Network, Run
+from etc.reporting import samples
 from etc.stages import evaluate
 from tests.training import toy
 
@@ -180,6 +182,23 @@ def test_the_card_says_what_was_found(project):
     assert f"| road | {ratio[0]:.2f} | " in rest
     low, high = re.search(r"\| TC \| \S+ \| (\S+) to (\S+), 2 clips \|", rest).groups()
     assert float(low) < consistent.mean() < float(high)
+
+
+def test_stills_are_judged_by_their_labels_alone(project):
+    path = project.parents[1] / "frames.parquet"
+    stills = manifest.read(path).query("annotated")
+    manifest.write(path, stills, label_set("street"))
+    assert "judged on 2 clips" in evaluate.run("street", STUDENT)
+    assert len(pd.read_parquet(project / "iou.parquet")) == 2 * label_set("street").count
+    pairs = pd.read_parquet(project / "tc.parquet")
+    assert pairs.empty and {"flow", "protocol", "clip", "class", "intersection"} <= set(pairs)
+    card = (project.parents[1] / "students/pspnet18-tl-0/README.md").read_text()
+    assert "| mIoU | " in card and "| TC |" not in card
+    with pytest.raises(UserError, match="no clip of several frames, .*take mIoU from README.md in data/street/students"):
+        samples.read(Dataset("street"), {"tl": STUDENT})
+    manifest.write(path, stills.assign(label="", label_checksum="", annotated=False), label_set("street"))
+    with pytest.raises(UserError, match="no label and no two frames of a clip in split 'test'; change 'split'"):
+        evaluate.run("street", STUDENT)
 
 
 def test_labeller_and_teacher_are_judged_as_students_are(project):
