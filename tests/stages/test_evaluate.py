@@ -194,7 +194,7 @@ def test_stills_are_judged_by_their_labels_alone(project):
     assert pairs.empty and {"flow", "protocol", "clip", "class", "intersection"} <= set(pairs)
     card = (project.parents[1] / "students/pspnet18-tl-0/README.md").read_text()
     assert "| mIoU | " in card and "| TC |" not in card
-    with pytest.raises(UserError, match="no clip of several frames, .*take mIoU from README.md in data/street/students"):
+    with pytest.raises(UserError, match="no clip of several frames, .*take mIoU from README.md in data/street"):
         samples.read(Dataset("street"), {"tl": STUDENT})
     manifest.write(path, stills.assign(label="", label_checksum="", annotated=False), label_set("street"))
     with pytest.raises(UserError, match="no label and no two frames of a clip in split 'test'; change 'split'"):
