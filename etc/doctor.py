@@ -130,10 +130,8 @@ def results(due: Sequence[str], number: int) -> Finding:
     """
     families = Counter(kind_of(name) for name in due)
     listed = ", ".join(f"{count} {family}" for family, count in families.items())
-    found = (
-        f"{len(due)} of {many(number, 'stage')} would run: {listed}; `etc plan DATASET` says how long" if due else ""
-    )
-    return Finding("make results", found or "nothing to be done")
+    found = f"{len(due)} of {many(number, 'stage')} would run: {listed}" if due else "nothing to be done"
+    return Finding("make results", found)
 
 
 def text(findings: Sequence[Finding], width: int = 120, right: str = "Nothing is wrong.") -> str:

@@ -13,7 +13,7 @@ from etc.core.errors import UserError
 def crate(
     dataset: Dataset, to: Annotated[Path, typer.Option(help="The .zip to write, e.g. street.crate.zip.")]
 ) -> None:
-    """Write a finished run as a Workflow Run RO-Crate, for Zenodo, WorkflowHub and the like.
+    """Write a finished run as a Workflow Run RO-Crate.
 
     It holds the workflow, the parameters, dvc.lock and the results, but no frames of third parties and no networks.
     """

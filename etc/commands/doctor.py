@@ -5,27 +5,31 @@ import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
+
+import typer
 
 from etc import doctor as report
+from etc.commands.arguments import CORES
+from etc.commands.plan import estimate
+from etc.commands.project import memory, verdict, whereabouts
 from etc.commands.run import run
-from etc.doctor import Finding, Frames
-
-if TYPE_CHECKING:
-    from etc.pipeline.graph import Graph
+from etc.doctor import Finding
 
 
-def doctor() -> None:
+def doctor(
+    fast: Annotated[bool, typer.Option("--fast", help="Do not measure how long a run takes here.")] = False,
+) -> None:
     """Say what is installed and found, and what is wrong.
 
-    Packages, data sets, GPU, disk, and what `make results` would do; `etc plan` says what that costs. Runs and changes
-    nothing. Exits with 1 when something is wrong; what to do about it is said last.
+    Packages, data sets, GPU, disk, what `make results` would do and how long a whole run takes here, as `etc plan`
+    measures it. Changes nothing. Exits with 1 when something is wrong; what to do about it is said last.
     """
-    run(_doctor)
+    run(lambda: _doctor(fast))
 
 
-def _doctor() -> None:
-    findings = [*_here(), *_project()]
+def _doctor(fast: bool) -> None:
+    findings = [*_here(), *_project(fast)]
     print(report.text(findings, min(120, shutil.get_terminal_size().columns)))
     if any(one.wrong for one in findings):
         raise SystemExit(1)
@@ -56,17 +60,17 @@ def _here() -> Iterator[Finding]:
     yield _video()
 
 
-def _project() -> Iterator[Finding]:
+def _project(fast: bool) -> Iterator[Finding]:
     if not Path("dvc.yaml").is_file():
         yield Finding("project", "none in this folder (no dvc.yaml); in a clone there is more to say")
         return
     try:
-        yield from _chain()
+        yield from _chain(fast)
     except ModuleNotFoundError as error:  # which packages are missing is said already
         yield Finding("project", f"not looked into, {error.name} is not installed")
 
 
-def _chain() -> Iterator[Finding]:
+def _chain(fast: bool) -> Iterator[Finding]:
     from etc.core.errors import UserError
     from etc.core.params_file import blocks
     from etc.params import frames
@@ -88,6 +92,18 @@ def _chain() -> Iterator[Finding]:
         yield graph
         return
     yield report.results(graph.due, len(graph.stages))
+    if graph.due and not fast:
+        for name in runs:
+            yield from _time(name)
+
+
+def _time(dataset: str) -> Iterator[Finding]:
+    from etc.core.errors import UserError
+
+    try:
+        yield from (one for one in estimate(dataset, CORES) if one.what == "time")
+    except UserError as error:
+        yield Finding("time", f"not measured: {error}")
 
 
 def _installed(name: str) -> str | None:
@@ -109,14 +125,6 @@ def _gpu() -> Finding:
     return Finding("GPU", ", ".join(f"{one.name} ({one.total_memory / report.GB:.0f} GB)" for one in devices))
 
 
-def memory() -> int | None:
-    """Bytes of this machine's memory; None where that is not known."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows
-        return None
-
-
 def _video() -> Finding:
     import av
 
@@ -127,24 +135,6 @@ def _video() -> Finding:
         wrong = f"PyAV has no encoder {name}, so that no .mp4 can be written: pip install --force-reinstall av"
         return Finding("videos", f"PyAV {av.__version__} without H.264", (wrong,))
     return Finding("videos", f"PyAV {av.__version__} writes H.264")
-
-
-def whereabouts(name: str, runs: bool) -> Frames:
-    """Where the frames of a data set are."""
-    from etc.core.errors import UserError
-    from etc.params import frames
-    from etc.sources import registry
-
-    try:
-        settings = frames.load(name)
-        if isinstance(settings, frames.StreetParams):
-            return Frames(name, runs, "rendered here")
-        location = registry.build(name, settings).location
-        folder = location.find()
-    except UserError as error:
-        return Frames(name, runs, "", str(error))
-    remedy = location.remedies() + f", or download it: etc frames {name}" * bool(location.fetched)
-    return Frames(name, runs, str(folder or ""), remedy)
 
 
 def _lock() -> Finding:
@@ -161,22 +151,3 @@ def _lock() -> Finding:
         "dvc.lock",
         "not in git" if known is None else "as committed" if known == content else "differs from git's last commit",
     )
-
-
-def verdict() -> "Graph | Finding":
-    """DVC's verdict; where it cannot be had, why."""
-    from dvc.exceptions import DvcException
-    from dvc.lock import LockError
-
-    from etc.core.errors import first_line
-    from etc.pipeline import graph
-    from etc.pipeline.recovery import live_holders
-
-    if holders := live_holders():
-        return Finding("make results", f"runs here at this moment (process {', '.join(map(str, holders))})")
-    try:
-        return graph.load()
-    except (DvcException, LockError) as error:
-        remedy = "see `dvc status`; without git, run `dvc config --local core.no_scm true`"
-        wrong = f"DVC cannot read this project ({first_line(error)}): {remedy}"
-        return Finding("make results", "not known", (wrong,))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from etc.commands.arguments import CORES, Dataset
-from etc.commands.doctor import memory, verdict, whereabouts
+from etc.commands.project import memory, verdict, whereabouts
 from etc.commands.run import run
 from etc.core.errors import UserError
 from etc.doctor import Finding, text
@@ -33,7 +33,7 @@ def plan(
     dataset: Dataset,
     cores: Annotated[int, typer.Option(min=1, help="Of the run, as for snakemake --cores.")] = CORES,
 ) -> None:
-    """Say what a whole run costs here: hours, GPU-hours, disk, memory.
+    """Say what a whole run costs here: hours, disk, memory.
 
     Measures a few steps and frames of each kind of work in a temporary folder, a minute or two, and extrapolates to
     all stages of the data set, made or not. Changes nothing. Exits with 1 when something does not fit; what to change
@@ -82,12 +82,6 @@ def estimate(dataset: str, cores: int) -> Iterator[Finding]:
 
     gpus = torch.cuda.device_count()
     yield Finding("run", f"{dataset}: {counts['frames']} frames, {len(work)} stages, {len(known)} trainings")
-    if not counts["pseudo_labels"]:
-        wrong = (
-            "every training frame has a label, so that the stage pseudo_labels would stop the run: lower 'stride' in "
-            "params/pseudo_labels.yaml, or add frames without labels",
-        )
-        yield Finding("pseudo-labels", "none to make", wrong)
     found = planning.costs(work, rates)
     due = [name for name in graph.due if name in work]
     yield from planning.time_of(work, found, graph.predecessors, due, cores, gpus)

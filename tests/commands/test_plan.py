@@ -142,13 +142,15 @@ def test_what_cannot_be_planned_is_one_line(project):
 
 def test_the_plan_of_a_project(project, monkeypatch):
     rows = trial._table(trial.rendered(frames.load("street")))
-    records = {"counts": {"counts": trial.counts("street", rows) | {"pseudo_labels": 0}}}
+    records = {"counts": {"counts": trial.counts("street", rows)}}
     measured = ("dvc", "light", "stage", "frames", "report", "street labeller", "evaluate pspnet18 8")
     records |= {name: {"seconds": 1.0, "bytes": 1000.0, "memory": 10**9} for name in measured}
     monkeypatch.setattr(command, "measure", lambda dataset: records)
     result = CliRunner().invoke(app, ["plan", "street", "--cores", "3"], env={"COLUMNS": "120"})
     text = " ".join(result.stdout.split())
-    assert result.exit_code == 1 and "street: 1200 frames, 26 stages, 10 trainings" in text, result.stdout
+    assert result.exit_code == 0 and "street: 1200 frames, 26 stages, 10 trainings" in text, result.stdout
     assert "with 3 cores busy and nothing beside" in text and "not measured" in text and "flow compare" in text
     assert "frames 0.0012" in text and "3 at a time" in text and "due now 26 of 26 stages" in text
-    assert text.endswith("lower 'stride' in params/pseudo_labels.yaml, or add frames without labels")
+    assert text.endswith("It fits.")
+    result = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "120"})
+    assert "\ntime " in result.stdout and "cores busy and nothing beside" in " ".join(result.stdout.split())
