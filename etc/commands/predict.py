@@ -1,5 +1,6 @@
 """``etc predict``: the predictions of a trained network on a video, on pictures, of a camera or of a data set."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -73,7 +74,8 @@ def predict(
             raise UserError("say where to write with --to, or --show to write nothing and see the figures")
         if to == Path():
             raise UserError("--to: names the current folder, or nothing; name a video, or a folder for the pictures")
-        if to is not None and ":" in to.parts[0]:
+        # A path has one slash where an address has two.
+        if to is not None and re.match(r"[a-z]+:/", str(to)):
             raise UserError(f"--to {to}: not a path of this machine; name a video or a folder")
         video = to is not None and outputs.is_video(to)
         of_ids = video and to.suffix.lower() == outputs.IDS
