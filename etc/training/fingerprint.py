@@ -23,6 +23,7 @@ CODE = (
     "terms/*.py",
     "models/*.py",
     "training/*.py",
+    "workers.py",
 )
 
 Fingerprint = dict[str, str]
