@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,6 +33,11 @@ def sleeper(tmp_path):
     yield process
     process.kill()
     process.wait()
+
+
+def sleeping(monkeypatch, nap):
+    """Put something in the place of the naps of this module alone: waiting for squeue, subprocess naps too."""
+    monkeypatch.setattr(recovery, "time", SimpleNamespace(sleep=nap))
 
 
 def lock_snakemake(project):
@@ -85,14 +91,14 @@ def test_a_living_holder_is_named_and_waited_for(project, sleeper, mode, monkeyp
             sleeper.kill()
             sleeper.wait()
 
-    monkeypatch.setattr(recovery.time, "sleep", nap)
+    sleeping(monkeypatch, nap)
     recovery.wait_for_others()
     assert len(naps) == 3
     assert capsys.readouterr().err.count(str(sleeper.pid)) == 1
 
 
 def test_dead_holders_are_not_waited_for(project, monkeypatch):
-    monkeypatch.setattr(recovery.time, "sleep", lambda seconds: pytest.fail("waited for a dead process"))
+    sleeping(monkeypatch, lambda seconds: pytest.fail("waited for a dead process"))
     lock_dvc(project, dead_pid())
     recovery.wait_for_others()
     lock_dvc(project, os.getpid())
@@ -112,7 +118,7 @@ def test_a_dvc_that_is_between_two_stages_is_waited_for(project, monkeypatch, ca
         holder.kill()
         holder.wait()
 
-    monkeypatch.setattr(recovery.time, "sleep", nap)
+    sleeping(monkeypatch, nap)
     recovery.wait_for_others()
     assert len(naps) == 1 and str(holder.pid) in capsys.readouterr().err
     # The file with its id stays.
@@ -139,10 +145,10 @@ def test_a_git_repository_is_left_alone(project):
 def test_a_lock_file_that_is_being_written_is_read_again_and_left_alone(project, sleeper, monkeypatch):
     path = project / ".dvc/tmp/rwlock"
     path.write_text('{"write": {"a"')
-    monkeypatch.setattr(recovery.time, "sleep", lambda seconds: lock_dvc(project, sleeper.pid))
+    sleeping(monkeypatch, lambda seconds: lock_dvc(project, sleeper.pid))
     assert list(recovery.live_holders()) == [sleeper.pid]
     path.write_text('{"write": {"a"')
-    monkeypatch.setattr(recovery.time, "sleep", lambda seconds: None)
+    sleeping(monkeypatch, lambda seconds: None)
     assert recovery.live_holders() == {} and path.exists()
 
 
@@ -172,7 +178,7 @@ def test_jobs_that_slurm_has_of_this_folder_are_waited_for(project, queue, monke
         naps.append(seconds)
         queue(*([own, other] if len(naps) == 1 else [other]))
 
-    monkeypatch.setattr(recovery.time, "sleep", nap)
+    sleeping(monkeypatch, nap)
     recovery.tidy()
     text = capsys.readouterr().err
     assert naps == [recovery.SLURM_POLL_SECONDS] * 2
@@ -202,7 +208,7 @@ def test_the_lock_of_a_snakemake_on_another_machine_is_not_removed(project, monk
 
 
 def test_processes_of_another_machine_are_not_looked_for_here(project, queue, sleeper, monkeypatch):
-    monkeypatch.setattr(recovery.time, "sleep", lambda seconds: pytest.fail("waited for a process of another machine"))
+    sleeping(monkeypatch, lambda seconds: pytest.fail("waited for a process of another machine"))
     lock_dvc(project, sleeper.pid, command="dvc repro --single-item a (on elsewhere)")
     with pytest.raises(UserError, match="'dvc repro --single-item a .on elsewhere.' works in this folder.* delete"):
         recovery.wait_for_others()
