@@ -45,7 +45,7 @@ def run(dataset: Dataset, name: str, output: Path, network: NetworkParams, setti
             iterations=training.iterations,
             described={"network": network.model_dump(), "seed": seed, "training": training.model_dump()},
             inputs=frame_inputs(dataset),
-            clips=partial(training_clips, dataset, decoded=training.machine.decoded),
+            clips=partial(training_clips, dataset),
         )
     )
 

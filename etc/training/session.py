@@ -54,7 +54,7 @@ class Plan:
         term_weights: their weights.
         described: the parameters that a checkpoint must match, as nested mappings.
         inputs: content hash of each input.
-        clips: opens the frames.
+        clips: opens the frames; its argument ``decoded`` is that of ``training.machine``.
         teacher: reads the frozen teacher; None when no term needs it.
         start: folder of the trained network that this one starts from; None for fresh weights.
         reach: largest distance of the partner, places in the clip.
@@ -71,7 +71,7 @@ class Plan:
     iterations: int
     described: Mapping[str, Any]
     inputs: Mapping[str, str]
-    clips: Callable[[], Clips]
+    clips: Callable[..., Clips]
     terms: Callable[[], dict[str, Term]] = dict
     term_weights: Mapping[str, float] | None = None
     teacher: Callable[[], nn.Module] | None = None
@@ -106,7 +106,7 @@ def run(plan: Plan) -> str:
         if done[0]:
             return f"{plan.name} in {plan.output} (made by the process that this one waited for)"
         samples = Samples(
-            plan.clips(),
+            plan.clips(decoded=plan.training.machine.decoded),
             training.augment,
             plan.seed,
             training.batch,
