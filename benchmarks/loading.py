@@ -69,18 +69,12 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     here = Path(__file__).parents[1]
     ways = {"before": (options.against, False)} if options.against else {}
     ways |= {"now": (here, False), "now, decoded frames": (here, True)}
-    settings = {
-        scheme: {
-            "frames": frames,
-            "flow": flow,
-        }
-        for scheme, (frames, flow, _) in SCHEMES.items()
-    }
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for _ in range(options.rounds):
-        for scheme, setting in settings.items():
+        for scheme, (frames, flow, _) in SCHEMES.items():
             for way, (code, decoded) in ways.items():
-                one = run(folder, code, setting | {"decoded": decoded, "today": way != "before"}, options.samples)
+                setting = {"frames": frames, "flow": flow, "decoded": decoded, "today": way != "before"}
+                one = run(folder, code, setting, options.samples)
                 found.setdefault((scheme, way), []).append(one)
     size = (folder / NAME / "root" / "0.png").stat().st_size
     print(f"PNG of {size / 1e6:.1f} MB, {options.samples} samples a round, {options.rounds} rounds\n")

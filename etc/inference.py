@@ -27,7 +27,7 @@ def choose_device(name: str) -> torch.device:
 
 def to_tensor(images: np.ndarray, device: torch.device) -> Tensor:
     """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in 0..1 on the device, channels last in memory (faster everywhere)."""
-    return _from_bytes(torch.from_numpy(np.ascontiguousarray(images)).to(device))
+    return _from_bytes(_on_device(images, device))
 
 
 class Segment(nn.Module):
@@ -86,8 +86,7 @@ class SegmentAveraged(nn.Module):
 
 def compiled(segment: Segment | SegmentAveraged) -> Segment | SegmentAveraged:
     """The same, compiled as one graph for each size of frames, and on a GPU replayed as a CUDA graph."""
-    on_gpu = next(segment.parameters()).is_cuda
-    segment.compile(fullgraph=True, dynamic=False, mode="reduce-overhead" if on_gpu else None)
+    segment.compile(fullgraph=True, dynamic=False, mode="reduce-overhead" if _device(segment).type == "cuda" else None)
     return segment
 
 
@@ -126,7 +125,7 @@ def predict_averaged(segment: SegmentAveraged, images: np.ndarray) -> tuple[np.n
         UserError: memory ran out, or the scores are not finite.
     """
     with torch.inference_mode(), advising(_lower(len(images), segment.scales)):
-        ids, confidence, finite = segment(_on_device(images, segment))
+        ids, confidence, finite = segment(_on_device(images, _device(segment)))
         _check(finite)
         return ids.cpu().numpy(), confidence.cpu().numpy()
 
@@ -149,11 +148,11 @@ def predict(
         UserError: memory ran out, or the scores are not finite.
     """
     segment = network if isinstance(network, Segment) else Segment(network)
-    predictions = []
+    device, predictions = _device(segment), []
     with torch.inference_mode(), advising(f"lower 'batch' ({batch}), the frames per forward pass"):
         for start in range(0, len(images), batch):
             begin = time.perf_counter()
-            ids, finite = segment(_on_device(images[start : start + batch], segment))
+            ids, finite = segment(_on_device(images[start : start + batch], device))
             # Copying to the host waits for a GPU, so that the clock sees all of its work.
             predictions.append(ids.cpu().numpy())
             _check(finite)
@@ -187,9 +186,13 @@ def _scores(network: nn.Module, images: Tensor, half: bool) -> Tensor:
         return network(images).logits.float()
 
 
-def _on_device(images: np.ndarray, network: nn.Module) -> Tensor:
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
+
+
+def _on_device(images: np.ndarray, device: torch.device) -> Tensor:
     # Copying bytes to a GPU takes a quarter of the time of floats.
-    return torch.from_numpy(np.ascontiguousarray(images)).to(next(network.parameters()).device)
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device)
 
 
 def _from_bytes(pixels: Tensor) -> Tensor:

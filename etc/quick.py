@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from etc.core.params_file import parse
 from etc.models.names import INSTALLED
 from etc.params import check, experiment, student
 from etc.pipeline import lockfile, recovery
-from etc.pipeline.graph import DEFINITION
+from etc.pipeline.graph import DEFINITION, search_path
 from etc.reporting.tables import terminal_table
 
 BASELINE, TRAINED = "baseline", "tl"
@@ -150,13 +149,13 @@ def _block(path: Path, dataset: str) -> Mapping[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    """That of this process, with the programs of this Python and with absolute folders of data sets."""
+    """That of this process, with the PATH for jobs and with absolute folders of data sets."""
     own = {
         name: str(Path(value).expanduser().absolute())
         for name, value in os.environ.items()
         if value and name.startswith(("ETC_ROOT_", "CITYSCAPES_DATASET"))
     }
-    return {**os.environ, **own, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    return {**os.environ, **own, "PATH": search_path()}
 
 
 def _write(path: Path, text: str) -> None:

@@ -310,6 +310,11 @@ def _matrix(values: Mapping[str, Iterable[Any]]) -> dict[str, list[str]]:
     return {key: [to_str(value) for value in row] for key, row in values.items()}
 
 
+def search_path() -> str:
+    """The PATH for jobs, which call `dvc` and `etc`: those of this Python, also when its folder is not on it."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
 def prepare() -> Graph:
     """What the Snakefile calls before it defines its rules.
 
@@ -325,8 +330,7 @@ def prepare() -> Graph:
     from etc.params.check import check_all
     from etc.pipeline import lockfile, recovery
 
-    # Jobs call `dvc` and `etc`: those of this Python, also when its folder is not on the PATH.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    os.environ["PATH"] = search_path()
     check_all()
     with os_errors_in_one_line():
         while True:
