@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from etc.commands.plan import estimate
 from etc.commands.project import memory, verdict, whereabouts
 from etc.commands.run import run
 from etc.doctor import Finding
+
+if TYPE_CHECKING:
+    from etc.pipeline.graph import Graph
 
 
 def doctor(
@@ -94,14 +97,14 @@ def _chain(fast: bool) -> Iterator[Finding]:
     yield report.results(graph.due, len(graph.stages))
     if graph.due and not fast:
         for name in runs:
-            yield from _time(name)
+            yield from _time(name, graph)
 
 
-def _time(dataset: str) -> Iterator[Finding]:
+def _time(dataset: str, graph: "Graph") -> Iterator[Finding]:
     from etc.core.errors import UserError
 
     try:
-        yield from (one for one in estimate(dataset, CORES) if one.what == "time")
+        yield from (one for one in estimate(dataset, graph, CORES) if one.what == "time")
     except UserError as error:
         yield Finding("time", f"not measured: {error}")
 

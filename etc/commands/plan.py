@@ -43,23 +43,6 @@ def plan(
 
 
 def _plan(dataset: str, cores: int) -> None:
-    findings = list(estimate(dataset, cores))
-    print(text(findings, min(120, shutil.get_terminal_size().columns), "It fits."))
-    if any(one.wrong for one in findings):
-        raise SystemExit(1)
-
-
-def estimate(dataset: str, cores: int) -> Iterator[Finding]:
-    """The lines of the plan.
-
-    Args:
-        dataset: one of those that params/experiment.yaml runs.
-        cores: of the run.
-
-    Raises:
-        UserError: the parameters are wrong, the data set does not run or is not found, or DVC cannot read the project.
-    """
-    from etc import plan as planning
     from etc.params.check import check_all
 
     runs = check_all().run
@@ -73,6 +56,25 @@ def estimate(dataset: str, cores: int) -> Iterator[Finding]:
     graph = verdict()
     if isinstance(graph, Finding):
         raise UserError("; ".join(graph.wrong) or f"{graph.what} {graph.found}: wait for its end")
+    findings = list(estimate(dataset, graph, cores))
+    print(text(findings, min(120, shutil.get_terminal_size().columns), "It fits."))
+    if any(one.wrong for one in findings):
+        raise SystemExit(1)
+
+
+def estimate(dataset: str, graph: "Graph", cores: int) -> Iterator[Finding]:
+    """The lines of the plan.
+
+    Args:
+        dataset: one of those that params/experiment.yaml runs; the parameters are right.
+        graph: DVC's verdict.
+        cores: of the run.
+
+    Raises:
+        UserError: the data set is not found, or nothing could be measured.
+    """
+    from etc import plan as planning
+
     records = measure(dataset)
     known = _trainings(dataset)
     counts = records["counts"]["counts"]
