@@ -31,8 +31,9 @@ from matrices import matrix_speed
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from etc.inference import Segment, compiled, fused, predict, to_tensor
+from etc.inference import Segment, as_network_input, compiled, predict
 from etc.models import registry
+from etc.models.fused import fused
 
 CLASSES = 19
 # Name of each way, and whether it is ours with channels last, fused normalisation, bf16, torch.compile.
@@ -172,7 +173,7 @@ def scores(network: nn.Module, frames: np.ndarray, half: bool) -> torch.Tensor:
     """Scores before they are enlarged, float32."""
     device = next(network.parameters()).device
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        return network(to_tensor(frames, device)).logits.float()
+        return network(as_network_input(torch.from_numpy(frames).to(device))).logits.float()
 
 
 @torch.inference_mode()

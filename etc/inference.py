@@ -1,12 +1,10 @@
 """Predicting whole frames, one at a time or in batches, each independently of the others."""
 
-import copy
 import time
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from etc.core.errors import UserError
 from etc.models.layers import resized
@@ -25,9 +23,9 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def to_tensor(images: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in 0..1 on the device, channels last in memory (faster everywhere)."""
-    return _from_bytes(_on_device(images, device))
+def as_network_input(pixels: Tensor) -> Tensor:
+    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in 0..1, channels last in memory (faster everywhere)."""
+    return (pixels.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
 
 
 class Segment(nn.Module):
@@ -51,7 +49,7 @@ class Segment(nn.Module):
         Returns:
             Train ids, uint8 (B, H, W), and whether all scores are finite, bool ().
         """
-        images = _from_bytes(pixels)
+        images = as_network_input(pixels)
         logits = _scores(self.network, images, self.half)
         return resized(logits, images.shape[-2:]).argmax(dim=1).to(torch.uint8), logits.isfinite().all()
 
@@ -79,36 +77,38 @@ class SegmentAveraged(nn.Module):
         Returns:
             Train ids, uint8 (B, H, W); their probability, float32 (B, H, W); whether all scores are finite, bool ().
         """
-        mean, finite = _mean(self.network, _from_bytes(pixels), self.scales, self.flip, self.half)
+        mean, finite = self.probabilities(pixels)
         confidence, ids = mean.max(dim=1)
         return ids.to(torch.uint8), confidence, finite
+
+    def probabilities(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Class probabilities at full resolution.
+
+        Args:
+            pixels: uint8 (B, H, W, 3) RGB.
+
+        Returns:
+            float32 (B, C, H, W), sums to 1 over C; whether all scores are finite, bool ().
+        """
+        images = as_network_input(pixels)
+        size = images.shape[-2:]
+        total, finite = None, []
+        for scale in self.scales:
+            scaled = resized(images, (round(size[0] * scale), round(size[1] * scale)))
+            for mirrored in (False, True) if self.flip else (False,):
+                logits = _scores(self.network, scaled.flip(-1) if mirrored else scaled, self.half)
+                finite.append(logits.isfinite().all())
+                one = resized(logits, size).softmax(dim=1)
+                one = one.flip(-1) if mirrored else one
+                total = one if total is None else total + one
+        assert total is not None, "at least one scale"
+        return total / (len(self.scales) * (2 if self.flip else 1)), torch.stack(finite).all()
 
 
 def compiled(segment: Segment | SegmentAveraged) -> Segment | SegmentAveraged:
     """The same, compiled as one graph for each size of frames, and on a GPU replayed as a CUDA graph."""
     segment.compile(fullgraph=True, dynamic=False, mode="reduce-overhead" if _device(segment).type == "cuda" else None)
     return segment
-
-
-def probabilities(network: nn.Module, images: Tensor, scales: tuple[float, ...] = (1.0,), flip: bool = False) -> Tensor:
-    """Class probabilities at full resolution, averaged over scales and, if asked, the mirrored frame.
-
-    Args:
-        network: maps (B, 3, H, W) to an output with ``logits`` (B, C, h, w).
-        images: float32 (B, 3, H, W) in 0..1.
-        scales: factors on the frame size.
-        flip: also average with the prediction on the mirrored frame.
-
-    Returns:
-        float32 (B, C, H, W), sums to 1 over C.
-
-    Raises:
-        UserError: memory ran out, or the scores are not finite.
-    """
-    with advising(_lower(len(images), scales)):
-        mean, finite = _mean(network, images, scales, flip)
-        _check(finite)
-    return mean
 
 
 def predict_averaged(segment: SegmentAveraged, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -124,7 +124,8 @@ def predict_averaged(segment: SegmentAveraged, images: np.ndarray) -> tuple[np.n
     Raises:
         UserError: memory ran out, or the scores are not finite.
     """
-    with torch.inference_mode(), advising(_lower(len(images), segment.scales)):
+    advice = f"lower 'batch' ({len(images)}) or the largest of 'scales' ({max(segment.scales, default=1.0)})"
+    with torch.inference_mode(), advising(advice):
         ids, confidence, finite = segment(_on_device(images, _device(segment)))
         _check(finite)
         return ids.cpu().numpy(), confidence.cpu().numpy()
@@ -161,24 +162,6 @@ def predict(
     return np.concatenate(predictions)
 
 
-def _mean(
-    network: nn.Module, images: Tensor, scales: tuple[float, ...], flip: bool, half: bool = False
-) -> tuple[Tensor, Tensor]:
-    """See :func:`probabilities`, and whether all scores are finite."""
-    size = images.shape[-2:]
-    total, finite = None, []
-    for scale in scales:
-        scaled = resized(images, (round(size[0] * scale), round(size[1] * scale)))
-        for mirrored in (False, True) if flip else (False,):
-            logits = _scores(network, scaled.flip(-1) if mirrored else scaled, half)
-            finite.append(logits.isfinite().all())
-            one = resized(logits, size).softmax(dim=1)
-            one = one.flip(-1) if mirrored else one
-            total = one if total is None else total + one
-    assert total is not None, "at least one scale"
-    return total / (len(scales) * (2 if flip else 1)), torch.stack(finite).all()
-
-
 def _scores(network: nn.Module, images: Tensor, half: bool) -> Tensor:
     if not half:
         return network(images).logits
@@ -195,62 +178,7 @@ def _on_device(images: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).to(device)
 
 
-def _from_bytes(pixels: Tensor) -> Tensor:
-    return (pixels.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
-
-
-def _lower(batch: int, scales: tuple[float, ...]) -> str:
-    return f"lower 'batch' ({batch}) or the largest of 'scales' ({max(scales, default=1.0)})"
-
-
 def _check(finite: Tensor) -> None:
     # The largest of NaNs is always the same class, which would look perfectly consistent.
     if not bool(finite):
         raise UserError("the network's scores are not finite numbers: its weights are useless; train it again")
-
-
-def fused(network: nn.Module) -> nn.Module:
-    """A copy in which every batch normalisation that follows a convolution is merged into it.
-
-    In evaluation mode both are linear, so the result is the same up to rounding, with one pass fewer over each map. A
-    run on a small image shows which layers follow each other, so this works for any architecture.
-
-    Args:
-        network: in evaluation mode, maps (B, 3, H, W).
-
-    Raises:
-        ValueError: the network is in training mode.
-    """
-    if network.training:
-        raise ValueError("batch normalisation can be fused in evaluation mode only: call eval() first")
-    network = copy.deepcopy(network)
-    made: dict[int, nn.Conv2d] = {}
-    kept: list[Tensor] = []  # kept alive, so that no two outputs have the same id
-    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
-    calls: list[nn.Module] = []
-
-    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        calls.append(module)
-        if isinstance(module, nn.Conv2d):
-            made[id(output)] = module
-        elif id(inputs[0]) in made:
-            pairs.append((made[id(inputs[0])], module))
-        kept.extend((*inputs, output))
-
-    watched = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.BatchNorm2d))]
-    hooks = [module.register_forward_hook(watch) for module in watched]
-    with torch.no_grad():
-        first = next(network.parameters())
-        network(first.new_zeros(1, 3, 64, 64))
-    for hook in hooks:
-        hook.remove()
-    # A layer that runs twice may have two different partners.
-    pairs = [pair for pair in pairs if all(calls.count(module) == 1 for module in pair)]
-    replacements: dict[nn.Module, nn.Module] = {}
-    for convolution, normalisation in pairs:
-        replacements |= {convolution: fuse_conv_bn_eval(convolution, normalisation), normalisation: nn.Identity()}
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if child in replacements:
-                setattr(parent, name, replacements[child])
-    return network

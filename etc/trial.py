@@ -27,9 +27,10 @@ from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import STREET, LabelSet
 from etc.duration import clock, peak_memory
 from etc.evaluation.tc import DEFAULT_PROTOCOL
-from etc.inference import choose_device, fused
+from etc.inference import choose_device
 from etc.judging import judge_clip
 from etc.models import registry, weights
+from etc.models.fused import fused
 from etc.params import evaluate, experiment, flow, labeller, pseudo_labels, student, teacher
 from etc.params import frames as frame_params
 from etc.params.experiment import Network

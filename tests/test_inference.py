@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from etc.core.errors import UserError
-from etc.inference import Segment, SegmentAveraged, fused, predict, predict_averaged, probabilities, to_tensor
+from etc.inference import Segment, SegmentAveraged, as_network_input, predict, predict_averaged
+from etc.models.fused import fused
 from etc.models.registry import ARCHITECTURES, build
-
-CPU = torch.device("cpu")
 
 
 class Output(NamedTuple):
@@ -36,16 +35,17 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3)).astype(np.uint8)
 
 
-def test_to_tensor_keeps_values_and_order(images):
-    tensor = to_tensor(images, CPU)
+def test_network_input_keeps_values_and_order(images):
+    tensor = as_network_input(torch.from_numpy(images))
     assert tensor.shape == (3, 3, 32, 48)
     assert torch.equal(tensor[1, 2], torch.from_numpy(images[1, :, :, 2] / np.float32(255)))
 
 
 def test_probabilities_are_the_mean_over_all_views(images):
-    network, tensor = Network().eval(), to_tensor(images, CPU)
+    network, pixels = Network().eval(), torch.from_numpy(images)
+    tensor = as_network_input(pixels)
     with torch.no_grad():
-        result = probabilities(network, tensor, (1.0, 0.5), flip=True)
+        result, finite = SegmentAveraged(network, (1.0, 0.5), flip=True).probabilities(pixels)
         expected = torch.zeros_like(result)
         for size in ((32, 48), (16, 24)):
             view = nn.functional.interpolate(tensor, size=size, mode="bilinear", align_corners=False)
@@ -55,14 +55,15 @@ def test_probabilities_are_the_mean_over_all_views(images):
                 expected += (one.flip(3) if mirror else one) / 4
     assert torch.allclose(result, expected, atol=1e-6)
     assert torch.allclose(result.sum(1), torch.ones(3, 32, 48), atol=1e-5)
+    assert finite
 
 
 def test_flip_averaging_is_symmetric(images):
-    network, tensor = Network().eval(), to_tensor(images, CPU)
+    averaged, pixels = SegmentAveraged(Network().eval(), (1.0,), flip=True), torch.from_numpy(images)
     with torch.no_grad():
-        straight = probabilities(network, tensor, flip=True)
-        mirrored = probabilities(network, tensor.flip(3), flip=True).flip(3)
-    assert torch.allclose(straight, mirrored, atol=1e-6)
+        straight, _ = averaged.probabilities(pixels)
+        mirrored, _ = averaged.probabilities(pixels.flip(2))
+    assert torch.allclose(straight, mirrored.flip(3), atol=1e-6)
 
 
 def test_prediction_does_not_depend_on_the_batch(images):
@@ -75,9 +76,9 @@ def test_prediction_does_not_depend_on_the_batch(images):
 def test_prediction_has_the_bits_of_the_plain_arithmetic(images):
     network = Network().eval()
     with torch.no_grad():
-        logits = network(to_tensor(images, CPU)).logits
+        logits = network(as_network_input(torch.from_numpy(images))).logits
         large = nn.functional.interpolate(logits, size=(32, 48), mode="bilinear", align_corners=False)
-        mean = probabilities(network, to_tensor(images, CPU), (1.0, 0.5), flip=True)
+        mean, _ = SegmentAveraged(network, (1.0, 0.5), flip=True).probabilities(torch.from_numpy(images))
     np.testing.assert_array_equal(predict(network, images, 3), large.argmax(1).numpy())
     ids, confidence = predict_averaged(SegmentAveraged(network, (1.0, 0.5), flip=True), images)
     assert ids.dtype == np.uint8 and confidence.dtype == np.float32
@@ -184,4 +185,4 @@ def test_scores_that_are_not_finite_are_no_prediction(value):
     with pytest.raises(UserError, match="scores are not finite numbers"):
         predict(Useless(), np.zeros((2, 8, 8, 3), np.uint8), 2)
     with pytest.raises(UserError, match="scores are not finite numbers"):
-        probabilities(Useless(), torch.zeros(1, 3, 8, 8))
+        predict_averaged(SegmentAveraged(Useless(), (1.0,), False), np.zeros((1, 8, 8, 3), np.uint8))

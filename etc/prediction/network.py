@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from etc.core.errors import UserError
-from etc.inference import choose_device, fused
+from etc.inference import choose_device
 from etc.models import weights
+from etc.models.fused import fused
 
 
 def load(run: Path, device: str = "auto") -> tuple[nn.Module, dict[str, Any]]:

@@ -19,9 +19,10 @@ from etc.evaluation.consistency import PairResult
 from etc.evaluation.counts import pair_records, write_counts
 from etc.evaluation.iou import IouCounts, tp_fp_fn
 from etc.evaluation.samples import BUNDLED, checked_list, clip_list, random_share, select
-from etc.inference import Segment, choose_device, compiled, fused
+from etc.inference import Segment, choose_device, compiled
 from etc.judging import judge_clip
 from etc.models import weights
+from etc.models.fused import fused
 from etc.params import evaluate as params
 from etc.params.experiment import Network, Run
 from etc.training.determinism import set_determinism

@@ -12,8 +12,9 @@ from etc.core.files import atomic
 from etc.core.progress import track
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import IGNORE
-from etc.inference import SegmentAveraged, choose_device, compiled, fused, predict_averaged
+from etc.inference import SegmentAveraged, choose_device, compiled, predict_averaged
 from etc.models import weights
+from etc.models.fused import fused
 from etc.params import pseudo_labels as params
 from etc.params.experiment import Network
 from etc.pseudo_labels import Audit, confidence_histogram, keep_confident, quantise, thresholds

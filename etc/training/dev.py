@@ -11,8 +11,8 @@ from etc.dataset.dataset import Dataset
 from etc.evaluation.iou import iou_counts, mean_ratio, tp_fp_fn
 from etc.evaluation.tc import DEFAULT_PROTOCOL, pool, temporal_consistency
 from etc.flow.store import content_hash
-from etc.inference import fused
 from etc.judging import judge_clip
+from etc.models.fused import fused
 
 # Purpose of the flow in params/flow.yaml that judges TC, as for the tables.
 FLOW = "evaluate"

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from etc.core.errors import UserError
-from etc.inference import predict, probabilities
+from etc.inference import SegmentAveraged, predict, predict_averaged
 from etc.models.memory import advising, is_out_of_memory
 
 
@@ -74,4 +74,4 @@ def test_prediction_names_its_batch():
     with pytest.raises(UserError, match=r"lower 'batch' \(4\), the frames per forward pass"):
         predict(Greedy(), np.zeros((4, 8, 8, 3), np.uint8), 4)
     with pytest.raises(UserError, match=r"lower 'batch' \(2\) or the largest of 'scales' \(1.5\)"):
-        probabilities(Greedy(), torch.zeros(2, 3, 8, 8), (1.0, 1.5))
+        predict_averaged(SegmentAveraged(Greedy(), (1.0, 1.5), False), np.zeros((2, 8, 8, 3), np.uint8))

@@ -23,7 +23,7 @@ from etc.dataset import manifest
 from etc.dataset.label_sets import label_set
 from etc.flow.estimators.dis import Dis
 from etc.flow.estimators.farneback import Farneback
-from etc.inference import probabilities, to_tensor
+from etc.inference import SegmentAveraged
 from etc.models import weights
 from etc.params.experiment import Run
 from etc.models import registry
@@ -70,7 +70,7 @@ def training() -> dict[str, str]:
     network, _ = weights.load(trained)
     pictures = np.stack([cv2.imread(str(path))[..., ::-1] for path in sorted(folder.glob("root/images/*.png"))[:2]])
     with torch.inference_mode():
-        scores = probabilities(network, to_tensor(pictures, torch.device("cpu")), (0.75, 1.0), flip=True)
+        scores, _ = SegmentAveraged(network, (0.75, 1.0), flip=True).probabilities(torch.from_numpy(pictures))
     made["scores"] = _digest([scores.numpy().tobytes()])
     manifest.write(
         folder / "frames.parquet",

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from etc.cli import app
 from etc.dataset.label_sets import CITYSCAPES, STREET
-from etc.inference import fused, predict
+from etc.inference import predict
 from etc.measure.id_video import id_frames
 from etc.models import registry, weights
+from etc.models.fused import fused
 from etc.prediction import outputs, streaming
 from etc.prediction.ahead import ahead
 from etc.reporting.flicker import CHANGED, FLIPPED, Flicker

@@ -17,8 +17,9 @@ from etc.dataset import manifest
 from etc.dataset.dataset import Dataset
 from etc.dataset.label_sets import CITYSCAPES, STREET
 from etc.dataset.location import Location, write_pointer
-from etc.inference import fused, predict
+from etc.inference import predict
 from etc.models import registry, weights
+from etc.models.fused import fused
 from etc.sources.folder.layouts import read_folder
 from tests.training import toy
 

@@ -15,7 +15,8 @@ import torch
 from accelerate.state import AcceleratorState
 
 from etc.core.errors import UserError
-from etc.inference import fused, predict, probabilities, to_tensor
+from etc.inference import SegmentAveraged, predict
+from etc.models.fused import fused
 from etc.models.memory import advising
 from etc.models.registry import ARCHITECTURES, build
 from etc.stages import student
@@ -112,12 +113,12 @@ def test_every_network_predicts_as_on_a_cpu(architecture, full_precision):
     network = build(architecture, 5, 16).eval()
     images = np.random.default_rng(0).integers(0, 256, (2, 96, 160, 3)).astype(np.uint8)
     with torch.inference_mode():
-        expected = probabilities(network, to_tensor(images, CPU), (1.0, 0.75), flip=True)
+        averaged, pixels = SegmentAveraged(network, (1.0, 0.75), flip=True), torch.from_numpy(images)
+        expected, _ = averaged.probabilities(pixels)
         classes = predict(network, images, 1)
         network.to(GPU)
-        torch.testing.assert_close(
-            probabilities(network, to_tensor(images, GPU), (1.0, 0.75), flip=True).cpu(), expected, rtol=0, atol=1e-4
-        )
+        there, _ = averaged.probabilities(pixels.to(GPU))
+        torch.testing.assert_close(there.cpu(), expected, rtol=0, atol=1e-4)
     assert (predict(network, images, 2) == classes).mean() > 0.999
     assert (predict(fused(network), images, 2) == classes).mean() > 0.999
 
