@@ -67,13 +67,15 @@ def main() -> None:
 def compare(folder: Path, options: argparse.Namespace) -> None:
     """Measure all ways and print both tables."""
     here = Path(__file__).parents[1]
-    ways = {"before": (options.against, False)} if options.against else {}
-    ways |= {"now": (here, False), "now, decoded frames": (here, True)}
+    ways = {"before": (options.against, False, False)} if options.against else {}
+    ways |= {"now": (here, False, False), "decoded frames": (here, True, False)}
+    ways |= {"decoded frames, changed on the GPU": (here, True, True)}
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for _ in range(options.rounds):
         for scheme, (frames, flow, _) in SCHEMES.items():
-            for way, (code, decoded) in ways.items():
-                setting = {"frames": frames, "flow": flow, "decoded": decoded, "today": way != "before"}
+            for way, (code, decoded, device) in ways.items():
+                setting = {"frames": frames, "flow": flow, "decoded": decoded, "device": device}
+                setting["today"] = way != "before"
                 one = run(folder, code, setting, options.samples)
                 found.setdefault((scheme, way), []).append(one)
     size = (folder / NAME / "root" / "0.png").stat().st_size
@@ -165,7 +167,13 @@ def measure(folder: Path, text: str, saved: str, count: int) -> None:
     _start_worker(0)
     setting = json.loads(text)
     augment = AugmentParams(**json.loads((folder / "augment.json").read_text()))
-    samples = Samples(clips(folder, setting), augment, 0, 2, setting["frames"], reach=1)
+    change = {}
+    if setting["device"]:
+        from etc.training.batches import on_device
+        from etc.training.device_augment import Cut
+
+        change = {"change": Cut}
+    samples = Samples(clips(folder, setting), augment, 0, 2, setting["frames"], reach=1, **change)
     warm_up = 4
     batches = loader(samples, Parts(0, warm_up + count // 2, 2, 1), 0, False)
     first = [next(batches) for _ in range(warm_up)]
@@ -173,6 +181,8 @@ def measure(folder: Path, text: str, saved: str, count: int) -> None:
     for batch in batches:
         del batch
     seconds = time.process_time() - start
+    if setting["device"]:
+        first = [on_device(batch, torch.device("cpu")) for batch in first]
     # Flow in pixels, divided as colours are, so that one table holds both.
     parts = [part.float().flatten() for batch in first for part in batch[:4] if part is not None]
     np.save(saved, torch.cat(parts).numpy())

@@ -55,6 +55,9 @@ class MachineParams(Params):
     decoded: str | None = Field(
         default=None, min_length=1, description="folder that keeps decoded frames and labels; null: none"
     )
+    augment_on: Literal["loader", "device"] = Field(
+        default="loader", description="who changes samples: the loaders, or the training's device, e.g. a GPU"
+    )
     checkpoint_every: int = Field(ge=1, le=10**9, description="iterations between two checkpoints")
 
 

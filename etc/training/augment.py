@@ -48,7 +48,7 @@ class Augmentation:
 
     def sources(self, rows: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
         """Where in the frame each pixel of these rows of the crop comes from: x and y, float64 (h, w)."""
-        inverse = self._inverse
+        inverse = self.inverse
         y, x = np.arange(self.crop[0], dtype=np.float64)[rows, None], np.arange(self.crop[1], dtype=np.float64)
         across, down = (row[0] * x + row[1] * y for row in inverse)
         across += inverse[0, 2]
@@ -60,11 +60,12 @@ class Augmentation:
         """The part of the frame that the crop is made of. Its start is even, so that halves are rounded as in it."""
         height, width = self.crop
         corners = np.array([[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1], [1, 1, 1, 1]])
-        x, y = self._inverse @ corners
+        x, y = self.inverse @ corners
         return _span(y, self.size[0]), _span(x, self.size[1])
 
     @cached_property
-    def _inverse(self) -> np.ndarray:
+    def inverse(self) -> np.ndarray:
+        """From a pixel of the crop to its place in the frame, float64 (2, 3)."""
         return _inverse(self.matrix)
 
 

@@ -12,7 +12,10 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from etc.core.errors import UserError, first_line
 from etc.models.memory import is_out_of_memory
+from etc.training import device_augment
+from etc.training.augment import Augmentation
 from etc.training.data import Samples
+from etc.training.device_augment import Cut
 from etc.workers import keep_freed_memory
 
 
@@ -28,6 +31,19 @@ class Batch(NamedTuple):
     labels: Tensor
     flow: Tensor | None
     visible: Tensor | None
+    order: Tensor
+    names: tuple[str, ...]
+
+
+class CutBatch(NamedTuple):
+    """B samples that are changed on the device, see :func:`on_device`.
+
+    augmentations: the change of each. samples: what it changes, see :func:`etc.training.device_augment.apply`. order,
+    names: see :class:`Batch`.
+    """
+
+    augmentations: tuple[Augmentation, ...]
+    samples: tuple[tuple[list[Tensor], Tensor, Tensor | None, Tensor | None], ...]
     order: Tensor
     names: tuple[str, ...]
 
@@ -64,8 +80,8 @@ class Parts:
                 yield list(range(first, first + self.size))
 
 
-def loader(samples: Samples, parts: Parts, workers: int, pin_memory: bool) -> Iterator[Batch]:
-    """Yield a :class:`Batch` for each part.
+def loader(samples: Samples, parts: Parts, workers: int, pin_memory: bool) -> Iterator[Batch | CutBatch]:
+    """Yield a batch for each part.
 
     Raises:
         UserError: a frame, label or flow is missing or wrong.
@@ -99,12 +115,12 @@ class _Reporting(Dataset):
             return error
 
 
-def _collate_or_report(items: list[dict[str, Any] | UserError]) -> Batch | UserError:
+def _collate_or_report(items: list[dict[str, Any] | UserError]) -> Batch | CutBatch | UserError:
     wrong = next((item for item in items if isinstance(item, UserError)), None)
     if wrong is not None:
         return wrong
     try:
-        return collate(items)
+        return cut_batch(items) if isinstance(items[0]["sample"], Cut) else collate(items)
     except RuntimeError as error:
         # While a batch is sent, nobody would be told.
         if get_worker_info() is None or is_out_of_memory(error):
@@ -131,6 +147,44 @@ def collate(items: list[dict[str, Any]]) -> Batch:
         order=_stacked([item["order"] for item in items]),
         names=tuple(item["name"] for item in items),
     )
+
+
+def cut_batch(items: list[dict[str, Any]]) -> CutBatch:
+    """Samples of different sizes, side by side; their tensors lie where :func:`collate` puts its own."""
+    cuts = [item["sample"] for item in items]
+    return CutBatch(
+        augmentations=tuple(cut.augmentation for cut in cuts),
+        samples=tuple(
+            ([_stacked([image])[0] for image in images], *(None if one is None else _stacked([one])[0] for one in rest))
+            for _, images, *rest in cuts
+        ),
+        order=_stacked([item["order"] for item in items]),
+        names=tuple(item["name"] for item in items),
+    )
+
+
+def on_device(batch: Batch | CutBatch, device: torch.device) -> Batch:
+    """The batch on this device; samples that loaders have only cut are changed there."""
+    if isinstance(batch, Batch):
+        return Batch(*(_moved(field, device) if isinstance(field, Tensor) else field for field in batch))
+    changed = []
+    for augmentation, (images, *rest) in zip(batch.augmentations, batch.samples, strict=True):
+        there = [None if part is None else _moved(part, device) for part in rest]
+        changed.append(device_augment.apply(augmentation, [_moved(image, device) for image in images], *there))
+    images, labels, flow, visible = zip(*changed, strict=True)
+    has_flow = flow[0] is not None
+    return Batch(
+        images=torch.stack(images, dim=1).permute(0, 1, 4, 2, 3),
+        labels=torch.stack(labels).long(),
+        flow=torch.stack(flow).permute(0, 3, 1, 2).contiguous() if has_flow else None,
+        visible=torch.stack(visible) if has_flow else None,
+        order=_moved(batch.order, device),
+        names=batch.names,
+    )
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    return tensor.to(device, non_blocking=True)
 
 
 def _stacked(arrays: list[np.ndarray], axis: int = 0, dtype: type | None = None) -> Tensor:

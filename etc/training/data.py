@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 
 from etc.core.errors import UserError, many
 from etc.params.training import AugmentParams
-from etc.training.augment import Window, apply, draw
+from etc.training.augment import Sample, Window, apply, draw
+from etc.training.device_augment import Cut
 
 # First word of the seeds of the shuffles; those of the samples begin with 0.
 _SAMPLE, _SHUFFLE = 0, 1
@@ -72,6 +73,7 @@ class Samples(Dataset):
         reach: the partner is at most this many places away in the clip.
         pseudo_share: share of the samples that are pseudo-labelled, 0..1.
         cache_mb: memory for decoded frames and labels.
+        change: what is done with a sample that was read: its change, or ``Cut``, which leaves it to the device.
 
     Raises:
         UserError: there is nothing to draw from, or no frame has a neighbour and the losses look at one.
@@ -87,11 +89,12 @@ class Samples(Dataset):
         reach: int = 3,
         pseudo_share: float = 0.0,
         cache_mb: int = 0,
+        change: Callable[..., Sample | Cut] = apply,
     ) -> None:
         self.clips, self.augment, self.seed, self.batch, self.frames, self.reach = (
             clips, augment, seed, batch, frames, reach,
         )  # fmt: skip
-        self.pseudo_share = pseudo_share
+        self.pseudo_share, self._change = pseudo_share, change
         self._cache = _Cache(cache_mb * 2**20)
         self._flows: dict[str, ReadFlow] = {}
         self._shuffles: dict[int, tuple[int, np.ndarray]] = {}
@@ -120,7 +123,7 @@ class Samples(Dataset):
             flow, visible = _no_flow(window) if alone else self._flow(chosen.clip)(*numbers[:2], window)
         readers = self.clips.images[chosen.clip]
         images = [self._cache.get((chosen.clip, frame), readers[frame])[window] for frame in numbers]
-        sample = apply(augmentation, images, label[window], flow, visible)
+        sample = self._change(augmentation, images, label[window], flow, visible)
         name = f"{chosen.clip}:{'/'.join(map(str, numbers))}"
         return {"sample": sample, "order": np.argsort(numbers, kind="stable"), "name": name}
 

@@ -19,7 +19,7 @@ from etc.core.progress import track
 from etc.models.dropout import Part, set_part
 from etc.models.output import Output
 from etc.params.training import MachineParams, TrainingParams
-from etc.training.batches import Batch, Parts, loader
+from etc.training.batches import Batch, Parts, loader, on_device
 from etc.training.board import Board
 from etc.training.checkpoint import WorkFolder
 from etc.training.data import Samples
@@ -128,7 +128,7 @@ def train(
         rate = learning_rate(step, iterations, params)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["lr_factor"]
-        batch = [_moved(part, accelerator.device) for part in islice(batches, params.accumulate)]
+        batch = [on_device(part, accelerator.device) for part in islice(batches, params.accumulate)]
         values = _step(parallel, objective, teacher, batch, accelerator, (seed, step), masks)
         _require_finite(values, objective.names, step, batch, accelerator, work)
         if params.clip_gradient is not None:
@@ -235,10 +235,6 @@ def _jump_notice(label: str, jump: Jump, clip: float | None) -> str:
 def _recent_loss(history: Sequence[Sequence[float]]) -> str:
     recent = [values[0] for values in history[-SHOWN_STEPS:]]
     return f"loss {sum(recent) / len(recent):.3f}" if recent else ""
-
-
-def _moved(batch: Batch, device: torch.device) -> Batch:
-    return Batch(*(field.to(device, non_blocking=True) if isinstance(field, Tensor) else field for field in batch))
 
 
 class _State:

@@ -23,11 +23,13 @@ from etc.models.load_report import LoadReport
 from etc.models.memory import advising
 from etc.models.names import is_huggingface
 from etc.params.training import NetworkParams, TermName, TrainingParams
+from etc.training.augment import apply
 from etc.training.checkpoint import WorkFolder
 from etc.training.cross_entropy import SegmentationLoss
 from etc.training.data import Clips, Samples
 from etc.training.determinism import set_determinism
 from etc.training.dev import DevJudge
+from etc.training.device_augment import Cut
 from etc.training.fingerprint import fingerprint, hash_files
 from etc.training.loop import History, start_accelerator, train
 from etc.training.objective import BATCH_NORM, Objective, Term
@@ -114,6 +116,7 @@ def run(plan: Plan) -> str:
             plan.reach,
             plan.pseudo_share,
             training.machine.cache_mb,
+            Cut if training.machine.augment_on == "device" else apply,
         )
         for note in filter(None, (samples.note, plan.warning)):
             if accelerator.is_main_process:

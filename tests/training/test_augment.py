@@ -3,12 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from etc.params.training import AugmentParams
-from etc.training import augment
+from etc.training import augment, device_augment
 from etc.training.augment import Sample, draw
 
 SIZE = (64, 96)
@@ -80,6 +81,31 @@ def test_the_window_in_parts_gives_the_bits_of_the_whole(seed, height, width, st
     found, expected = apply(augmentation, *given), plain(augmentation, *given)
     for name, one in vars(expected).items():
         assert getattr(found, name).tobytes() == one.tobytes(), name
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**31), st.integers(20, 150), st.integers(20, 150), st.booleans(), st.booleans())
+def test_the_device_changes_samples_as_the_loader_does(seed, height, width, still, pair):
+    rng = np.random.default_rng(seed)
+    crop = tuple(8 * int(side) for side in rng.integers(1, 20, 2))
+    params = (STILL if still else PARAMS).model_copy(update={"crop": crop, **({} if still else {"scale": (0.3, 3.0)})})
+    augmentation = draw(rng, (height, width), params)
+    images = [rng.integers(0, 256, (height, width, 3)).astype(np.uint8) for _ in range(2)]
+    flow = rng.normal(0, 9, (height, width, 2)).astype(np.float32)
+    visible = rng.random((height, width)) < 0.9
+    given = images, images[0][..., 0].copy(), *((flow, visible) if pair else ())
+    expected = apply(augmentation, *given)
+    frames, *rest = given
+    there, *others = [torch.from_numpy(one[augmentation.window].copy()) for one in (*frames, *rest)]
+    changed, label, moved, valid = device_augment.apply(augmentation, [there, others[0]], *others[1:])
+    np.testing.assert_allclose(changed.numpy(), expected.images, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(label.numpy(), expected.label)
+    if not pair:
+        assert moved is None and valid is None and expected.flow is None
+        return
+    np.testing.assert_allclose(moved.numpy(), expected.flow, rtol=0, atol=1e-3)
+    # A vector that ends on the border itself may end beside it.
+    assert (valid.numpy() != expected.visible).sum() <= 2
 
 
 def test_frames_that_were_not_cut_are_refused():

@@ -10,8 +10,9 @@ import torch
 from etc.core.errors import UserError
 from etc.core.params_file import load_block
 from etc.params import student as params
-from etc.training.batches import Parts, loader
+from etc.training.batches import Parts, loader, on_device
 from etc.training.data import Clips, Labelled, Samples
+from etc.training.device_augment import Cut
 
 ROOT = Path(__file__).parents[2]
 AUGMENT = load_block(ROOT / "params/student.yaml", "street", params.StudentParams).training.augment.model_copy(
@@ -84,6 +85,22 @@ def test_shapes_and_ranges(expected):
 
 def test_the_number_of_workers_does_not_matter(expected):
     assert all(map(same, batches(workers=2), expected))
+
+
+@pytest.mark.parametrize(("workers", "frames", "flow"), [(0, 3, True), (2, 2, True), (0, 1, False)])
+def test_the_device_makes_the_batches_of_the_loaders(workers, frames, flow):
+    """The same samples, numbers and layouts; values but for rounding."""
+    given = {"clips": world(flow=flow), "frames": frames}
+    loaded = batches(stop=3, **given)
+    cut = batches(stop=3, workers=workers, change=Cut, **given)
+    for one, other in zip((on_device(batch, torch.device("cpu")) for batch in cut), loaded, strict=True):
+        assert one.names == other.names
+        for name, found, expected in zip(other._fields, one, other, strict=True):
+            if isinstance(expected, torch.Tensor):
+                assert found.stride() == expected.stride(), name
+                torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+            else:
+                assert found == expected, name
 
 
 def test_a_batch_above_the_limit_of_files_is_named_and_not_waited_for():

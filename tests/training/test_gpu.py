@@ -97,6 +97,14 @@ def test_compiled_training_comes_close(project, full_precision, no_dropout):
     assert first < 1e-3 and all_steps < 5e-2
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_samples_changed_on_the_gpu_train_alike(project, full_precision, no_dropout, workers):
+    one, _ = trained(project, augment_on="device", workers=workers)
+    other, _ = trained(project)
+    first, all_steps = relative(one, other)
+    assert first < 1e-3 and all_steps < 5e-2
+
+
 def test_killed_and_started_again_the_bytes_are_the_same(project):
     _, expected = trained(project)
     for words in (("step", 4), ("checkpoint", 1)):

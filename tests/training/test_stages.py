@@ -159,6 +159,16 @@ def test_cut_batches_train_and_precision_can_be_lowered(project):
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
+def test_samples_changed_on_the_device_train_alike(project):
+    losses = []
+    for where in ("loader", "device"):
+        toy.write_params(project, "student", {"training.machine.augment_on": where, "training.lr": 0.002})
+        student.run("street", "pspnet18", "etc", 0)
+        losses.append(history("pspnet18-etc-0")["total"].to_pylist())
+    assert losses[0] != losses[1], "the same bits: the device did nothing"
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
 def test_losses_are_those_committed(project):
     """A refactor must not change what a training computes.
 
