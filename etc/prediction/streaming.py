@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from etc.colours import label_set_of
 from etc.core.errors import UserError, first_line, many
@@ -19,7 +20,7 @@ from etc.dataset.label_sets import LabelSet
 from etc.flow.estimators.dis import Dis
 from etc.inference import Segment, compiled, predict
 from etc.models import weights
-from etc.prediction.ahead import ahead
+from etc.prediction.ahead import ahead, spread
 from etc.prediction.measured import Measured
 from etc.prediction.network import load
 from etc.prediction.outputs import opened
@@ -31,6 +32,7 @@ from etc.workers import single_thread
 
 Form = Literal["overlay", "colours", "ids"]
 Precision = Literal["fp32", "bf16"]
+_FRAMES_AT_ONCE = 4  # on a processor, each with its own memory
 Result = tuple[Frame, list[np.ndarray]]  # a frame, and its ids by each network
 _NARROWEST, _WIDEST = 240, 640  # pixels of one picture among several, so that its caption fits
 
@@ -118,13 +120,20 @@ def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: W
 def _predicted(networks: Sequence[Segment], frames: FrameStream, wanted: Wanted) -> Iterator[Result]:
     """Frames with the prediction of each network; decoding and networks run in threads of their own."""
 
-    def work() -> Iterator[Result]:
-        for frame in ahead(resized(frames.frames, wanted.size)):
-            with _compiling(wanted.compiled):
-                ids = [predict(network, frame.image[None], batch=1)[0] for network in networks]
-            yield frame, ids
+    def work(frame: Frame) -> Result:
+        with _compiling(wanted.compiled):
+            return frame, [predict(network, frame.image[None], batch=1)[0] for network in networks]
 
-    return ahead(work())
+    # Several frames at once leave a processor less idle than several threads on one frame, and give way to encoding.
+    threads = torch.get_num_threads()
+    on_gpu = next(networks[0].parameters()).device.type == "cuda"
+    at_once = 1 if on_gpu or wanted.compiled else min(threads, _FRAMES_AT_ONCE)
+    try:
+        yield from spread(
+            work, ahead(resized(frames.frames, wanted.size)), at_once, lambda: torch.set_num_threads(threads // at_once)
+        )
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import av
@@ -20,7 +21,7 @@ from etc.measure.id_video import id_frames
 from etc.models import registry, weights
 from etc.models.fused import fused
 from etc.prediction import outputs, streaming
-from etc.prediction.ahead import ahead
+from etc.prediction.ahead import ahead, spread
 from etc.reporting.flicker import CHANGED, FLIPPED, Flicker
 
 RATE = 10
@@ -383,3 +384,37 @@ def test_work_in_advance_is_bounded_and_ends_with_its_caller():
     assert list(ahead(iter([1, 2]))) == [1, 2]
     with pytest.raises(ZeroDivisionError):
         list(ahead(1 / one for one in (1, 0)))
+
+
+def test_threads_that_work_on_several_items_keep_their_order_and_stop_with_the_caller():
+    taken = []
+
+    def items():
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    def slow_if_even(number):
+        time.sleep(0.01 * (number % 2 == 0))
+        return number
+
+    several = spread(slow_if_even, items(), threads=3)
+    assert [next(several) for _ in range(20)] == list(range(20))
+    several.close()
+    assert len(taken) < 30
+    assert list(spread(str, iter([1, 2]), threads=4)) == ["1", "2"]
+    with pytest.raises(ZeroDivisionError):
+        list(spread(lambda one: 1 / one, iter([1, 0, 1]), threads=2))
+
+
+def test_frames_that_are_predicted_at_once_have_the_ids_of_one_by_one(project):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert run("net", "walk.mkv", "--to", "ids.mkv").exit_code == 0
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    network = fused(weights.load(Path("net"))[0])
+    expected = [predict(network, image[None], 1)[0] for image in read_video("walk.mkv")[0]]
+    np.testing.assert_array_equal(list(id_frames(Path("ids.mkv"))), expected)

@@ -213,7 +213,7 @@ def test_a_frame_too_large_for_the_memory_is_named(project, monkeypatch):
 
 
 def test_scores_that_are_not_finite_are_not_called_a_lack_of_memory(project, monkeypatch):
-    monkeypatch.setattr("etc.inference._from_bytes", lambda *_: torch.full((1, 3, 32, 64), float("nan")))
+    monkeypatch.setattr("etc.inference.as_network_input", lambda *_: torch.full((1, 3, 32, 64), float("nan")))
     assert "images/street_000000_000000.png: the network's scores are not finite numbers" in refused()
 
 
