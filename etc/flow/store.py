@@ -1,8 +1,7 @@
 """One Arrow IPC file of compressed flow per clip, read pair by pair.
 
-Each record batch holds one pair. Flow is rounded to int16 at the stated step, differenced along the rows (modulo
-2^16, so nothing is lost), its low and high bytes are separated, and zstd compresses them. A checksum covers each row
-and the file's header. The last batch is a seal over all rows, so that a damaged table of contents cannot hide a pair.
+Each record batch holds one pair, compressed by :mod:`etc.flow.packing`. A checksum covers each row and the file's
+header. The last batch is a seal over all rows, so that a damaged table of contents cannot hide a pair.
 Equal input gives equal bytes. Why Arrow, and what was measured: docs/decisions/flow-store.md.
 
 Components beyond the int16 range (unknown vectors of a ``.flo`` file are) saturate. That is harmless: the writer
@@ -27,6 +26,7 @@ import pyarrow as pa
 from etc.core.errors import UserError, first_line, many
 from etc.core.files import atomic
 from etc.core.regular import refuse_special
+from etc.flow.packing import pack_flow, pack_mask, unpack_flow, unpack_mask
 from etc.flow.precision import LIMIT, holds
 from etc.flow.warp import check_flow
 
@@ -34,9 +34,6 @@ FORMAT = 2
 DEFAULT_STEP = 1 / 16
 SCALES = (1, 2, 4)
 _LAST_FRAME = 2**31 - 1
-_LEVEL = 3
-# Rows unpacked at a time: they stay in the processor's cache.
-_ROWS = 32
 _COLUMNS = [
     ("source", pa.int32()),
     ("target", pa.int32()),
@@ -192,8 +189,8 @@ class FlowWriter:
                     "of the frame's size: store at scale 1"
                 )
             flow = _resize(flow, _reduced(self.shape, self.scale), cv2.INTER_AREA)
-        payload = _pack_flow(flow, self.step)
-        mask = None if visible is None else _pack(np.packbits(visible).tobytes())
+        payload = pack_flow(flow, self.step)
+        mask = None if visible is None else pack_mask(visible)
         crc = self._checksums[source, target] = _checksum(self._header, source, target, payload, mask)
         self._append(source, target, payload, mask, crc)
 
@@ -288,13 +285,13 @@ class StoredFlow:
                 raise self._damaged("checksum")
             rows, columns = window or (slice(0, self.shape[0]), slice(0, self.shape[1]))
             flow = self._enlarged(payload, rows, columns)
-            return flow, None if mask is None else self._mask(mask, rows)[:, columns]
+            return flow, None if mask is None else unpack_mask(mask, self.shape, rows)[:, columns]
 
     def _enlarged(self, payload: pa.Buffer, rows: slice, columns: slice) -> np.ndarray:
         """The window of a pair's flow, from what is stored."""
         stored = _reduced(self.shape, self.scale)
         parts = [_stored(part, size, self.scale) for part, size in zip((rows, columns), self.shape, strict=True)]
-        flow = _unpack_flow(payload, stored, self.step, *parts)
+        flow = unpack_flow(payload, stored, self.step, *parts)
         if self.scale == 1:
             return flow
         # Where the sides are no multiples, the whole is read: its grid is not that of any part.
@@ -305,15 +302,6 @@ class StoredFlow:
         flow = _resize(flow, sizes, cv2.INTER_LINEAR)
         top, left = (part.start * self.scale for part in parts)
         return flow[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-
-    def _mask(self, packed: pa.Buffer, rows: slice) -> np.ndarray:
-        """Rows of a mask, bool (h, W)."""
-        height, width = self.shape
-        bits = np.frombuffer(_unpack(packed, (height * width + 7) // 8), np.uint8)
-        # A row may begin inside a byte.
-        first, before = divmod(rows.start * width, 8)
-        count = (rows.stop - rows.start) * width
-        return np.unpackbits(bits[first:], count=before + count)[before:].view(bool).reshape(-1, width)
 
     def describe(self, source: int, target: int) -> str:
         """See ``FlowReader``."""
@@ -359,16 +347,6 @@ def _resize(flow: np.ndarray, shape: tuple[int, int], interpolation: int) -> np.
     return cv2.resize(flow, (shape[1], shape[0]), interpolation=interpolation)
 
 
-def _pack_flow(flow: np.ndarray, step: float) -> bytes:
-    """float32 (H, W, 2) to compressed bytes."""
-    planes = np.clip(np.moveaxis(flow, 2, 0), -LIMIT * step, LIMIT * step)
-    values = np.rint(planes / np.float32(step)).astype(np.int16).view(np.uint16)
-    difference = values.copy()
-    difference[..., 1:] -= values[..., :-1]
-    low, high = (difference & 255).astype(np.uint8), (difference >> 8).astype(np.uint8)
-    return _pack(low.tobytes() + high.tobytes())
-
-
 def _stored(part: slice, size: int, scale: int) -> slice:
     """What is stored of rows or columns of a side of ``size`` pixels, and of those beside them, to interpolate from."""
     if scale == 1:
@@ -376,34 +354,6 @@ def _stored(part: slice, size: int, scale: int) -> slice:
     if size % scale:
         return slice(0, -(-size // scale))
     return slice(max(0, part.start // scale - 1), min(size // scale, -(-part.stop // scale) + 1))
-
-
-def _unpack_flow(payload: pa.Buffer, shape: tuple[int, int], step: float, rows: slice, columns: slice) -> np.ndarray:
-    """A part of what ``_pack_flow`` packed, up to the rounding; ``shape`` is that of the whole."""
-    height, width = shape
-    data = np.frombuffer(_unpack(payload, 4 * height * width), np.uint8)
-    # The sums begin at the left edge.
-    (low_u, low_v), (high_u, high_v) = data.reshape(2, 2, height, width)[..., rows, : columns.stop]
-    zero = np.zeros((_ROWS, columns.stop), np.uint8)
-    flow = np.empty((rows.stop - rows.start, columns.stop - columns.start, 2), np.float32)
-    for start in range(0, len(flow), _ROWS):
-        block = slice(start, min(start + _ROWS, len(flow)))
-        none = zero[: block.stop - start]
-        # One 64-bit number a pixel: u in its lower half, v in the upper. One sum along the row then adds up both, and
-        # 32 bits hold the carries of more pixels than a row has.
-        pixels = cv2.merge([low_u[block], high_u[block], none, none, low_v[block], high_v[block], none, none])
-        sums = pixels.view("<u8")
-        np.cumsum(sums, axis=1, out=sums)
-        np.multiply(pixels.view("<i2")[:, columns.start :, ::2], np.float32(step), out=flow[block])
-    return flow
-
-
-def _pack(data: bytes) -> bytes:
-    return pa.Codec("zstd", compression_level=_LEVEL).compress(data, asbytes=True)
-
-
-def _unpack(data: pa.Buffer, size: int) -> pa.Buffer:
-    return pa.Codec("zstd").decompress(data, decompressed_size=size)
 
 
 def _checksum(header: dict[str, str], source: int, target: int, payload: Any, mask: Any) -> int:

@@ -15,6 +15,7 @@ NEUTRAL = frozenset({"machine.workers", "machine.cache_mb", "machine.decoded", "
 CODE = (
     "dataset/*.py",
     "evaluation/*.py",
+    "flow/packing.py",
     "flow/precision.py",
     "flow/store.py",
     "flow/warp.py",
