@@ -69,7 +69,7 @@ class TemporalConsistency(_Pairs):
         protocol: ``corrected``, ``occlusion_aware`` (which needs ``visible``), ``etc_released`` or ``vspw_released``.
 
     Raises:
-        UserError: unknown method or protocol.
+        UserError: unknown method or protocol, or no number of classes.
 
     Examples:
         >>> metric = TemporalConsistency(classes=19)
@@ -82,6 +82,8 @@ class TemporalConsistency(_Pairs):
 
     def __init__(self, classes: int, flow: str | Estimate = "dis", protocol: str = DEFAULT_PROTOCOL) -> None:
         super().__init__(flow)
+        if not isinstance(classes, int | np.integer) or not 1 <= classes <= IGNORE:
+            raise UserError(f"classes: {classes!r} is no number of classes; give a whole number, 1 to {IGNORE}")
         self.classes = classes
         self._protocol = protocol_named(protocol)
         self.counts: IouCounts | None = None
@@ -98,6 +100,10 @@ class TemporalConsistency(_Pairs):
         Raises:
             UserError: sizes differ, an id is out of range, or neither frames nor flow are given.
         """
+        largest = _ids(prediction)
+        largest = largest[largest != IGNORE].max(initial=0)
+        if largest >= self.classes:
+            raise UserError(f"class id {largest}, but there are {self.classes} classes")
         pair = self._advance(prediction, frame, flow)
         if pair is None:
             return
@@ -127,6 +133,7 @@ class TemporalConsistency(_Pairs):
         Raises:
             UserError: classes or protocol differ.
         """
+        _check_kind(self, other)
         if (other.classes, other._protocol.name) != (self.classes, self._protocol.name):
             raise UserError("only metrics of the same classes and protocol can be merged")
         if other.counts is not None:
@@ -174,7 +181,12 @@ class FlipRate(_Pairs):
         self.new_clip()
 
     def merge(self, other: "FlipRate") -> None:
-        """Add what another metric has counted."""
+        """Add what another metric has counted.
+
+        Raises:
+            UserError: it is of another kind.
+        """
+        _check_kind(self, other)
         self.counts = FlipCounts(self.counts.flips + other.counts.flips, self.counts.counted + other.counts.counted)
 
 
@@ -191,6 +203,8 @@ class VideoConsistency:
     """
 
     def __init__(self, length: int = 8, protocol: str = "paper") -> None:
+        if not isinstance(length, int | np.integer):
+            raise UserError(f"length: {length!r} is no number of frames; give a whole number, at least 2")
         if protocol not in _VC:
             raise UserError(f"no protocol of VC is called {protocol!r}; use one of {', '.join(_VC)}")
         self.length, self.protocol = length, protocol
@@ -230,6 +244,7 @@ class VideoConsistency:
         Raises:
             UserError: length or protocol differ.
         """
+        _check_kind(self, other)
         if (other.length, other.protocol) != (self.length, self.protocol):
             raise UserError(
                 f"VC_{self.length} ({self.protocol}) and VC_{other.length} ({other.protocol}) cannot be merged"
@@ -240,8 +255,16 @@ class VideoConsistency:
 
 
 def _array(values: Any) -> np.ndarray:
-    """A NumPy array of whatever has the values; a torch tensor may lie on a GPU."""
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    """A NumPy array of whatever has the values; a torch tensor may lie on a GPU, or be of a type that NumPy lacks."""
+    if not hasattr(values, "detach"):
+        return np.asarray(values)
+    tensor = values.detach().cpu()
+    return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)
+
+
+def _check_kind(one: object, other: object) -> None:
+    if type(other) is not type(one):
+        raise UserError(f"a {type(one).__name__} and a {type(other).__name__} cannot be merged")
 
 
 def _ids(values: Any) -> np.ndarray:
@@ -261,6 +284,12 @@ def _picture(values: Any, prediction: Any) -> np.ndarray:
     if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
         image = np.moveaxis(image, 0, -1)
     if np.issubdtype(image.dtype, np.floating):
+        # Interpolation may leave the range by rounding; other values are other units, e.g. 0..255 or normalised ones.
+        if image.size and not -0.01 <= image.min() <= image.max() <= 1.01:
+            raise UserError(
+                f"a frame of floats is in 0..1, this one has {image.min():.3g} to {image.max():.3g}; divide by 255, or "
+                "give the frame as it was before it was normalised"
+            )
         image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     if image.dtype != np.uint8 or image.shape != (*_array(prediction).shape, 3):
         raise UserError(f"a frame is (H, W, 3) of the prediction's size, uint8 or float in 0..1, not {image.shape}")

@@ -1,5 +1,6 @@
 """The metrics as classes give the figures of ``etc tc``, on NumPy and torch, in one piece or in several."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -133,11 +134,38 @@ def test_windows_are_those_of_etc_tc(protocol, joined):
         ),
         (lambda m: VideoConsistency(3).update(np.zeros((4, 4), int), np.zeros((4, 5), int)), "beside a truth of"),
         (lambda m: TemporalConsistency(2, flow="nothing"), "unknown flow method 'nothing'"),
+        (lambda m: m.update(np.full((4, 4), 2)), "class id 2, but there are 2 classes"),
+        (lambda m: m.update(np.zeros((4, 4), int), np.full((4, 4, 3), 200.0)), "in 0..1, this one has 200 to 200"),
+        (lambda m: m.update(np.zeros((4, 4), int), np.full((4, 4, 3), np.nan)), "in 0..1, this one has nan"),
+        (lambda m: m.merge(FlipRate()), "a TemporalConsistency and a FlipRate cannot be merged"),
+        (lambda m: FlipRate().merge(m), "a FlipRate and a TemporalConsistency cannot be merged"),
+        (lambda m: TemporalConsistency(0), "classes: 0 is no number"),
+        (lambda m: TemporalConsistency("19"), "classes: '19' is no number"),
+        (lambda m: VideoConsistency(2.5), "length: 2.5 is no number"),
     ],
 )
 def test_a_mistake_says_what_to_do(call, message):
     with pytest.raises(UserError, match=message):
         call(TemporalConsistency(2))
+
+
+def test_a_frame_that_was_refused_is_not_taken():
+    still = np.zeros((4, 4, 2), np.float32)
+    metric = TemporalConsistency(2)
+    for ids in (0, 2, 0, 0):
+        with pytest.raises(UserError) if ids == 2 else contextlib.nullcontext():
+            metric.update(np.full((4, 4), ids), flow=still)
+    assert metric.compute()["tc"] == 1.0
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_tensors_of_other_types_are_taken(kind):
+    metric = TemporalConsistency(2)
+    for _ in range(2):
+        metric.update(
+            torch.zeros(4, 4, dtype=int), torch.full((3, 4, 4), 0.5, dtype=kind), torch.zeros(2, 4, 4).to(kind)
+        )
+    assert metric.compute()["tc"] == 1.0
 
 
 def test_torch_is_not_loaded():

@@ -34,7 +34,10 @@ def predict(
     ] = None,
     labelled: Annotated[bool, typer.Option("--labelled", help="Of a data set, only frames that have a label.")] = False,
     compare: Annotated[
-        Path | None, typer.Option(help="A second network, shown beside the first.", autocompletion=completion.runs)
+        Path | None,
+        typer.Option(
+            help="A second network, shown beside the first, or with --flicker below it.", autocompletion=completion.runs
+        ),
     ] = None,
     flicker: Annotated[
         bool, typer.Option("--flicker", help="Add where the class changes against the motion, now and so far.")

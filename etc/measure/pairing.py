@@ -146,7 +146,7 @@ def _plan(predictions: ClipFolder, name: str, video: str, files: Files, folder: 
     if folder is not None:
         found = folder.match(video, predictions)
         if found is None:
-            reason = f"{folder.root}: no frames of clip {name} (it has {folder.known()})"
+            reason = f"{folder.root}: no frames of clip {name} (it has {folder.known()}); give both one name"
             return nothing(step, files, {}, reason)
         frames = found
     window = snippet(name) if name != video else None

@@ -41,7 +41,11 @@ class AugmentParams(Params):
 
 
 class MachineParams(Params):
-    """How the machine is used. Changing these keys changes no result beyond rounding."""
+    """How the machine is used. Changing these keys changes no result beyond rounding.
+
+    A checkpoint is resumed only with the same ones, but for those that change not even a bit
+    (``etc.training.fingerprint.NEUTRAL``).
+    """
 
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto takes a GPU when there is one")
     threads: int = Field(ge=1, le=256, description="CPU threads of one process; the last bits of a result depend on it")

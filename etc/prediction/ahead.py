@@ -1,15 +1,12 @@
-"""Work that threads do in advance, so that decoding, the network and encoding overlap."""
+"""Work that a thread does in advance, so that decoding, the network and encoding overlap."""
 
 import contextlib
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from queue import Empty, Full, Queue
 from typing import TypeVar
 
 T = TypeVar("T")
-R = TypeVar("R")
 _WAIT = 0.1  # seconds between two looks whether anyone still wants the items
 
 
@@ -62,29 +59,3 @@ def ahead(items: Iterable[T], held: int = 4) -> Iterator[T]:
         # Ctrl-C once more changes nothing: the thread ends with its item.
         with contextlib.suppress(KeyboardInterrupt):
             thread.join()
-
-
-def spread(
-    work: Callable[[T], R], items: Iterable[T], threads: int, start: Callable[[], None] = lambda: None
-) -> Iterator[R]:
-    """Yield ``work(item)`` of each item, in their order, computed by several threads before it is asked for.
-
-    Args:
-        work: what it raises is raised here.
-        items: iterated here, only as far as there is room: two a thread.
-        threads: items that are worked on at once.
-        start: called in each thread first.
-    """
-    waiting: deque = deque()
-    pool = ThreadPoolExecutor(threads, initializer=start)
-    try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        # Ctrl-C once more changes nothing: the threads end with their items.
-        with contextlib.suppress(KeyboardInterrupt):
-            pool.shutdown(cancel_futures=True)

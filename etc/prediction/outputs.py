@@ -67,7 +67,7 @@ def opened(to: Path | None, frames: FrameStream, inputs: Sequence[Path], force: 
     elif is_video(to):
         if to.suffix.lower() == IDS and len(frames.clips) > 1:
             raise UserError(f"{to}: a video of ids holds one clip, and there are {len(frames.clips)}; write a folder")
-        with _video(to, frames.rate or USUAL_RATE, inputs, force) as output:
+        with _video(to, frames, inputs, force) as output:
             yield output
     elif to.suffix.lower() in _OTHER and not to.is_dir():
         raise UserError(f"{to}: videos are written as {FOR_THE_EYE}, of ids as {IDS}; choose such a name, or a folder")
@@ -109,13 +109,13 @@ class _Folder:
 
 
 @contextlib.contextmanager
-def _video(to: Path, rate: float, inputs: Iterable[Path], force: bool) -> Iterator[Output]:
+def _video(to: Path, frames: FrameStream, inputs: Iterable[Path], force: bool) -> Iterator[Output]:
     if to.exists() and not force:
         raise UserError(f"{to}: exists; replace it with --force, or give another name")
     check_files([(to, lambda path: True)], inputs)
     made = [one for one in to.absolute().parents if not one.exists()]
     to.parent.mkdir(parents=True, exist_ok=True)
-    video = _Video(to.absolute(), rate)
+    video = _Video(to.absolute(), frames.rate or USUAL_RATE, frames.pixel_aspect)
     try:
         yield video
         video.finish()
@@ -132,8 +132,8 @@ def _video(to: Path, rate: float, inputs: Iterable[Path], force: bool) -> Iterat
 class _Video:
     """A video under a temporary name beside its own, encoded by PyAV."""
 
-    def __init__(self, path: Path, rate: float) -> None:
-        self._path, self._rate = path, rate
+    def __init__(self, path: Path, rate: float, pixel_aspect: Fraction) -> None:
+        self._path, self._rate, self._pixel_aspect = path, rate, pixel_aspect
         self.temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix.lower()}")
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
@@ -200,6 +200,7 @@ class _Video:
         self._stream.width, self._stream.height = width + even * (width % 2), height + even * (height % 2)
         self._stream.pix_fmt = "yuv420p" if even else "gray"
         self._stream.codec_context.time_base = Fraction(1, _TICKS)
+        self._stream.codec_context.sample_aspect_ratio = self._pixel_aspect
 
     def _frame(self, picture: np.ndarray) -> av.VideoFrame:
         if picture.ndim == 2:

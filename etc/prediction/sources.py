@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,7 @@ class FrameStream:
         count: how many frames, as far as it is known.
         rate: frames a second; None where the source does not say it.
         inputs: files and folders that are read.
+        pixel_aspect: width of a pixel by its height.
     """
 
     frames: Iterable[Frame]
@@ -58,6 +60,7 @@ class FrameStream:
     count: int | None
     rate: float | None
     inputs: tuple[Path, ...]
+    pixel_aspect: Fraction = Fraction(1)
 
 
 def open_frames(source: str, split: str | None = None) -> FrameStream:
@@ -81,7 +84,8 @@ def open_frames(source: str, split: str | None = None) -> FrameStream:
     if path.exists():
         video = Stream(path)
         name = _clip_name(path.absolute().stem)
-        return FrameStream(_of_video(video, name), (name,), video.count or None, video.rate or None, (path,))
+        frames = _of_video(video, name)
+        return FrameStream(frames, (name,), video.count or None, video.rate or None, (path,), video.pixel_aspect)
     if _CAMERA.fullmatch(source):
         return _camera(int(source))
     raise UserError(
@@ -139,6 +143,10 @@ def _camera(index: int) -> FrameStream:
         number = 0
         while True:
             good, pixels = capture.read()
+            if not good and not number:
+                raise UserError(
+                    f"camera {index}: opens, but gives no picture; give another number, or a video or folder"
+                )
             if not good:
                 return
             yield Frame(name, number, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), number > 0)

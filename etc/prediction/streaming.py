@@ -6,12 +6,12 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from etc.colours import label_set_of
 from etc.core.errors import UserError, first_line, many
@@ -19,8 +19,7 @@ from etc.core.progress import track
 from etc.dataset.label_sets import LabelSet
 from etc.flow.estimators.dis import Dis
 from etc.inference import Segment, compiled, predict
-from etc.models import weights
-from etc.prediction.ahead import ahead, spread
+from etc.prediction.ahead import ahead
 from etc.prediction.measured import Measured
 from etc.prediction.network import load
 from etc.prediction.outputs import opened
@@ -32,7 +31,6 @@ from etc.workers import single_thread
 
 Form = Literal["overlay", "colours", "ids"]
 Precision = Literal["fp32", "bf16"]
-_FRAMES_AT_ONCE = 4  # on a processor, each with its own memory
 Result = tuple[Frame, list[np.ndarray]]  # a frame, and its ids by each network
 _NARROWEST, _WIDEST = 240, 640  # pixels of one picture among several, so that its caption fits
 
@@ -95,20 +93,24 @@ def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: W
     if wanted.compiled:
         networks = [compiled(network) for network in networks]
     frames = open_frames(source, split)
+    if wanted.size:
+        frames = replace(frames, pixel_aspect=Fraction(1))
     drawing = _Drawing(runs, label_set_of(names[0], loaded[0][1].get("palette")), wanted)
     measured = Measured(len(names[0])) if wanted.measure else None
-    inputs = [*frames.inputs, *(one / name for one in runs for name in (weights.WEIGHTS, weights.CONFIG))]
+    inputs = [*frames.inputs, *runs]
     begin, number, stopped = time.monotonic(), 0, False
     # One thread for OpenCV: with more, its flow differs from that of `etc tc`.
-    with opened(to, frames, inputs, wanted.force) as output, single_thread(), _ended_by_signals():
+    with _Signals() as signals, opened(to, frames, inputs, wanted.force) as output, single_thread():
         try:
-            # How long a camera will go on is not known.
-            for frame, ids in track(_predicted(networks, frames, wanted), frames.count or None, "predict"):
-                if measured:
-                    measured(frame, ids[0])
-                if to is not None:
-                    output.write(frame, drawing(frame, ids))
-                number += 1
+            with signals.allowed(True):
+                # How long a camera will go on is not known.
+                for frame, ids in track(_predicted(networks, frames, wanted), frames.count or None, "predict"):
+                    with signals.allowed(False):
+                        if measured:
+                            measured(frame, ids[0])
+                        if to is not None:
+                            output.write(frame, drawing(frame, ids))
+                        number += 1
         except KeyboardInterrupt:
             stopped = True
             if not number:
@@ -120,20 +122,13 @@ def stream(run: Path, source: str, to: Path | None, split: str | None, wanted: W
 def _predicted(networks: Sequence[Segment], frames: FrameStream, wanted: Wanted) -> Iterator[Result]:
     """Frames with the prediction of each network; decoding and networks run in threads of their own."""
 
-    def work(frame: Frame) -> Result:
-        with _compiling(wanted.compiled):
-            return frame, [predict(network, frame.image[None], batch=1)[0] for network in networks]
+    def work() -> Iterator[Result]:
+        for frame in ahead(resized(frames.frames, wanted.size)):
+            with _compiling(wanted.compiled):
+                ids = [predict(network, frame.image[None], batch=1)[0] for network in networks]
+            yield frame, ids
 
-    # Several frames at once leave a processor less idle than several threads on one frame, and give way to encoding.
-    threads = torch.get_num_threads()
-    on_gpu = next(networks[0].parameters()).device.type == "cuda"
-    at_once = 1 if on_gpu or wanted.compiled else min(threads, _FRAMES_AT_ONCE)
-    try:
-        yield from spread(
-            work, ahead(resized(frames.frames, wanted.size)), at_once, lambda: torch.set_num_threads(threads // at_once)
-        )
-    finally:
-        torch.set_num_threads(threads)
+    return ahead(work())
 
 
 @contextlib.contextmanager
@@ -146,26 +141,51 @@ def _compiling(compiled: bool) -> Iterator[None]:
         raise UserError(f"--compile: {first_line(error)}; install a C++ compiler, or leave it out") from error
 
 
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that it tidies up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = [one for one in ("SIGTERM", "SIGHUP") if hasattr(signal, one)]
-    before = {one: signal.signal(getattr(signal, one), signal.default_int_handler) for one in names}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
+class _Signals:
+    """SIGINT, SIGTERM and SIGHUP raise ``KeyboardInterrupt`` where they may; elsewhere they wait, or are ignored.
+
+    Otherwise one that comes while a picture is encoded, or a finished file gets its name, would cost the whole video.
+    """
+
+    def __init__(self) -> None:
+        self._asked = self._allowed = False
+        self._before: dict[str, Any] = {}
+
+    def __enter__(self) -> "_Signals":
+        if threading.current_thread() is threading.main_thread():
+            for one in filter(lambda name: hasattr(signal, name), ("SIGINT", "SIGTERM", "SIGHUP")):
+                self._before[one] = signal.signal(getattr(signal, one), self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one, handler in self._before.items():
             signal.signal(getattr(signal, one), handler)
+
+    @contextlib.contextmanager
+    def allowed(self, now: bool) -> Iterator[None]:
+        """Whether they interrupt this block. One that had to wait does so as soon as it may."""
+        before, self._allowed = self._allowed, now
+        try:
+            self._raise()
+            yield
+        finally:
+            self._allowed = before
+        self._raise()
+
+    def _take(self, *_: object) -> None:
+        self._asked = True
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._asked and self._allowed:
+            raise KeyboardInterrupt
 
 
 class _Drawing:
     """The picture of a frame: one, or several side by side and one network below the other."""
 
     def __init__(self, runs: Sequence[Path], label_set: LabelSet, wanted: Wanted) -> None:
-        self._names, self._label_set, self._wanted = [run.name for run in runs], label_set, wanted
+        self._names, self._label_set, self._wanted = [_caption(run) for run in runs], label_set, wanted
         self._flicker = [Flicker() for _ in runs] if wanted.flicker else []
         self._estimate, self._before = Dis("medium"), np.empty(0, np.uint8)
 
@@ -191,6 +211,12 @@ class _Drawing:
         if self._wanted.form == "colours":
             return self._label_set.colour(ids)
         return overlay(image, ids, self._label_set, OPACITY)
+
+
+def _caption(run: Path) -> str:
+    """The name of a run; that of a labeller or teacher is the number of its chain, and says nothing alone."""
+    place = run.absolute()
+    return f"{place.parent.name} {place.name}" if place.name.isdigit() else place.name
 
 
 def _closing(

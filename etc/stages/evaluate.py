@@ -106,7 +106,10 @@ def run(dataset: str, judged: Run | Network) -> str:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
     same_bits = portable.IN_FORCE and device.type == "cpu" and config.get("portable") is True
     write_json(output / "made.json", {"portable": same_bits, "parameters": parameters, "gmac": operations / 1e9})
+    seed = f"--seed {judged.seed}"
+    how = f"student {dataset} {judged.options}" if isinstance(judged, Run) else f"{judged.kind} {dataset} {seed}"
     facts = {
+        "made by": f"`etc {how}`; dvc.lock of the project has the hashes of its code, parameters and inputs",
         "parameters": f"{parameters:,}",
         "a frame": f"{operations / 1e9:.2f} GMAC at {int(size['height'])} x {int(size['width'])}",
     }

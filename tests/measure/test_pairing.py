@@ -66,7 +66,7 @@ def test_a_clip_without_frames_and_a_clip_of_one_frame(tmp_path):
     predictions = folder(tmp_path / "p", {"a": range(3), "b": [0]})
     missing, single = plan_clips(predictions, folder(tmp_path / "f", {"b": [0], "c": [0]}))
     assert missing.pairs == single.pairs == ()
-    assert missing.skipped[0].reason.endswith("f: no frames of clip a (it has b, c)")
+    assert missing.skipped[0].reason.endswith("f: no frames of clip a (it has b, c); give both one name")
     assert single.skipped[0].reason.endswith("b/0000.png: clip b has one frame only, so no pair")
     assert single.skipped[0].source is None
 

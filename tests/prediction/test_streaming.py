@@ -4,8 +4,8 @@ import json
 import os
 import re
 import signal
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -21,7 +21,7 @@ from etc.measure.id_video import id_frames
 from etc.models import registry, weights
 from etc.models.fused import fused
 from etc.prediction import outputs, streaming
-from etc.prediction.ahead import ahead, spread
+from etc.prediction.ahead import ahead
 from etc.reporting.flicker import CHANGED, FLIPPED, Flicker
 
 RATE = 10
@@ -352,6 +352,59 @@ def test_interrupted_it_leaves_a_video_that_plays(project, monkeypatch):
     assert not list(project.glob(".out*"))
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "out.webm", "out.mkv"])
+@pytest.mark.parametrize("moment", ["encode", "finish"])
+def test_a_signal_while_a_picture_is_encoded_or_the_file_finished_costs_nothing(project, monkeypatch, name, moment):
+    """Each picture is in the file or not, and a finished file gets its name."""
+    method = "_frame" if moment == "encode" else "finish"
+    work, calls = getattr(outputs._Video, method), []
+
+    def interrupted(self, *given):
+        calls.append(1)
+        if moment == "finish" or len(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return work(self, *given)
+
+    monkeypatch.setattr(outputs._Video, method, interrupted)
+    result = run("net", "walk.mkv", "--to", name, *(["--form", "ids"] if name == "out.mkv" else []))
+    assert result.exit_code == (130 if moment == "encode" else 0), result.output
+    with av.open(name) as container:
+        assert len(list(container.decode(video=0))) == (3 if moment == "encode" else 6)
+    assert not list(project.glob(".out*"))
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+@pytest.mark.parametrize(("options", "aspect"), [((), 2), (("--size", "48x128"), 1)])
+def test_pixels_that_are_not_square_stay_so(project, options, aspect):
+    with av.open("wide.mkv", "w") as container:
+        stream = container.add_stream("libx264rgb", RATE, {"crf": "0"})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "rgb24"
+        stream.codec_context.sample_aspect_ratio = 2
+        for image in pictures(3, 48, 64):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    assert run("net", "wide.mkv", "--to", "out.mp4", *options).exit_code == 0
+    with av.open("out.mp4") as container:
+        assert container.streams.video[0].sample_aspect_ratio == aspect
+
+
+def test_a_camera_that_gives_no_picture_is_named(project, monkeypatch):
+    dark = SimpleNamespace(isOpened=lambda: True, get=lambda _: 30.0, read=lambda: (False, None))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: dark)
+    result = run("net", "0", "--measure", "--show")
+    assert result.exit_code == 1 and "camera 0: opens, but gives no picture" in result.output
+
+
+def test_a_run_is_no_place_for_its_predictions(project):
+    result = run("net", "walk.mkv", "--to", "net/out.mp4")
+    assert result.exit_code == 1 and "net" in result.output
+    assert sorted(path.name for path in Path("net").iterdir()) == ["config.json", "weights.safetensors"]
+
+
+def test_the_name_of_a_labeller_says_more_than_its_chain():
+    assert [streaming._caption(Path(one)) for one in ("data/labeller/0", "net")] == ["labeller 0", "net"]
+
+
 def test_what_changes_is_amber_and_what_flips_is_red():
     image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8), (0, 0), 2)
     flicker, still = Flicker(), np.zeros((40, 60, 2), np.float32)
@@ -384,37 +437,3 @@ def test_work_in_advance_is_bounded_and_ends_with_its_caller():
     assert list(ahead(iter([1, 2]))) == [1, 2]
     with pytest.raises(ZeroDivisionError):
         list(ahead(1 / one for one in (1, 0)))
-
-
-def test_threads_that_work_on_several_items_keep_their_order_and_stop_with_the_caller():
-    taken = []
-
-    def items():
-        for number in range(1000):
-            taken.append(number)
-            yield number
-
-    def slow_if_even(number):
-        time.sleep(0.01 * (number % 2 == 0))
-        return number
-
-    several = spread(slow_if_even, items(), threads=3)
-    assert [next(several) for _ in range(20)] == list(range(20))
-    several.close()
-    assert len(taken) < 30
-    assert list(spread(str, iter([1, 2]), threads=4)) == ["1", "2"]
-    with pytest.raises(ZeroDivisionError):
-        list(spread(lambda one: 1 / one, iter([1, 0, 1]), threads=2))
-
-
-def test_frames_that_are_predicted_at_once_have_the_ids_of_one_by_one(project):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        assert run("net", "walk.mkv", "--to", "ids.mkv").exit_code == 0
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(threads)
-    network = fused(weights.load(Path("net"))[0])
-    expected = [predict(network, image[None], 1)[0] for image in read_video("walk.mkv")[0]]
-    np.testing.assert_array_equal(list(id_frames(Path("ids.mkv"))), expected)

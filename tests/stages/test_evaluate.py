@@ -170,6 +170,7 @@ def test_the_card_says_what_was_found(project):
     card = (folder / "README.md").read_text()
     head, rest = card.removeprefix("---\n").split("---\n", 1)
     assert yaml.safe_load(head)["pipeline_tag"] == "image-segmentation"
+    assert "| made by | `etc student street --architecture pspnet18 --scheme tl --seed 0`; " in rest
     assert "# pspnet18-tl-0\n" in rest and "| classes | road, sidewalk, " in rest
     assert "| a frame | " in rest and " GMAC at 32 x 64 |" in rest and "## Measured on street, split test" in rest
     iou, tc = pd.read_parquet(project / "iou.parquet"), pd.read_parquet(project / "tc.parquet")

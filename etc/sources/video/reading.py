@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -84,6 +85,7 @@ class Stream:
     Attributes:
         rate: frames a second, as the file says; 0 when it says nothing.
         count: frames, as the file says; 0 when it says nothing.
+        pixel_aspect: width of a pixel by its height, in frames that are upright.
 
     Raises:
         UserError: it cannot be opened, or changes the size of its frames; while reading, it has no frame that can be
@@ -98,6 +100,7 @@ class Stream:
         # A wrong header may say anything.
         self.rate = rate if 0 < rate <= 1000 else 0.0
         self.count = int(count) if 0 < count < 1e9 else 0
+        self.pixel_aspect = _pixel_aspect(self._capture)
 
     def __iter__(self) -> Iterator[tuple[float | None, np.ndarray]]:
         times: list[float] = []
@@ -147,7 +150,7 @@ def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False)
             if seconds is not None and enough(seconds):
                 ended = False
                 break
-    square = capture.get(cv2.CAP_PROP_SAR_NUM) in (0, capture.get(cv2.CAP_PROP_SAR_DEN))
+    square = _pixel_aspect(capture) == 1
     capture.release()
     if not times:
         raise UserError(f"{path}: the video has no frame that can be decoded; {REPAIR}")
@@ -159,6 +162,14 @@ def scan(path: Path, enough: Callable[[np.ndarray], bool] = lambda times: False)
     rate = said if abs(said - found) <= 0.01 * found else found
     short = _missing(path, len(times), seconds[-1] + 1 / rate, count, said) if ended else 0.0
     return Scan(seconds, rate, shape, timed, short, square)
+
+
+def _pixel_aspect(capture: cv2.VideoCapture) -> Fraction:
+    width, height = (int(capture.get(one)) for one in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
+    if width <= 0 or height <= 0:
+        return Fraction(1)
+    lying = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
+    return Fraction(height, width) if lying else Fraction(width, height)
 
 
 def _refuse_change(path: Path, frames: int) -> None:
