@@ -6,6 +6,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from etc.models import weights
 from etc.models.efficientnet_lite import SameConv2d
 from etc.models.memory import advising, is_out_of_memory
 
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 INSTALL = "pip install 'etc-segmentation[export]'"
 KEYS = ("architecture", "width", "classes", "class_names", "palette")
 # Of the ONNX operators; the newest that torch writes by itself.
@@ -94,6 +96,7 @@ def export(run: Path, target: Path, size: tuple[int, int], dynamic: bool = False
         sizes = f"multiples of {STEP} from {LEAST} on"
         raise UserError(f"--dynamic: images of {height} x {width}; --height and --width need to be {sizes}")
     check_files({target: is_export}, [run / weights.WEIGHTS, run / weights.CONFIG])
+    _check_packages(target)
     network, config = weights.load(run)
     # Networks of earlier versions do not say their colours.
     colours = label_set_of(config["class_names"], config.get("palette")).palette
@@ -134,15 +137,20 @@ def _pt2(program: ExportedProgram, metadata: dict[str, str], target: Path) -> Wr
     return Written(stream.getvalue(), "torch.export", "torch", torch.export.load(stream).module())
 
 
-def _onnx(program: ExportedProgram, metadata: dict[str, str], target: Path) -> Written:
+def _check_packages(target: Path) -> None:
+    if target.suffix != ".onnx":
+        return
     try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import onnxscript  # noqa: F401
+        for name in ONNX_PACKAGES:
+            import_module(name)
     except ImportError as error:
-        raise UserError(
-            f"{target}: writing ONNX needs the packages onnx, onnxscript and onnxruntime; run {INSTALL}"
-        ) from error
+        packages = ", ".join(ONNX_PACKAGES)
+        raise UserError(f"{target}: writing ONNX needs the packages {packages}; run {INSTALL}") from error
+
+
+def _onnx(program: ExportedProgram, metadata: dict[str, str], target: Path) -> Written:
+    import onnxruntime
+
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:

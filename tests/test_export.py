@@ -128,6 +128,8 @@ def test_a_file_that_computes_something_else_is_not_written(run, tmp_path, monke
 
 def test_missing_package_is_named(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
+    # Said before the network is traced, which takes long.
+    monkeypatch.setattr("etc.export._traced", None)
     with pytest.raises(UserError, match=r"network.onnx: writing ONNX needs .*pip install 'etc-segmentation\[export\]'"):
         export(run, tmp_path / "network.onnx", SIZE)
     assert not list(tmp_path.iterdir())
