@@ -35,9 +35,9 @@ class _Pairs:
         self._before: np.ndarray | None = None
         self._frame: np.ndarray | None = None
 
-    def _advance(self, prediction: Any, frame: Any, flow: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    def _advance(self, now: np.ndarray, frame: Any, flow: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Prediction before, prediction now, F_{before->now}; None for the first frame of a clip."""
-        now, picture = _ids(prediction), None if frame is None else _picture(frame, prediction)
+        picture = None if frame is None else _picture(frame, now.shape)
         before, earlier = self._before, self._frame
         if before is not None:
             if now.shape != before.shape:
@@ -100,11 +100,7 @@ class TemporalConsistency(_Pairs):
         Raises:
             UserError: sizes differ, an id is out of range, or neither frames nor flow are given.
         """
-        largest = _ids(prediction)
-        largest = largest[largest != IGNORE].max(initial=0)
-        if largest >= self.classes:
-            raise UserError(f"class id {largest}, but there are {self.classes} classes")
-        pair = self._advance(prediction, frame, flow)
+        pair = self._advance(_ids(prediction, self.classes), frame, flow)
         if pair is None:
             return
         before, now, flow = pair
@@ -161,7 +157,7 @@ class FlipRate(_Pairs):
 
     def update(self, prediction: Any, frame: Any = None, flow: Any = None) -> None:
         """Take the next frame of a clip, as for :meth:`TemporalConsistency.update`."""
-        pair = self._advance(prediction, frame, flow)
+        pair = self._advance(_ids(prediction), frame, flow)
         if pair is None:
             return
         before, now, flow = pair
@@ -267,7 +263,7 @@ def _check_kind(one: object, other: object) -> None:
         raise UserError(f"a {type(one).__name__} and a {type(other).__name__} cannot be merged")
 
 
-def _ids(values: Any) -> np.ndarray:
+def _ids(values: Any, classes: int = IGNORE) -> np.ndarray:
     ids = _array(values)
     if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
         raise UserError(f"class ids are integers (H, W), not {ids.dtype} {ids.shape}; take the argmax of scores first")
@@ -275,11 +271,14 @@ def _ids(values: Any) -> np.ndarray:
         if ids.size and not 0 <= ids.min() <= ids.max() <= IGNORE:
             raise UserError(f"class ids are 0 to 254, and 255 = not counted; found {ids.min()} to {ids.max()}")
         ids = ids.astype(np.uint8)
+    # Fewer than all ids are allowed.
+    if classes < IGNORE and (largest := ids[ids != IGNORE].max(initial=0)) >= classes:
+        raise UserError(f"class id {largest}, but there are {classes} classes")
     # The caller may use its array again for the next frame.
     return ids.copy()
 
 
-def _picture(values: Any, prediction: Any) -> np.ndarray:
+def _picture(values: Any, size: tuple[int, ...]) -> np.ndarray:
     image = _array(values)
     if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
         image = np.moveaxis(image, 0, -1)
@@ -291,6 +290,6 @@ def _picture(values: Any, prediction: Any) -> np.ndarray:
                 "give the frame as it was before it was normalised"
             )
         image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    if image.dtype != np.uint8 or image.shape != (*_array(prediction).shape, 3):
+    if image.dtype != np.uint8 or image.shape != (*size, 3):
         raise UserError(f"a frame is (H, W, 3) of the prediction's size, uint8 or float in 0..1, not {image.shape}")
     return np.ascontiguousarray(image).copy()

@@ -231,7 +231,7 @@ def amounts(
 
     Args:
         stage: its name in dvc.yaml.
-        counts: of the data set, see :func:`etc.trial.counts`.
+        counts: of the data set, see :func:`etc.workload.counts`.
         training: of a training, an :class:`etc.duration.Training`; None for others, or where a network is copied.
         purpose: of a flow.
         network: architecture and width that a training trains, or an evaluation judges.

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from etc import duration, plan, trial
+from etc import duration, plan, trial, workload
 from etc.cli import app
 from etc.commands import plan as command
 from etc.params import experiment, frames
@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_said_with_what_to_change():
 
 
 def test_counts_are_those_of_the_stages():
-    rows = trial._table(trial.rendered(frames.load("street", ROOT / "params/frames.yaml")))
+    rows = workload.table(workload.rendered(frames.load("street", ROOT / "params/frames.yaml")))
     assert len(rows) == 1200 and rows["annotated"].sum() == 100
     # Of each split the first frames of one clip.
     assert trial.sample(rows).groupby("split").size().to_dict() == {"dev": 12, "test": 12, "train": 12}
@@ -99,8 +99,8 @@ def test_every_stage_of_dvc_yaml_is_known(project):
         )
     )
     assert long.kind == plain.kind != etc.kind and plain.teacher is None and etc.teacher.width == 16
-    rows = trial._table(trial.rendered(frames.load("street")))
-    work = command._work("street", stages, known, trial.counts("street", rows))
+    rows = workload.table(workload.rendered(frames.load("street")))
+    work = command._work("street", stages, known, workload.counts("street", rows))
     assert set(work) == set(stages.stages)
     assert work["flow@street-train"].amounts["flow train"] == 60 * (22 + 20 + 18)
     assert work["pseudo_labels@street-0"].amounts["pseudo_labels"] == 60 * 3
@@ -141,8 +141,8 @@ def test_what_cannot_be_planned_is_one_line(project):
 
 
 def test_the_plan_of_a_project(project, monkeypatch):
-    rows = trial._table(trial.rendered(frames.load("street")))
-    records = {"counts": {"counts": trial.counts("street", rows)}}
+    rows = workload.table(workload.rendered(frames.load("street")))
+    records = {"counts": {"counts": workload.counts("street", rows)}}
     measured = ("dvc", "light", "stage", "frames", "report", "street labeller", "evaluate pspnet18 8")
     records |= {name: {"seconds": 1.0, "bytes": 1000.0, "memory": 10**9} for name in measured}
     monkeypatch.setattr(command, "measure", lambda dataset: records)

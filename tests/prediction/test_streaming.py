@@ -397,7 +397,7 @@ def test_a_camera_that_gives_no_picture_is_named(project, monkeypatch):
 
 def test_a_run_is_no_place_for_its_predictions(project):
     result = run("net", "walk.mkv", "--to", "net/out.mp4")
-    assert result.exit_code == 1 and "net" in result.output
+    assert result.exit_code == 1 and "net/out.mp4: inside the input net" in result.output
     assert sorted(path.name for path in Path("net").iterdir()) == ["config.json", "weights.safetensors"]
 
 
