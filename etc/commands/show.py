@@ -73,7 +73,7 @@ def write_curves(dataset: str, path: Path) -> None:
     from etc.core.files import atomic
     from etc.core.outputs import check_files
     from etc.params import experiment, report
-    from etc.reporting import plots
+    from etc.reporting import curves, drawing
 
     check_files({path: lambda found: f"Title\0{CURVES}".encode() in found.read_bytes()[:1000]})
     data = Path("data") / dataset
@@ -86,8 +86,8 @@ def write_curves(dataset: str, path: Path) -> None:
         raise UserError(
             f"{data}: no student was trained here and judged on dev; set 'training.judge_every' in params/student.yaml"
         )
-    picture = plots.png(
-        plots.learning_curves(pd.concat(histories), "seconds"), report.load(dataset).plots.dpi, Title=CURVES
+    picture = drawing.png(
+        curves.learning_curves(pd.concat(histories), "seconds"), report.load(dataset).plots.dpi, Title=CURVES
     )
     with atomic(path) as stream:
         stream.write(picture)
@@ -99,7 +99,7 @@ def _judged(history: Path, network: Path) -> "pd.DataFrame | None":
     import pandas as pd
     import pyarrow as pa
 
-    from etc.reporting.plots import JUDGED
+    from etc.reporting.curves import JUDGED
 
     timing = _timing(network / "timing.json", network)
     if not timing or not timing.get("judged") or not history.is_file():

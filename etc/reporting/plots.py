@@ -1,75 +1,18 @@
-"""The report's plots: the schemes compared, loss curves, pseudo-label audit.
-
-Every function takes a table and returns a figure; :func:`png` turns a figure into bytes. Equal tables give equal bytes:
-matplotlib's own defaults and bundled font apply whatever the user's settings, and no time is written.
-"""
-
-import io
-from collections.abc import Callable, Iterable
-from functools import wraps
+"""Figures of the results: the schemes compared, by clip and by class, and the audit of the pseudo-labels."""
 
 import numpy as np
 import pandas as pd
-from matplotlib import style
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from etc.reporting.clips import MEAN
-
-# Okabe and Ito's colours, which colour-blind readers can tell apart. Grey replaces their yellow, unreadable on white;
-# Paul Tol's wine and olive are added because the shipped experiment has ten schemes, and one more is welcome.
-COLOURS = (
-    *("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#808080", "#882255", "#999933"),
-    "#332288",
-)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
-LINES = ("-", "--", "-.", ":")
-TERMS = {
-    "total": "total",
-    "ce": "CE: cross-entropy",
-    "tl": "TL: motion-guided temporal loss",
-    "sf": "SF: single-frame distillation",
-    "pf": "PF: pair-of-frames distillation",
-    "mf": "MF: multi-frame distillation",
-}
-# Columns of a history that was judged on the split dev.
-JUDGED = {"dev_miou": "mIoU on dev (%)", "dev_tc": "TC on dev (%)"}
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.titlesize": 10,
-    "grid.color": "#e4e4e4",
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-}
+from etc.reporting.drawing import looks_of, new_figure, styled
 
 
-def png(figure: Figure, dpi: int, **metadata: str) -> bytes:
-    """The figure as PNG bytes, with the given metadata and none that changes from run to run."""
-    with style.context(["default", STYLE]), io.BytesIO() as stream:
-        figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None, **metadata})
-        return stream.getvalue()
-
-
-def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    @wraps(draw)
-    def inside(*args, **kwargs) -> Figure:
-        with style.context(["default", STYLE]):
-            return draw(*args, **kwargs)
-
-    return inside
-
-
-@_styled
+@styled
 def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
     """Quality against consistency: one mark per scheme at the mean over seeds, one small dot per seed.
 
@@ -87,8 +30,8 @@ def scheme_scatter(runs: pd.DataFrame, baseline: str) -> Figure:
     upright = "miou" if labelled else "agreement"
     title = "mIoU (%)" if labelled else "pixel agreement (%); without labels, no mIoU"
     architectures = list(runs["architecture"].unique())
-    looks = _looks(runs["scheme"].unique())
-    figure = _figure(6.6 * len(architectures), 5.0)
+    looks = looks_of(runs["scheme"].unique())
+    figure = new_figure(6.6 * len(architectures), 5.0)
     panels = figure.subplots(1, len(architectures), squeeze=False)[0]
     placements = []
     for axes, architecture in zip(panels, architectures, strict=True):
@@ -183,7 +126,7 @@ def _overlap(one: Bbox, other: Bbox) -> float:
     return shared.width * shared.height if shared is not None else 0.0
 
 
-@_styled
+@styled
 def clip_dots(clips: pd.DataFrame, schemes: list[str]) -> Figure:
     """Differences to the baseline in each clip, one row of panels per architecture.
 
@@ -197,11 +140,11 @@ def clip_dots(clips: pd.DataFrame, schemes: list[str]) -> Figure:
     measures = {"delta_tc": "ΔTC", "delta_miou": "ΔmIoU"}
     measures = {name: title for name, title in measures.items() if name == "delta_tc" or clips[name].notna().any()}
     architectures = list(clips["architecture"].unique()) or [""]
-    looks = {scheme: look for scheme, look in _looks(schemes).items() if scheme in set(clips["scheme"])}
+    looks = {scheme: look for scheme, look in looks_of(schemes).items() if scheme in set(clips["scheme"])}
     names = list(clips["clip"].unique())
     # Beyond these the names of clips would cover each other: they stand in the table.
     named = len(names) <= 24
-    figure = _figure(min(max(6.6, 0.55 * len(names) + 1.6), 14.0), 2.5 * len(measures) * len(architectures) + 0.9)
+    figure = new_figure(min(max(6.6, 0.55 * len(names) + 1.6), 14.0), 2.5 * len(measures) * len(architectures) + 0.9)
     panels = figure.subplots(len(measures) * len(architectures), 1, sharex=True, squeeze=False)[:, 0]
     rows = [(one, name) for one in architectures for name in measures]
     for axes, (architecture, name) in zip(panels, rows, strict=True):
@@ -225,7 +168,7 @@ def clip_dots(clips: pd.DataFrame, schemes: list[str]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def class_dots(classes: pd.DataFrame, baseline: str, scheme: str) -> Figure:
     """TC, and IoU where there are labels, of each class, baseline and scheme joined by a line, by gain of TC.
 
@@ -242,7 +185,7 @@ def class_dots(classes: pd.DataFrame, baseline: str, scheme: str) -> Figure:
     both = classes[classes["scheme"].isin([baseline, scheme])]
     architectures = list(both["architecture"].unique())
     names = classes["class"].nunique()
-    figure = _figure(4.6 * len(measures) + 0.8, (0.3 * names + 0.7) * len(architectures) + 0.5)
+    figure = new_figure(4.6 * len(measures) + 0.8, (0.3 * names + 0.7) * len(architectures) + 0.5)
     panels = figure.subplots(len(architectures), len(measures), sharey="row", squeeze=False)
     looks = {baseline: ("#555555", "o"), scheme: ("#0072B2", "D")}
     for architecture, row in zip(architectures, panels, strict=True):
@@ -276,7 +219,7 @@ def class_dots(classes: pd.DataFrame, baseline: str, scheme: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def difference_crosses(schemes: pd.DataFrame) -> Figure:
     """Differences to the baseline with their intervals: ΔTC to the right, ΔmIoU (or nothing, without labels) upwards.
 
@@ -288,8 +231,8 @@ def difference_crosses(schemes: pd.DataFrame) -> Figure:
     """
     labelled = bool(schemes["delta_miou"].notna().any())
     architectures = list(schemes["architecture"].unique())
-    looks = _looks(schemes["scheme"].unique())
-    figure = _figure(6.6 * len(architectures), 5.0 if labelled else 3.6)
+    looks = looks_of(schemes["scheme"].unique())
+    figure = new_figure(6.6 * len(architectures), 5.0 if labelled else 3.6)
     panels = figure.subplots(1, len(architectures), squeeze=False)[0]
     placements = []
     for axes, architecture in zip(panels, architectures, strict=True):
@@ -323,112 +266,7 @@ def difference_crosses(schemes: pd.DataFrame) -> Figure:
     return figure
 
 
-@_styled
-def loss_curves(history: pd.DataFrame, smoothing: int) -> Figure:
-    """Loss curves, one small panel per term: the line is the mean over seeds, the band their range.
-
-    Args:
-        history: columns ``architecture, scheme, seed, step`` and the loss terms ``total, ce, tl, sf, pf, mf``; a term
-            that a scheme does not use is 0 or NaN throughout.
-        smoothing: recorded steps that one point averages.
-
-    Returns:
-        a figure with one block of panels per architecture; terms that no scheme uses are left out.
-    """
-    terms = [term for term in TERMS if (history[term].fillna(0) != 0).any()]
-    architectures = list(history["architecture"].unique())
-    looks = _looks(history["scheme"].unique())
-    columns = min(3, len(terms))
-    rows = -(-len(terms) // columns)
-    figure = _figure(3.7 * columns, 2.7 * rows * len(architectures) + 0.6)
-    blocks = figure.subfigures(len(architectures), 1, squeeze=False)[:, 0]
-    for architecture, block in zip(architectures, blocks, strict=True):
-        if len(architectures) > 1:
-            block.suptitle(architecture, fontsize=11)
-        panels = block.subplots(rows, columns, squeeze=False).ravel()
-        block_history = history[history["architecture"] == architecture]
-        for axes, term in zip(panels, terms, strict=False):
-            _loss_panel(axes, block_history, term, smoothing, looks)
-        for axes in panels[len(terms) :]:
-            axes.axis("off")
-    handles = [
-        Line2D([], [], color=colour, linestyle=line, linewidth=2, label=scheme)
-        for scheme, (colour, _, line) in looks.items()
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)))
-    return figure
-
-
-def _loss_panel(axes: Axes, history: pd.DataFrame, term: str, smoothing: int, looks: dict[str, tuple]) -> None:
-    positive = True
-    for scheme, runs in history.groupby("scheme", sort=False):
-        if not (runs[term].fillna(0) != 0).any():
-            continue
-        colour, _, line = looks[scheme]
-        curves = pd.concat([_block_means(run, term, smoothing) for _, run in runs.groupby("seed")], axis=1)
-        mean = curves.mean(axis=1)
-        axes.plot(mean.index, mean, color=colour, linestyle=line, linewidth=1.4)
-        if curves.shape[1] > 1:
-            axes.fill_between(mean.index, curves.min(axis=1), curves.max(axis=1), color=colour, alpha=0.15, linewidth=0)
-        positive = positive and bool((curves.min(axis=1) > 0).all())
-    axes.set(title=TERMS[term], xlabel="iteration")
-    if positive:
-        axes.set_yscale("log")
-        low, high = axes.get_ylim()
-        # Below a decade, ticks at 1, 2 and 5 are too few.
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 8 * low else MaxNLocator(5))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _block_means(run: pd.DataFrame, term: str, smoothing: int) -> pd.Series:
-    """Means of ``smoothing`` recorded steps each, at the block's mean step."""
-    run = run.sort_values("step")
-    blocks = np.arange(len(run)) // smoothing
-    means = run[["step", term]].groupby(blocks).mean()
-    return pd.Series(means[term].to_numpy(), index=means["step"].to_numpy())
-
-
-@_styled
-def learning_curves(history: pd.DataFrame, x: str) -> Figure:
-    """mIoU and TC on the split dev while students learn: thick lines are means over seeds, thin ones single seeds.
-
-    Args:
-        history: columns ``architecture, scheme, seed, dev_miou, dev_tc`` (percent, NaN where not judged) and ``x``, the
-            rows of a run in order.
-        x: column and name of the horizontal axis.
-
-    Returns:
-        a figure with one row of panels per architecture; one sentence where nothing was judged. The mean is over the
-        n-th judgements of all seeds, as far as every seed has one.
-    """
-    measures = [name for name in JUDGED if history[name].notna().any()]
-    if not measures:
-        figure = _figure(6.6, 1.0)
-        figure.text(0.5, 0.5, "not judged on dev during training; set judge_every", ha="center", va="center")
-        return figure
-    judged = history[history[measures].notna().any(axis=1)]
-    architectures, looks = list(judged["architecture"].unique()), _looks(history["scheme"].unique())
-    figure = _figure(5.2 * len(measures), 3.6 * len(architectures) + 0.6)
-    panels = figure.subplots(len(architectures), len(measures), squeeze=False)
-    for architecture, row in zip(architectures, panels, strict=True):
-        runs = judged[judged["architecture"] == architecture]
-        for axes, measure in zip(row, measures, strict=True):
-            for scheme, group in runs.groupby("scheme", sort=False):
-                colour, _, line = looks[scheme]
-                seeds = [run[[x, measure]].reset_index(drop=True) for _, run in group.groupby("seed")]
-                for one in seeds if len(seeds) > 1 else ():
-                    axes.plot(one[x], one[measure], color=colour, linestyle=line, linewidth=0.5, alpha=0.5)
-                mean = sum(one.iloc[: min(map(len, seeds))] for one in seeds) / len(seeds)
-                axes.plot(mean[x], mean[measure], color=colour, linestyle=line, linewidth=1.6)
-            axes.set(title=architecture if len(architectures) > 1 else "", xlabel=x, ylabel=JUDGED[measure])
-    shown = [scheme for scheme in looks if scheme in set(judged["scheme"])]
-    handles = [Line2D([], [], color=looks[one][0], linestyle=looks[one][2], linewidth=2, label=one) for one in shown]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)))
-    return figure
-
-
-@_styled
+@styled
 def pseudo_label_bars(audit: pd.DataFrame) -> Figure:
     """Share of pixels kept, and accuracy before and after the confidence filter, per class.
 
@@ -440,7 +278,7 @@ def pseudo_label_bars(audit: pd.DataFrame) -> Figure:
     rows = np.arange(len(audit))
     before, after = (100 * audit[name].to_numpy(dtype=float) for name in ("accuracy_before", "accuracy_kept"))
     judged = not np.isnan(before).all()
-    figure = _figure(6.6, 0.34 * len(audit) + 1.6)
+    figure = new_figure(6.6, 0.34 * len(audit) + 1.6)
     panels = figure.subplots(1, 1 + judged, sharey=True, squeeze=False)[0]
     kept = panels[0]
     shares = 100 * audit["kept_share"].to_numpy(dtype=float)
@@ -461,17 +299,3 @@ def pseudo_label_bars(audit: pd.DataFrame) -> Figure:
         axes.tick_params(axis="y", length=0)
     kept.invert_yaxis()
     return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _looks(schemes: Iterable[str]) -> dict[str, tuple[str, str, str]]:
-    """Colour, marker and line of each scheme, by its place."""
-    return {
-        scheme: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], LINES[i // len(COLOURS) % len(LINES)])
-        for i, scheme in enumerate(schemes)
-    }

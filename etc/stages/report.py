@@ -21,14 +21,14 @@ from etc.dataset.dataset import Dataset
 from etc.evaluation.tc import frequent_classes
 from etc.params import experiment, report, student
 from etc.params.experiment import Kind, Network, Run
-from etc.reporting import classes, clips, findings, page, plots, samples, tables, terms
+from etc.reporting import classes, clips, curves, drawing, findings, page, plots, samples, tables, terms
 from etc.reporting.evaluations import Evaluation, Made
 
 # Results live in git, which is no place for big files.
 MOST_BYTES = 500_000
 IOU = ["clip", "frame", "class", "tp", "fp", "fn"]
 TC = ["clip", "source", "target", "flow", "protocol", "same", "counted", "class", "intersection", "union"]
-HISTORY = ["step", *plots.TERMS]
+HISTORY = ["step", *curves.TERMS]
 # What the numbers depend on.
 PACKAGES = ("etc-segmentation", "numpy", "opencv-python", "torch")
 STRIP = "plots/strip.png"
@@ -121,13 +121,13 @@ def run(dataset: str) -> str:
     }
     dpi = settings.plots.dpi
     drawings = {
-        "plots/differences.png": lambda: plots.png(plots.difference_crosses(_students(schemes)), dpi),
-        "plots/classes.png": lambda: plots.png(plots.class_dots(by_class, *settings.shown()[:2]), dpi),
-        "plots/schemes.png": lambda: plots.png(plots.scheme_scatter(run_table, settings.baseline), dpi),
-        "plots/clips.png": lambda: plots.png(plots.clip_dots(_main(by_clip, runs), order), dpi),
-        "plots/losses.png": lambda: plots.png(plots.loss_curves(history, settings.plots.smoothing), dpi),
-        "plots/learning.png": lambda: plots.png(plots.learning_curves(history, "iterations"), dpi),
-        "plots/pseudo_labels.png": lambda: plots.png(plots.pseudo_label_bars(audit), dpi),
+        "plots/differences.png": lambda: drawing.png(plots.difference_crosses(_students(schemes)), dpi),
+        "plots/classes.png": lambda: drawing.png(plots.class_dots(by_class, *settings.shown()[:2]), dpi),
+        "plots/schemes.png": lambda: drawing.png(plots.scheme_scatter(run_table, settings.baseline), dpi),
+        "plots/clips.png": lambda: drawing.png(plots.clip_dots(_main(by_clip, runs), order), dpi),
+        "plots/losses.png": lambda: drawing.png(curves.loss_curves(history, settings.plots.smoothing), dpi),
+        "plots/learning.png": lambda: drawing.png(curves.learning_curves(history, "iterations"), dpi),
+        "plots/pseudo_labels.png": lambda: drawing.png(plots.pseudo_label_bars(audit), dpi),
         "plots/strip.png": lambda: samples.still(data, sample, settings.strip),
         "plots/overlay.webp": lambda: samples.animation(data, sample, settings.overlay),
         **{path: lambda one=one: samples.moving(data, one, settings.overlay) for path, one in videos.items()},
@@ -135,7 +135,7 @@ def run(dataset: str) -> str:
     pictures = {name: draw() for name, draw in track(drawings.items(), len(drawings), "pictures")}
     audited = bool(audit["accuracy_before"].notna().any())
     runs_shown = [one.name for one in shown.values()]
-    judged = bool(history[list(plots.JUDGED)].notna().any(axis=None))
+    judged = bool(history[list(curves.JUDGED)].notna().any(axis=None))
     captions = [
         dataclasses.replace(one, width=_shown_width(pictures[one.path], dpi if one.path != STRIP else 96))
         for one in page.pictures(sample.clip, runs_shown, settings.plots.smoothing, labelled, audited, judged)
@@ -237,7 +237,7 @@ def _made(path: Path, remedy: str) -> Made:
 def _history(data: Dataset, one: Run) -> pd.DataFrame:
     remedy = f"run: etc student {data.name} {one.options}"
     history = _parquet(data.folder / "history" / f"{one.name}.parquet", HISTORY, remedy)
-    history = history.reindex(columns=[*HISTORY, *plots.JUDGED]).assign(iterations=history["step"] + 1)
+    history = history.reindex(columns=[*HISTORY, *curves.JUDGED]).assign(iterations=history["step"] + 1)
     return history.assign(architecture=one.architecture, scheme=one.scheme, seed=one.seed)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from etc.dataset.label_sets import STREET
 from etc.params import student
-from etc.reporting import classes, clips, plots, terms
+from etc.reporting import classes, clips, drawing, plots, terms
 from etc.reporting.terms import Comparison
 from tests.reporting.test_tables import CONFIDENCE, evaluation, two_clips
 from tests.reporting.world import ROOT
@@ -103,8 +103,8 @@ def test_clips_are_drawn_in_the_colours_of_the_other_plots(by_clip):
     figure = plots.clip_dots(by_clip, ["baseline", "tl", "etc"])
     assert [axes.get_title() for axes in figure.axes] == ["ΔTC (percentage points)", "ΔmIoU (percentage points)"]
     drawn = [line for line in figure.axes[0].lines if line.get_marker() == "^"]
-    assert [line.get_color() for line in drawn] == [plots.COLOURS[2]]
+    assert [line.get_color() for line in drawn] == [drawing.COLOURS[2]]
     assert drawn[0].get_ydata().tolist() == pytest.approx([2, 1])
     bare = plots.clip_dots(by_clip.assign(delta_miou=np.nan), ["baseline", "tl", "etc"])
     assert len(bare.axes) == 1
-    assert plots.png(figure, 50) == plots.png(plots.clip_dots(by_clip, ["baseline", "tl", "etc"]), 50)
+    assert drawing.png(figure, 50) == drawing.png(plots.clip_dots(by_clip, ["baseline", "tl", "etc"]), 50)

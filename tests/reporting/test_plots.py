@@ -12,7 +12,7 @@ from matplotlib.text import Annotation
 from PIL import Image
 
 from etc.params.training import TermName
-from etc.reporting import plots
+from etc.reporting import curves, drawing, plots
 
 
 def runs_table(points, architecture="pspnet18"):
@@ -29,12 +29,12 @@ CROWDED = runs_table(
 
 
 def test_every_term_has_a_title():
-    assert tuple(plots.TERMS) == ("total", "ce", *get_args(TermName))
+    assert tuple(curves.TERMS) == ("total", "ce", *get_args(TermName))
 
 
 def history(scheme, seed, **terms):
     steps = np.arange(1, 101)
-    values = {term: np.zeros(100) for term in plots.TERMS} | {"ce": 1 / steps, "total": 1 / steps} | terms
+    values = {term: np.zeros(100) for term in curves.TERMS} | {"ce": 1 / steps, "total": 1 / steps} | terms
     return pd.DataFrame({"architecture": "pspnet18", "scheme": scheme, "seed": seed, "step": steps, **values})
 
 
@@ -86,15 +86,15 @@ def test_each_architecture_has_its_panel():
 
 
 def test_schemes_differ_in_colour_and_marker():
-    looks = list(plots._looks(CROWDED["scheme"].unique()).values())
+    looks = list(drawing.looks_of(CROWDED["scheme"].unique()).values())
     assert len({colour for colour, _, _ in looks[:8]}) == len({marker for _, marker, _ in looks[:8]}) == 8
     assert len(set(looks)) == len(looks)
 
 
 def test_loss_terms_that_nobody_uses_have_no_panel():
     table = pd.concat([history("baseline", 0), history("tl", 0, tl=np.ones(100), pf=np.full(100, np.nan))])
-    figure = plots.loss_curves(table, 10)
-    assert titles(figure) == [plots.TERMS[term] for term in ("total", "ce", "tl")]
+    figure = curves.loss_curves(table, 10)
+    assert titles(figure) == [curves.TERMS[term] for term in ("total", "ce", "tl")]
     assert len(panel(figure, "CE").lines) == 2
     assert len(panel(figure, "TL").lines) == 1, "the baseline has no TL"
 
@@ -102,7 +102,7 @@ def test_loss_terms_that_nobody_uses_have_no_panel():
 def test_loss_curve_averages_blocks_and_seeds():
     steps = np.arange(1, 101)
     table = pd.concat([history("tl", 0, ce=steps * 1.0), history("tl", 1, ce=steps * 3.0)])
-    axes = panel(plots.loss_curves(table, 50), "CE")
+    axes = panel(curves.loss_curves(table, 50), "CE")
     assert axes.lines[0].get_xdata() == pytest.approx([25.5, 75.5])
     assert axes.lines[0].get_ydata() == pytest.approx([51.0, 151.0])
     bands = [child for child in axes.collections if isinstance(child, PolyCollection)]
@@ -112,7 +112,7 @@ def test_loss_curve_averages_blocks_and_seeds():
 
 def test_a_term_below_zero_is_drawn_on_a_linear_axis():
     table = history("etc", 0, mf=np.linspace(1, -1, 100))
-    figure = plots.loss_curves(table, 1)
+    figure = curves.loss_curves(table, 1)
     assert panel(figure, "MF").get_yscale() == "linear" and panel(figure, "CE").get_yscale() == "log"
 
 
@@ -125,18 +125,18 @@ def judged(scheme, seed, *values, tc=np.nan):
 
 def test_learning_curves_are_means_and_single_seeds():
     table = pd.concat([judged("baseline", 0, 40, 50, 60), judged("baseline", 1, 44, 54), judged("etc", 0, 45, 55, 65)])
-    figure = plots.learning_curves(table, "iterations")
+    figure = curves.learning_curves(table, "iterations")
     (axes,) = figure.axes
     assert axes.get_ylabel() == "mIoU on dev (%)", "no TC was measured"
     lines = [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines]
     assert lines[0] == ([10, 20, 30], [40, 50, 60]) and lines[1] == ([10, 20], [44, 54])
     assert lines[2] == ([10, 20], [42, 52]) and lines[3] == ([10, 20, 30], [45, 55, 65])
-    both = plots.learning_curves(pd.concat([table, judged("tl", 0, 1, tc=70.0)]), "iterations")
+    both = curves.learning_curves(pd.concat([table, judged("tl", 0, 1, tc=70.0)]), "iterations")
     assert [one.get_ylabel() for one in both.axes] == ["mIoU on dev (%)", "TC on dev (%)"]
 
 
 def test_without_a_judgement_the_figure_says_so():
-    figure = plots.learning_curves(judged("baseline", 0), "iterations")
+    figure = curves.learning_curves(judged("baseline", 0), "iterations")
     assert not figure.axes
     assert [text.get_text() for text in figure.texts] == ["not judged on dev during training; set judge_every"]
 
@@ -205,19 +205,19 @@ FIGURES = {
     "scatter": lambda: plots.scheme_scatter(CROWDED, "baseline"),
     "differences": lambda: plots.difference_crosses(differences()),
     "classes": lambda: plots.class_dots(class_table(), "baseline", "etc"),
-    "losses": lambda: plots.loss_curves(pd.concat([history("tl", 0), history("etc", 0)]), 10),
-    "learning": lambda: plots.learning_curves(judged("etc", 0, 40, 50, tc=70.0), "iterations"),
+    "losses": lambda: curves.loss_curves(pd.concat([history("tl", 0), history("etc", 0)]), 10),
+    "learning": lambda: curves.learning_curves(judged("etc", 0, 40, 50, tc=70.0), "iterations"),
     "audit": lambda: plots.pseudo_label_bars(audit([0.9, 0.5, 0.8])),
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_bytes_repeat_whatever_the_users_settings(name):
-    plain = plots.png(FIGURES[name](), 60)
+    plain = drawing.png(FIGURES[name](), 60)
     with matplotlib.rc_context(
         {"lines.linewidth": 9, "font.size": 22, "axes.facecolor": "red", "savefig.bbox": "tight"}
     ):
-        other = plots.png(FIGURES[name](), 60)
+        other = drawing.png(FIGURES[name](), 60)
     assert plain == other
     picture = Image.open(io.BytesIO(plain))
     assert "Software" not in picture.info and len(plain) < 500_000

@@ -17,7 +17,7 @@ from etc.core.files import read_json, write_json
 from etc.dataset import manifest
 from etc.params import report as params
 from etc.params import student
-from etc.reporting import plots
+from etc.reporting import curves
 from etc.stages import report
 from tests.reporting import world
 
@@ -171,14 +171,14 @@ def test_show_draws_curves_against_seconds_of_what_was_trained_here(project):
     judge(project)
     write_json(project / "data/street/students/pspnet18-tl-0/config.json", {"weights_sha256": "others"})
     drawn = []
-    plain = plots.learning_curves
+    plain = curves.learning_curves
 
     def learning_curves(history, x):
         drawn.append((history, x))
         return plain(history, x)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "learning_curves", learning_curves)
+        patch.setattr(curves, "learning_curves", learning_curves)
         for _ in range(2):
             write_curves("street", project / "curves.png")
     history, x = drawn[0]
